@@ -1,0 +1,43 @@
+# `make demo` and `make test` need Python 3.11 or newer, and nothing else: they set up the rest.
+PYTHON ?= python3
+VENV ?= .venv
+OUTPUT ?= demo_output
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test test-slow check install wheel clean
+
+# A second call is fast; a changed pyproject.toml installs again.
+$(STAMP): pyproject.toml scripts/install.py
+	$(PYTHON) scripts/install.py $(VENV) demo report imblearn dev
+	@touch $@
+
+install: $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no \
+	  --dynamo_backend no recipes/miso.py --demo sms --output_dir $(OUTPUT)
+	@echo
+	@echo "The balanced data set   $(OUTPUT)/balanced"
+	@echo "The generator           $(OUTPUT)/generator"
+	@echo "Texts and their anchors $(OUTPUT)/anchors.md"
+	@echo "Before and after        $(OUTPUT)/report.png"
+	@echo "Everything measured     $(OUTPUT)/run.json"
+
+# The last line is pytest's. With CI=true the slow tests run in the same call.
+test: check
+	$(BIN)/python -m pytest $(if $(filter true 1,$(CI)),-m "slow or not slow") $(PYTEST_ARGS)
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+wheel: $(STAMP)
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf $(VENV) $(OUTPUT) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

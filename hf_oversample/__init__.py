@@ -1,0 +1,71 @@
+"""More and better minority rows for imbalanced text data sets.
+
+Importing this package imports neither torch nor transformers: every public name is loaded when it
+is first used. The package's models are entered in transformers' Auto classes as names, and loaded
+when a checkpoint of theirs is (see `hf_oversample.auto_classes`).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from hf_oversample import auto_classes
+
+__version__ = "0.1.0.dev0"
+
+_MODULE_OF = {
+    "Oversampler": "hf_oversample.oversamplers.base",
+    "RandomOversampler": "hf_oversample.oversamplers.random",
+    "MisoOversampler": "hf_oversample.oversamplers.miso",
+    "MisoConfig": "hf_oversample.models.miso.configuration_miso",
+    "MisoModel": "hf_oversample.models.miso.modeling_miso",
+    "MisoForAnchorGeneration": "hf_oversample.models.miso.modeling_miso",
+    "TextCnnConfig": "hf_oversample.models.classifiers.textcnn",
+    "TextCnnForSequenceClassification": "hf_oversample.models.classifiers.textcnn",
+    "TextRnnConfig": "hf_oversample.models.classifiers.textrnn",
+    "TextRnnForSequenceClassification": "hf_oversample.models.classifiers.textrnn",
+    "TextEmbedder": "hf_oversample.transforms.embed",
+    "difficult_samples": "hf_oversample.neighbors",
+    "MisoTrainingArguments": "hf_oversample.training.arguments",
+    "MisoTrainer": "hf_oversample.training.miso",
+}
+
+__all__ = ["__version__", *_MODULE_OF]
+
+if TYPE_CHECKING:  # the same names, for type checkers and editors; a test compares the two
+    from hf_oversample.models.classifiers.textcnn import TextCnnConfig as TextCnnConfig
+    from hf_oversample.models.classifiers.textcnn import (
+        TextCnnForSequenceClassification as TextCnnForSequenceClassification,
+    )
+    from hf_oversample.models.classifiers.textrnn import TextRnnConfig as TextRnnConfig
+    from hf_oversample.models.classifiers.textrnn import (
+        TextRnnForSequenceClassification as TextRnnForSequenceClassification,
+    )
+    from hf_oversample.models.miso.configuration_miso import MisoConfig as MisoConfig
+    from hf_oversample.models.miso.modeling_miso import (
+        MisoForAnchorGeneration as MisoForAnchorGeneration,
+    )
+    from hf_oversample.models.miso.modeling_miso import MisoModel as MisoModel
+    from hf_oversample.neighbors import difficult_samples as difficult_samples
+    from hf_oversample.oversamplers.base import Oversampler as Oversampler
+    from hf_oversample.oversamplers.miso import MisoOversampler as MisoOversampler
+    from hf_oversample.oversamplers.random import RandomOversampler as RandomOversampler
+    from hf_oversample.training.arguments import MisoTrainingArguments as MisoTrainingArguments
+    from hf_oversample.training.miso import MisoTrainer as MisoTrainer
+    from hf_oversample.transforms.embed import TextEmbedder as TextEmbedder
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULE_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+auto_classes.register()

@@ -1,0 +1,242 @@
+"""Reading and checking the columns of a data set, by Arrow buffers rather than Python objects."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasets import ClassLabel, Dataset
+
+_BATCH_ROWS = 10_000
+
+
+def require_columns(dataset: Dataset, *columns: str | None) -> None:
+    """Check that the columns exist (None is skipped).
+
+    Raises:
+        ValueError: a column is missing; the message lists those present.
+    """
+    for column in columns:
+        if column is not None and column not in dataset.column_names:
+            raise ValueError(
+                f"there is no column {column!r}; the data set has {dataset.column_names}: name one "
+                "of them, or rename yours with dataset.rename_column"
+            )
+
+
+def _batches(dataset: Dataset, column: str) -> Iterator[tuple[int, pa.Array]]:
+    """(first row, values) of a column, in batches of a fixed size whatever its chunks are."""
+    table = dataset.select_columns([column]).with_format("arrow")
+    start = 0
+    for batch in table.iter(batch_size=_BATCH_ROWS):
+        values = batch[column].combine_chunks()
+        if isinstance(values, pa.ChunkedArray):
+            values = pa.concat_arrays(values.chunks)
+        yield start, values
+        start += len(values)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return (
+        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    )
+
+
+def _first(mask: pa.Array) -> int:
+    return int(pc.index(mask, pa.scalar(True)).as_py())
+
+
+@dataclass(frozen=True)
+class Labels:
+    """A label column as codes.
+
+    Attributes:
+        codes: [n], the place of each row's class in ``values``; the smallest signed type.
+        values: the column's value for each code, in ascending order.
+        names: the name of each code: the ClassLabel's, or the value as a string.
+    """
+
+    codes: npt.NDArray[np.signedinteger]
+    values: list[int] | list[str]
+    names: list[str]
+
+
+def read_labels(dataset: Dataset, column: str) -> Labels:
+    """Read a label column: ClassLabel, integers, strings or booleans.
+
+    Raises:
+        ValueError: no rows; a null (the row is named); a value outside the ClassLabel; a column
+            of another type.
+    """
+    require_columns(dataset, column)
+    if not len(dataset):
+        raise ValueError("the data set has no rows")
+    parts = []
+    for start, values in _batches(dataset, column):
+        if values.null_count:
+            raise ValueError(
+                f"column {column!r} is null in row {start + _first(values.is_null())}: give the "
+                "row a label, or drop it with dataset.filter"
+            )
+        if pa.types.is_dictionary(values.type):
+            values = values.dictionary_decode()
+        parts.append(values.to_numpy(zero_copy_only=False))
+    raw = np.concatenate(parts)
+    feature = dataset.features[column]
+    if isinstance(feature, ClassLabel):
+        names = list(feature.names)
+        outside = np.flatnonzero((raw < 0) | (raw >= len(names)))
+        if len(outside):
+            raise ValueError(
+                f"column {column!r} is {int(raw[outside[0]])} in row {int(outside[0])}, outside "
+                f"the ClassLabel's 0 … {len(names) - 1} ({names}); rows without a label (−1) must "
+                "be dropped with dataset.filter"
+            )
+        return Labels(_smallest(raw, len(names)), list(range(len(names))), names)
+    if raw.dtype.kind not in "iubOUT" or (raw.dtype == object and not isinstance(raw[0], str)):
+        raise ValueError(
+            f"column {column!r} holds {feature}: labels must be a ClassLabel, integers, strings or "
+            "booleans, one a row"
+        )
+    present, codes = np.unique(raw, return_inverse=True)
+    return Labels(
+        _smallest(codes, len(present)), present.tolist(), [str(v) for v in present.tolist()]
+    )
+
+
+def _smallest(codes: npt.NDArray[np.generic], classes: int) -> npt.NDArray[np.signedinteger]:
+    return codes.astype(np.min_scalar_type(-classes))  # int8 for up to 128 classes
+
+
+def check_texts(dataset: Dataset, column: str) -> None:
+    """Check that a column holds a text in every row.
+
+    Raises:
+        ValueError: no such column, not a string column, or a row that is null, empty or white
+            space only (the first such row is named, all are counted).
+    """
+    require_columns(dataset, column)
+    bad, first, what = 0, -1, ""
+    for start, values in _batches(dataset, column):
+        if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+            raise ValueError(
+                f"column {column!r} holds {dataset.features[column]}, not strings: name the text "
+                f"column; the data set has {dataset.column_names}"
+            )
+        empty = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(values), ""), True)
+        count = pc.sum(empty).as_py() or 0
+        if count and not bad:
+            row = _first(empty)
+            first, what = start + row, "null" if values[row].as_py() is None else "empty"
+        bad += count
+    if bad:
+        raise ValueError(
+            f"column {column!r} is {what} in row {first} ({bad} such rows): a text is needed to "
+            "make texts from; drop them with "
+            f"dataset.filter(lambda row: (row[{column!r}] or '').strip())"
+        )
+
+
+def embedding_matrix(dataset: Dataset, column: str) -> npt.NDArray[np.float32]:
+    """Read an embedding column as a float32 matrix [n, d], with one copy.
+
+    Raises:
+        ValueError: no such column, not lists of numbers, a null, ragged, empty, NaN or infinite
+            row (the first one is named).
+    """
+    require_columns(dataset, column)
+    matrix: npt.NDArray[np.float32] | None = None
+    for start, values in _batches(dataset, column):
+        if isinstance(values, pa.ExtensionArray):
+            values = values.storage
+        kind = values.type
+        is_list = (
+            pa.types.is_list(kind)
+            or pa.types.is_large_list(kind)
+            or pa.types.is_fixed_size_list(kind)
+        )
+        if not is_list or not (
+            pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)
+        ):
+            raise ValueError(
+                f"column {column!r} holds {dataset.features[column]}: embeddings must be lists of "
+                "numbers, one flat list a row"
+            )
+        if values.null_count:
+            row = start + _first(values.is_null())
+            raise ValueError(f"column {column!r} is null in row {row}: embed it or drop the row")
+        widths = pc.list_value_length(values).to_numpy(zero_copy_only=False)
+        if matrix is None:
+            matrix = np.empty((len(dataset), int(widths[0])), dtype=np.float32)
+        width = matrix.shape[1]
+        wrong = np.flatnonzero(widths != width)
+        if len(wrong) or not width:
+            row = start + (int(wrong[0]) if len(wrong) else 0)
+            raise ValueError(
+                f"column {column!r} has {int(widths[row - start])} values in row {row} but {width} "
+                "in row 0: every embedding needs the same width, at least 1"
+            )
+        flat = values.flatten().to_numpy(zero_copy_only=False)  # a null value becomes NaN
+        block = matrix[start : start + len(values)]
+        block[:] = flat.reshape(-1, width)
+        if not np.isfinite(block).all():
+            row, place = (int(found[0]) for found in np.nonzero(~np.isfinite(block)))
+            raise ValueError(
+                f"column {column!r} is {block[row, place]} in row {start + row}, position {place}: "
+                "embeddings must be finite; embed the row again or drop it"
+            )
+    if matrix is None:
+        raise ValueError("the data set has no rows")
+    return matrix
+
+
+def content_digest(dataset: Dataset, columns: Iterable[str]) -> str:
+    """A digest of the columns' names and values, in row order.
+
+    It depends on the content alone: not on chunks, slices, index mappings, files or the data set's
+    own fingerprint, which changes whenever the data are loaded again.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for column in columns:
+        digest.update(f"{column}\0{len(dataset)}\0".encode())
+        for _, values in _batches(dataset, column):
+            _digest_values(digest, values)
+    return digest.hexdigest()
+
+
+def _digest_values(digest: hashlib.blake2b, values: pa.Array) -> None:
+    if isinstance(values, pa.ExtensionArray):
+        values = values.storage
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if values.null_count:  # what lies under a null is undefined, so it must not be read
+        digest.update(values.is_null().to_numpy(zero_copy_only=False).tobytes())
+        values = values.drop_null()
+    kind = values.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        digest.update(pc.binary_length(values).to_numpy(zero_copy_only=False).tobytes())
+        offset_type = np.int64 if pa.types.is_large_string(kind) else np.int32
+        _, offsets, data = values.buffers()
+        if offsets is not None and data is not None and len(values):
+            ends = np.frombuffer(offsets, dtype=offset_type)[values.offset :]
+            digest.update(memoryview(data)[int(ends[0]) : int(ends[len(values)])])
+    elif _is_list(kind):
+        digest.update(pc.list_value_length(values).to_numpy(zero_copy_only=False).tobytes())
+        _digest_values(digest, values.flatten())
+    else:
+        digest.update(np.ascontiguousarray(values.to_numpy(zero_copy_only=False)).data)
+
+
+def as_list(values: Any) -> list[Any]:
+    """A batch's column as a list, whatever the data set's format gives (list, NumPy, torch)."""
+    if hasattr(values, "tolist"):
+        return list(values.tolist())
+    if isinstance(values, Sequence) and not isinstance(values, str | bytes):
+        return list(values)
+    raise TypeError(f"a batch's column must be a list or an array, got {type(values).__name__}")

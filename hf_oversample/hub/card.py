@@ -1,0 +1,238 @@
+"""Cards for generators and balanced data sets, written from the record of a run and nothing else.
+
+The record is `run.json`, as `recipes/miso.py` writes it. A number that is not in the record is not
+on the card: a missing key is an error, not an empty line. Templates: `hf_oversample/hub_cards`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import PurePath
+from typing import Any
+
+from huggingface_hub import DatasetCardData, EvalResult, ModelCardData
+from jinja2 import Environment, StrictUndefined
+
+from hf_oversample.report import markdown_table, metrics_table
+
+FORMAT = 1
+_NEEDED: dict[str, tuple[str, ...]] = {
+    "format": (),
+    "arguments": (),
+    "versions": ("hf_oversample",),
+    "machine": (),
+    "seed": (),
+    "data": ("name", "rows", "classes", "text_column", "label_column", "language"),
+    "counts": ("before", "after", "origin"),
+    "difficult_share": ("before", "after"),
+    "losses": (),
+    "rejections": (),
+    "timings": (),
+    "metrics": (),
+}
+# Metrics that the Hub knows by another name than ours.
+_HUB_METRICS = {"macro_f1": "f1", "f1_difficult": "f1", "f1_other": "f1", "f1_tuned": "f1"}
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+def generator_card(run: Mapping[str, Any], repo_id: str = "the folder of this card") -> str:
+    """The model card (README.md) of the generator that a run trained.
+
+    Args:
+        run: the record of the run, the content of its `run.json`.
+        repo_id: what a reader passes to `from_pretrained`.
+
+    Returns:
+        Markdown with a YAML head: licence, language, library, task, tags, base model, and the run's
+        results as a model-index.
+
+    Raises:
+        ValueError: if the record has another format, or lacks a key; the message names it.
+    """
+    _check(run)
+    name = f"MISO generator for {run['data']['name']}"
+    metadata = ModelCardData(
+        model_name=name,
+        license=_license(run),
+        language=run["data"]["language"],
+        library_name="transformers",
+        pipeline_tag="text-generation",
+        tags=["hf_oversample", "miso", "oversampling", "imbalanced", "synthetic-data"],
+        datasets=_hub_name(run["arguments"].get("dataset_name")),
+        metrics=sorted({_HUB_METRICS.get(m, m) for m in _metric_names(run)}) or None,
+        base_model=_hub_name(run["arguments"].get("encoder_name")),
+        eval_results=evaluation_results(run) or None,
+    )
+    return _render("generator.md", run, metadata.to_yaml(), name=name, repo_id=repo_id)
+
+
+def dataset_card(run: Mapping[str, Any]) -> str:
+    """The data-set card (README.md) of the balanced data set that a run made.
+
+    Args:
+        run: the record of the run, the content of its `run.json`.
+
+    Returns:
+        Markdown with a YAML head: licence, language, task, size, tags, source data set.
+
+    Raises:
+        ValueError: if the record has another format, or lacks a key; the message names it.
+    """
+    _check(run)
+    name = f"{run['data']['name']}, balanced"
+    source = _hub_name(run["arguments"].get("dataset_name"))
+    metadata = DatasetCardData(
+        pretty_name=name,
+        license=_license(run),
+        language=run["data"]["language"],
+        task_categories=["text-classification"],
+        size_categories=_size_category(sum(run["counts"]["origin"].values())),
+        source_datasets=[source] if source else None,
+        tags=["hf_oversample", "oversampling", "imbalanced", "synthetic"],
+    )
+    return _render("dataset.md", run, metadata.to_yaml(), name=name)
+
+
+def evaluation_results(run: Mapping[str, Any]) -> list[EvalResult]:
+    """The record's metrics as entries of a model-index, one for each remedy and metric.
+
+    Values that are not finite numbers (a remedy that was not run) have no entry.
+    """
+    data = run["data"]
+    results = []
+    for remedy, metrics in run["metrics"].items():
+        for metric, value in metrics.items():
+            if not _is_number(value):
+                continue
+            results.append(
+                EvalResult(
+                    task_type="text-classification",
+                    task_name="Text classification",
+                    dataset_type=_hub_name(run["arguments"].get("dataset_name")) or data["name"],
+                    dataset_name=data["name"],
+                    dataset_split="test",
+                    metric_type=_HUB_METRICS.get(metric, metric),
+                    metric_name=f"{metric} of a classifier trained with: {remedy}",
+                    metric_value=round(float(value), 6),
+                )
+            )
+    return results
+
+
+def _check(run: Mapping[str, Any]) -> None:
+    for key, inner in _NEEDED.items():
+        if key not in run:
+            raise ValueError(f"The run's record has no {key!r}, so no card can be written.")
+        for name in inner:
+            if name not in run[key]:
+                raise ValueError(
+                    f"The run's record has no {name!r} in {key!r}, so no card can be written."
+                )
+    if run["format"] != FORMAT:
+        raise ValueError(
+            f"The run's record has format {run['format']!r}, and this version reads {FORMAT}: "
+            "write the card with the version of hf_oversample that made the run."
+        )
+
+
+def _render(
+    template: str, run: Mapping[str, Any], metadata: str, *, name: str, repo_id: str = ""
+) -> str:
+    text = resources.files("hf_oversample").joinpath("hub_cards", template).read_text("utf-8")
+    # A name that the template asks for and nobody gives raises, instead of leaving a gap.
+    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
+    data = dict(run["data"])
+    before, after = run["counts"]["before"], run["counts"]["after"]
+    data["rare_classes"] = _listed([c for c in after if after[c] > before.get(c, 0)])
+    ratio = data.get("imbalance_ratio")
+    difficult = run["difficult_share"]
+    return environment.from_string(text).render(
+        metadata=metadata.strip(),
+        name=name,
+        repo_id=repo_id,
+        data=data,
+        versions=run["versions"],
+        counts=run["counts"],
+        seed=run["seed"],
+        ratio=f", imbalance ratio {_number(ratio)}" if ratio is not None else "",
+        classes_table=markdown_table(["class", "rows"], list(data["classes"].items())),
+        counts_table=markdown_table(
+            ["class", "before", "after"], [(c, before.get(c, 0), after[c]) for c in after]
+        ),
+        losses_table=markdown_table(
+            ["phase", "loss", "last value"],
+            [
+                (phase, loss, value)
+                for phase, losses in run["losses"].items()
+                for loss, value in losses.items()
+            ],
+        ),
+        rejections_table=markdown_table(["reason", "texts"], list(run["rejections"].items())),
+        metrics_table=metrics_table(run["metrics"]),
+        timings="Seconds: "
+        + ", ".join(f"{phase} {_number(value)}" for phase, value in run["timings"].items())
+        + ".",
+        difficult=(
+            "Share of rare rows that are difficult (a row of another class among their nearest "
+            f"neighbours): {_share(difficult['before'])} before, "
+            f"{_share(difficult['after'])} after."
+        ),
+        arguments_table=markdown_table(
+            ["argument", "value"],
+            [(k, _public(v)) for k, v in run["arguments"].items() if v is not None],
+        ),
+        environment="Versions: "
+        + ", ".join(f"{package} {version}" for package, version in run["versions"].items())
+        + ". Machine: "
+        + ", ".join(f"{key} {value}" for key, value in run["machine"].items())
+        + ".",
+    )
+
+
+def _license(run: Mapping[str, Any]) -> str:
+    # Rows and weights inherit the data's terms, which only the person who ran this can state.
+    return str(run["data"].get("license") or "unknown")
+
+
+def _public(value: Any) -> Any:
+    """An argument as the card shows it: of a path on the machine that made the run, its name."""
+    is_path = isinstance(value, str) and PurePath(value).is_absolute()
+    return PurePath(value).name if is_path else value
+
+
+def _hub_name(name: Any) -> str | None:
+    """`name` if it is of the form "user/name", as repositories of the Hub are, and else None."""
+    return name if isinstance(name, str) and _HUB_NAME.fullmatch(name) else None
+
+
+def _metric_names(run: Mapping[str, Any]) -> set[str]:
+    return {m for metrics in run["metrics"].values() for m, v in metrics.items() if _is_number(v)}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _share(value: Any) -> str:
+    return f"{100 * value:.1f} %" if _is_number(value) else "not measured"
+
+
+def _listed(names: Sequence[str]) -> str:
+    if not names:
+        return "rare classes"
+    return ("class " if len(names) == 1 else "classes ") + ", ".join(f"`{name}`" for name in names)
+
+
+def _size_category(rows: int) -> str:
+    # The Hub's own buckets.
+    for limit, category in [(10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K")]:
+        if rows < limit:
+            return category
+    return "100K<n<1M" if rows < 10**6 else "1M<n<10M"

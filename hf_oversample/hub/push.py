@@ -1,0 +1,93 @@
+"""Pushing a folder to the Hub in one commit, and refusing what must not leave the machine."""
+
+from __future__ import annotations
+
+import zipfile
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Literal
+
+from huggingface_hub import CommitInfo, HfApi
+
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt", "*.joblib", "*.dill")
+_TRAINING_STATES = ("optimizer*", "scheduler*", "random_states*", "scaler*", "sampler*.bin")
+
+
+def push_folder(
+    folder: str | Path,
+    repo_id: str,
+    *,
+    repo_type: Literal["model", "dataset"] = "model",
+    token: str | None = None,
+    private: bool | None = None,
+    commit_message: str = "Upload with hf_oversample",
+) -> CommitInfo:
+    """Uploads a folder, card included, as one commit; makes the repository if there is none.
+
+    Args:
+        folder: what to upload: weights as safetensors, tokenizer, configuration and card, or
+            parquet files and card.
+        repo_id: `"user/name"`.
+        repo_type: `"model"` or `"dataset"`.
+        token: the token to use; by default the one that `hf auth login` keeps.
+        private: whether a repository made by this call is private; by default as the account says.
+        commit_message: first line of the commit.
+
+    Returns:
+        The commit; `.oid` is its hash, `.commit_url` its page.
+
+    Raises:
+        FileNotFoundError: if the folder is missing or empty.
+        ValueError: if the folder has no README.md, or holds pickles or the state of a training.
+            Nothing is created or uploaded then.
+    """
+    folder = Path(folder)
+    check_folder(folder)
+    api = HfApi(token=token)
+    # `create_repo` answers with the full name where `repo_id` leaves out the user.
+    created = api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True)
+    return api.upload_folder(
+        repo_id=created.repo_id,
+        folder_path=folder,
+        repo_type=repo_type,
+        commit_message=commit_message,
+    )
+
+
+def check_folder(folder: str | Path) -> None:
+    """Raises as `push_folder` does if the folder must not be pushed; touches no network."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"There is no folder {folder} to push.")
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    if not files:
+        raise FileNotFoundError(f"The folder {folder} is empty: there is nothing to push.")
+    refused = [
+        f"{path.relative_to(folder)} ({reason})" for path in files if (reason := _refusal(path))
+    ]
+    if refused:
+        raise ValueError(
+            f"{folder} holds files that are never pushed: {', '.join(refused)}. Loading a pickle "
+            "runs whatever code is in it: save weights with save_pretrained (safetensors) and keep "
+            "training checkpoints on this machine."
+        )
+    if not (folder / "README.md").is_file():
+        raise ValueError(
+            f"{folder} has no README.md. A repository is pushed with its card in the same commit: "
+            "write one with hf_oversample.hub.card."
+        )
+
+
+def _refusal(path: Path) -> str | None:
+    """Why a file is not pushed; None if it may be."""
+    name = path.name.lower()
+    if any(fnmatch(name, pattern) for pattern in _TRAINING_STATES):
+        return "training state"
+    if any(fnmatch(name, pattern) for pattern in _PICKLES):
+        return "pickle"
+    # torch.save writes a zip with a pickle inside, whatever the file is called.
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(entry.endswith(".pkl") for entry in archive.namelist()):
+                return "archive with a pickle inside"
+    return None

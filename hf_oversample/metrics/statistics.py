@@ -1,0 +1,69 @@
+"""Whether two methods differ over the same seeds or folds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """Difference of two methods over paired runs.
+
+    Attributes:
+        mean: mean of a − b.
+        sd: standard deviation of a − b over the runs (n − 1).
+        p_value: two-sided, of Student's paired t-test; NaN where all differences are equal.
+        wins: runs in which a is above b.
+        runs: number of pairs.
+    """
+
+    mean: float
+    sd: float
+    p_value: float
+    wins: int
+    runs: int
+
+
+def paired_test(a: Sequence[float], b: Sequence[float]) -> PairedTest:
+    """Student's paired t-test.
+
+    Args:
+        a: the results of one method, a run each.
+        b: those of the other, of the same seeds or folds in the same order.
+
+    Raises:
+        ValueError: lengths differ, there are fewer than two runs, or a result is not finite.
+    """
+    first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    if first.shape != second.shape or first.ndim != 1 or len(first) < 2:
+        raise ValueError(f"{first.shape} and {second.shape}: at least two pairs of runs are needed")
+    differences = first - second
+    if not np.isfinite(differences).all():
+        raise ValueError(f"run {int(np.flatnonzero(~np.isfinite(differences))[0])} is not finite")
+    sd = float(differences.std(ddof=1))
+    # Rounding leaves a tiny spread in equal differences, which a t-test takes for certainty.
+    constant = sd <= 1e-12 * max(1.0, float(np.abs(differences).max()))
+    p_value = float("nan") if constant else float(stats.ttest_rel(first, second).pvalue)
+    return PairedTest(
+        float(differences.mean()), sd, p_value, int((differences > 0).sum()), len(differences)
+    )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values adjusted for their number (Holm 1979), in the order given.
+
+    Raises:
+        ValueError: one is not in [0, 1].
+    """
+    values = np.asarray(p_values, dtype=float)
+    if not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(f"p-values must be in [0, 1], found {values.tolist()}")
+    order = np.argsort(values, kind="stable")
+    steps = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(steps, 1.0)
+    return [float(value) for value in adjusted]

@@ -1,0 +1,155 @@
+"""Copies and diversity of generated texts.
+
+Tokens are the words and punctuation of `Segmenter`, in folded case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from sklearn.feature_extraction.text import CountVectorizer
+
+from hf_oversample.text import Language, Segmenter, normalized
+
+__all__ = ["Copies", "copy_rate", "distinct_n", "distinct_share", "normalized", "self_bleu"]
+
+_CHUNK = 1000
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Which texts are in a reference collection already.
+
+    Attributes:
+        exact: [n] booleans: equal to a reference text but for case and spaces.
+        similarity: [n], the largest Jaccard similarity of token sets with a reference text.
+        nearest: [n], the row of that reference text (the first of equals), −1 where none shares a
+            token.
+        near: [n] booleans: exact, or the similarity reaches the threshold.
+    """
+
+    exact: NDArray[np.bool_]
+    similarity: NDArray[np.float64]
+    nearest: NDArray[np.int64]
+    near: NDArray[np.bool_]
+
+    @property
+    def exact_rate(self) -> float:
+        """Share of exact copies."""
+        return float(self.exact.mean())
+
+    @property
+    def near_rate(self) -> float:
+        """Share of exact and near copies."""
+        return float(self.near.mean())
+
+
+def copy_rate(
+    texts: Sequence[str],
+    reference: Sequence[str],
+    threshold: float = 0.8,
+    language: Language = "en",
+) -> Copies:
+    """Exact and near copies among texts.
+
+    A near copy shares ``threshold`` of the tokens (Jaccard: those in both, of those in either) with
+    one reference text, in whatever order. Found through a sparse token matrix, in blocks.
+
+    Args:
+        texts: the texts to judge, at least one.
+        reference: the texts that they may be copied from, at least one.
+        threshold: in (0, 1].
+        language: decides how tokens are found.
+
+    Raises:
+        ValueError: a collection is empty, or the threshold is outside (0, 1].
+    """
+    if not 0 < threshold <= 1:
+        raise ValueError(f"threshold={threshold} must be above 0 and at most 1")
+    if not len(texts) or not len(reference):
+        raise ValueError(f"{len(texts)} texts and {len(reference)} references: none may be empty")
+    segmenter = Segmenter(language)
+    vectorizer = CountVectorizer(
+        analyzer=lambda text: segmenter.words(text.casefold()), binary=True, dtype=np.int32
+    )
+    known = {normalized(text) for text in reference}
+    exact = np.array([normalized(text) in known for text in texts])
+    counts = vectorizer.fit_transform([*texts, *reference])
+    own, other = counts[: len(texts)], counts[len(texts) :]
+    own_sizes, other_sizes = (np.asarray(matrix.sum(axis=1)).ravel() for matrix in (own, other))
+    transposed = csr_matrix(other.T)
+    similarity = np.zeros(len(texts))
+    nearest = np.full(len(texts), -1, dtype=np.int64)
+    for start in range(0, len(texts), _CHUNK):
+        shared = csr_matrix(own[start : start + _CHUNK] @ transposed)
+        shared.sort_indices()
+        for row in range(shared.shape[0]):
+            span = slice(shared.indptr[row], shared.indptr[row + 1])
+            common, columns = shared.data[span], shared.indices[span]
+            if len(common):
+                jaccard = common / (own_sizes[start + row] + other_sizes[columns] - common)
+                best = int(jaccard.argmax())
+                similarity[start + row] = jaccard[best]
+                nearest[start + row] = columns[best]
+    return Copies(exact, similarity, nearest, exact | (similarity >= threshold))
+
+
+def distinct_share(texts: Sequence[str]) -> float:
+    """Different texts (but for case and spaces) per text; NaN for no texts."""
+    return len({normalized(text) for text in texts}) / len(texts) if len(texts) else float("nan")
+
+
+def distinct_n(texts: Sequence[str], n: int, language: Language = "en") -> float:
+    """Different n-grams per n-gram over all texts (Li et al. 2016); NaN where there is none.
+
+    It falls as the number of texts grows: compare equally large collections only.
+
+    Raises:
+        ValueError: n is below 1.
+    """
+    if n < 1:
+        raise ValueError(f"n={n} must be at least 1")
+    grams = [
+        tuple(words[start : start + n])
+        for words in _tokenized(texts, language)
+        for start in range(len(words) - n + 1)
+    ]
+    return len(set(grams)) / len(grams) if grams else float("nan")
+
+
+def self_bleu(
+    texts: Sequence[str], sample: int = 200, seed: int = 0, language: Language = "en"
+) -> float:
+    """Mean BLEU-4 of each text against the others (Zhu et al. 2018): 1 where all are alike.
+
+    Args:
+        texts: at least two.
+        sample: how many to draw, as the work grows with the square; all where there are fewer. It
+            changes the value: compare equal samples only.
+        seed: of the draw.
+        language: decides how tokens are found.
+
+    Raises:
+        ValueError: there are fewer than two texts or drawn ones.
+    """
+    from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
+
+    if min(len(texts), sample) < 2:
+        raise ValueError(f"{len(texts)} texts, sample={sample}: at least two texts are compared")
+    rows = np.random.default_rng(seed).permutation(len(texts))[:sample]
+    tokens = _tokenized([texts[row] for row in rows], language)
+    smoothing = SmoothingFunction().method1  # a text of fewer than 4 tokens has no 4-grams
+    scores = [
+        sentence_bleu(tokens[:row] + tokens[row + 1 :], own, smoothing_function=smoothing)
+        for row, own in enumerate(tokens)
+    ]
+    return float(np.mean(scores))
+
+
+def _tokenized(texts: Sequence[str], language: Language) -> list[list[str]]:
+    segmenter = Segmenter(language)
+    return [segmenter.words(text.casefold()) for text in texts]

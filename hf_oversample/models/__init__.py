@@ -1,0 +1,1 @@
+"""The models: `PreTrainedModel`s, a folder a method."""

@@ -1,0 +1,1 @@
+"""Small text classifiers: what oversampling is measured with."""

@@ -1,0 +1,1 @@
+"""The MISO generator: configuration, model and losses."""

@@ -1,0 +1,12 @@
+"""Oversamplers: one base class, one method a file.
+
+A method is added by its file and one line below; the contract checks of
+``tests/oversampler_checks.py`` then run on it.
+"""
+
+from __future__ import annotations
+
+OVERSAMPLERS: dict[str, str] = {
+    "RandomOversampler": "hf_oversample.oversamplers.random:RandomOversampler",
+}
+"""Where each oversampler's class is, by name. Strings, so that none is imported before its use."""

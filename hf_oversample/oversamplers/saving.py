@@ -1,0 +1,351 @@
+"""The state of an oversampler: its values, pickling, and saving to a folder or the Hub.
+
+A saved oversampler is config.json (class, versions, constructor's values, what was fitted),
+state.safetensors (labels, plan, the method's arrays) and, for methods that hold models, their own
+folders beside them. Nothing in it is code or a pickle.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from datasets import Features
+from huggingface_hub import HfApi, ModelCard, ModelCardData, snapshot_download
+from safetensors.numpy import load_file, save_file
+
+import hf_oversample
+from hf_oversample.oversamplers import OVERSAMPLERS
+from hf_oversample.plan import Plan
+
+FORMAT = 1
+CONFIG_FILE, STATE_FILE = "config.json", "state.safetensors"
+_FITTED_VALUES = (
+    "label_column_",
+    "text_column_",
+    "embedding_column_",
+    "label_values_",
+    "label_names_",
+    "digest_",
+)
+
+
+class FittedState:
+    """What an oversampler holds, and how it is pickled and saved.
+
+    ``code_version`` is part of the pickled state: ``datasets`` hashes a class of an installed
+    package by its name only, and would return rows cached from older code.
+    """
+
+    code_version: ClassVar[int] = 1
+    _lazy_attributes: ClassVar[tuple[str, ...]] = ()
+
+    plan_: Plan | None = None
+    label_column_: str
+    text_column_: str | None
+    embedding_column_: str | None
+    label_values_: list[Any]
+    label_names_: list[str]
+    labels_: np.ndarray
+    features_: Features
+    digest_: str
+
+    # ---- what a method may define ---------------------------------------------------------------
+
+    def _state_arrays(self) -> dict[str, np.ndarray]:
+        """Fitted arrays of the method's own, to save."""
+        return {}
+
+    def _load_state_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take back what :meth:`_state_arrays` gave."""
+
+    def _state_config(self) -> dict[str, Any]:
+        """Fitted values of the method's own that JSON can hold, to save."""
+        return {}
+
+    def _load_state_config(self, config: dict[str, Any]) -> None:
+        """Take back what :meth:`_state_config` gave."""
+
+    def _save_files(self, folder: Path) -> None:
+        """Save whole models as sub-folders of ``folder`` (a scratch folder, moved afterwards)."""
+
+    def _load_files(self, folder: Path) -> None:
+        """Take back what :meth:`_save_files` wrote."""
+
+    # ---- values and pickling --------------------------------------------------------------------
+
+    def fitted_plan(self) -> Plan:
+        """The plan.
+
+        Raises:
+            RuntimeError: not fitted.
+        """
+        if self.plan_ is None:
+            raise RuntimeError(
+                f"this {type(self).__name__} is not fitted: call fit(dataset) first, or "
+                "balance(dataset), which does"
+            )
+        return self.plan_
+
+    def get_params(self) -> dict[str, Any]:
+        """The constructor's values, by name."""
+        names: list[str] = []
+        for parent in type(self).__mro__:
+            if "__init__" not in vars(parent):
+                continue
+            parameters = list(inspect.signature(vars(parent)["__init__"]).parameters.values())[1:]
+            names += [one.name for one in parameters if one.kind is not one.VAR_KEYWORD]
+            if all(one.kind is not one.VAR_KEYWORD for one in parameters):
+                break  # a constructor with **params hands them to its base's
+        return {name: getattr(self, name) for name in dict.fromkeys(names)}
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
+        return f"{type(self).__name__}({values})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Sorted, and with the code's version: this is what datasets hashes for its cache.
+        state = {
+            name: value
+            for name, value in sorted(self.__dict__.items())
+            if name not in self._lazy_attributes
+        }
+        state["_code"] = f"{hf_oversample.__version__}/{self.code_version}"
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update({name: value for name, value in state.items() if name != "_code"})
+        for name in self._lazy_attributes:
+            self.__dict__[name] = None
+
+    # ---- saving ---------------------------------------------------------------------------------
+
+    def save_pretrained(self, save_directory: str | Path) -> None:
+        """Save to a folder, which is made, or whose files of the same names are replaced.
+
+        A callable ``sampling_strategy`` is saved as the dict of final counts that it gave.
+
+        Raises:
+            RuntimeError: not fitted.
+            TypeError: a constructor's value that JSON cannot hold.
+        """
+        target = Path(save_directory)
+        if target.exists() and not target.is_dir():
+            raise NotADirectoryError(f"{target} is a file: give a folder to save to")
+        config, arrays = self._config(), self._arrays()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        try:
+            self._save_files(scratch)
+            save_file(arrays, scratch / STATE_FILE, metadata={"format": "np"})
+            (scratch / CONFIG_FILE).write_text(
+                json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+            )
+            _move_into(scratch, target)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _config(self) -> dict[str, Any]:
+        self.fitted_plan()
+        params = self.get_params()
+        strategy = params["sampling_strategy"]
+        if callable(strategy):
+            strategy = self._final_counts()
+        if isinstance(strategy, Mapping):  # JSON would turn integer keys into strings
+            strategy = {"final_counts": [[_plain(key), int(n)] for key, n in strategy.items()]}
+        params["sampling_strategy"] = strategy
+        for name, value in params.items():
+            try:
+                restored = json.loads(json.dumps(value))
+            except (TypeError, ValueError) as error:
+                raise TypeError(
+                    f"{name}={value!r} cannot be saved as JSON ({error}): give plain values"
+                ) from error
+            params[name] = restored
+        return {
+            "oversampler": type(self).__name__,
+            "format": FORMAT,
+            "library": f"hf_oversample {hf_oversample.__version__}",
+            "params": params,
+            "fitted": {
+                **{name: getattr(self, name) for name in _FITTED_VALUES},
+                "rows": len(self.labels_),
+                "children": len(self.fitted_plan()),
+                "features": self.features_.to_dict(),
+            },
+            "state": self._state_config(),
+        }
+
+    def _final_counts(self) -> dict[Any, int]:
+        codes = np.concatenate([self.labels_, self.fitted_plan().label])
+        counts = np.bincount(codes, minlength=len(self.label_values_)).tolist()
+        return {v: n for v, n in zip(self.label_values_, counts, strict=True) if n}
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        plan = self.fitted_plan()
+        arrays = {"labels": self.labels_}
+        arrays |= {"plan.parent": plan.parent, "plan.child": plan.child, "plan.label": plan.label}
+        arrays |= {f"plan.extra.{name}": values for name, values in plan.extra.items()}
+        arrays |= {f"state.{name}": values for name, values in self._state_arrays().items()}
+        return {name: np.ascontiguousarray(values) for name, values in arrays.items()}
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | Path,
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+    ) -> Self:
+        """Load a fitted oversampler from a folder, or from the Hub.
+
+        On ``Oversampler`` itself, the class is the one that was saved.
+
+        Raises:
+            FileNotFoundError: no such folder, or it holds no oversampler.
+            ValueError: another class than the one that was saved, or a newer format.
+        """
+        folder = Path(name_or_path)
+        if not folder.is_dir():
+            name = str(name_or_path)
+            if isinstance(name_or_path, Path) or name.startswith((".", "/", "~")):
+                raise FileNotFoundError(f"there is no folder {name}")
+            downloaded = snapshot_download(
+                name,
+                revision=revision,
+                token=token,
+                cache_dir=cache_dir,
+                local_files_only=local_files_only,
+            )
+            folder = Path(downloaded)
+        for file in (CONFIG_FILE, STATE_FILE):
+            if not (folder / file).is_file():
+                raise FileNotFoundError(
+                    f"{folder} holds no {file}: it is not a folder of save_pretrained; it has "
+                    f"{sorted(path.name for path in folder.iterdir())}"
+                )
+        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        saved_class = _class_named(config.get("oversampler"), cls, folder)
+        if not issubclass(saved_class, cls):
+            raise ValueError(
+                f"{folder} holds a {saved_class.__name__}, not a {cls.__name__}: load it with "
+                f"{saved_class.__name__}.from_pretrained or Oversampler.from_pretrained"
+            )
+        if config["format"] > FORMAT:
+            raise ValueError(
+                f"{folder} was saved in format {config['format']} by {config['library']}; this "
+                f"version reads up to {FORMAT}: upgrade hf_oversample"
+            )
+        params = config["params"]
+        if isinstance(params["sampling_strategy"], dict):
+            params["sampling_strategy"] = dict(params["sampling_strategy"]["final_counts"])
+        oversampler = saved_class(**params)
+        oversampler._restore(config, load_file(folder / STATE_FILE), folder)
+        return oversampler
+
+    def _restore(self, config: dict[str, Any], arrays: dict[str, np.ndarray], folder: Path) -> None:
+        for name in _FITTED_VALUES:
+            setattr(self, name, config["fitted"][name])
+        self.features_ = Features.from_dict(config["fitted"]["features"])
+        self.labels_ = arrays["labels"]
+        self._load_state_arrays(_under(arrays, "state."))
+        self._load_state_config(config["state"])
+        self._load_files(folder)
+        self.plan_ = Plan(
+            arrays["plan.parent"],
+            arrays["plan.child"],
+            arrays["plan.label"],
+            _under(arrays, "plan.extra."),
+        )
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        revision: str | None = None,
+        commit_message: str | None = None,
+    ) -> str:
+        """Save and upload in one commit, with a short card. Returns the commit's URL.
+
+        Raises:
+            as :meth:`save_pretrained`, and what the Hub's client raises.
+        """
+        api = HfApi(token=token)
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / "oversampler"
+            self.save_pretrained(folder)
+            self._card(repo_id).save(folder / "README.md")
+            repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+            return api.upload_folder(
+                repo_id=repo_id,
+                folder_path=folder,
+                revision=revision,
+                commit_message=commit_message or f"Upload {type(self).__name__}",
+            ).commit_url
+
+    def _card(self, repo_id: str) -> ModelCard:
+        before = np.bincount(self.labels_, minlength=len(self.label_names_)).tolist()
+        made = np.bincount(self.fitted_plan().label, minlength=len(before)).tolist()
+        data = ModelCardData(library_name="hf_oversample", tags=["oversampling", "imbalanced-data"])
+        lines = [
+            f"---\n{data.to_yaml()}\n---\n\n# {type(self).__name__}\n",
+            f"A fitted oversampler: `{self!r}`.\n",
+            "| class | rows | children |\n|---|---|---|",
+            *(
+                f"| {name.replace('|', '&#124;')} | {rows} | {children} |"
+                for name, rows, children in zip(self.label_names_, before, made, strict=True)
+            ),
+            "\n```python\nfrom hf_oversample import Oversampler\n",
+            f'oversampler = Oversampler.from_pretrained("{repo_id}")',
+            "balanced = dataset.map(oversampler, batched=True, with_indices=True)\n```\n",
+            "`dataset` must be the data set that it was fitted on.\n",
+        ]
+        return ModelCard("\n".join(lines))
+
+
+def _class_named(name: object, asked: type[Any], folder: Path) -> type[Any]:
+    if name == asked.__name__:  # also a class of the user's own
+        return asked
+    if name not in OVERSAMPLERS:
+        raise ValueError(
+            f"{folder} names the oversampler {name!r}, which this version does not know; it knows "
+            f"{sorted(OVERSAMPLERS)}: upgrade hf_oversample, or check the folder"
+        )
+    module, _, attribute = OVERSAMPLERS[str(name)].partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _under(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): v for name, v in arrays.items() if name.startswith(prefix)}
+
+
+def _move_into(scratch: Path, target: Path) -> None:
+    """Move a finished folder to its place; into an existing one file by file, config.json last."""
+    if not target.exists():
+        # mkdtemp makes folders that only their owner can read; a saved folder has usual rights.
+        mask = os.umask(0)
+        os.umask(mask)
+        scratch.chmod(0o777 & ~mask)
+        scratch.rename(target)
+        return
+    for path in sorted(scratch.iterdir(), key=lambda path: path.name == CONFIG_FILE):
+        place = target / path.name
+        if path.is_dir() and place.exists():
+            shutil.rmtree(place)
+        os.replace(path, place)

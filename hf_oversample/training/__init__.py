@@ -1,0 +1,1 @@
+"""Training on Accelerate: loops, arguments, losses."""

@@ -1,0 +1,101 @@
+"""MISO's training arguments: each default declared once, with where it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+
+def _argument(default: Any, help: str, source: str) -> Any:
+    """A field with its help text and the source of its default; command lines and docs are made from both."""
+    return field(default=default, metadata={"help": help, "source": source})
+
+
+PAPER = "paper, section 6"
+MEASURED = "measured, benchmarks/miso.md"
+
+
+@dataclass(frozen=True)
+class MisoTrainingArguments:
+    """
+    How a MISO generator is trained. `MisoTrainingArguments.describe()` lists every field, its default and its source.
+
+    Raises:
+        ValueError: if a value cannot work; the message names the field.
+    """
+
+    pretrain_steps: int = _argument(400, "steps of phase 1, the encoder–decoders and the filler (Alg. 1, 1–2)", MEASURED)
+    critic_steps: int = _argument(150, "steps of phase 2, the critics alone (Alg. 1, 3–4)", MEASURED)
+    adversarial_steps: int = _argument(80, "steps of phase 3, all parts (Alg. 1, 5–9)", MEASURED)
+    max_train_seconds: float = _argument(0.0, "stop each phase at its share of this time; 0: no limit", "choice")
+    batch_size: int = _argument(64, "texts in a step, per process", PAPER)
+    pair_batch_size: int = _argument(32, "pairs (difficult text, majority neighbour) in a step of phase 3", "choice")
+    decoder_rows: int = _argument(16, "texts of a phase-1 batch that the decoders also rebuild", "choice")
+    adversarial_rows: int = _argument(8, "texts of a phase-3 batch that the discriminators see", "choice")
+    gradient_accumulation_steps: int = _argument(1, "micro-steps per optimiser step", "choice")
+    learning_rate: float = _argument(3e-4, "AdamW, encoder–decoders and fusion", MEASURED + " (paper: 1e-4)")
+    encoder_learning_rate: float = _argument(1.5e-4, "AdamW, the shared encoder", MEASURED + " (paper: 1e-4)")
+    critic_learning_rate: float = _argument(1e-3, "AdamW, critics", MEASURED + " (paper: 1e-4)")
+    discriminator_learning_rate: float = _argument(1e-4, "AdamW, discriminators", PAPER)
+    train_word_embeddings: Literal["auto", "yes", "no"] = _argument(
+        "auto", "train the word embeddings; auto: only those that start from scratch", MEASURED
+    )
+    weight_decay: float = _argument(0.01, "AdamW", "Loshchilov & Hutter, 2019")
+    warmup_share: float = _argument(0.06, "share of the steps in which learning rates rise", "Liu et al., 2019")
+    max_grad_norm: float = _argument(1.0, "gradient clipping, each optimiser", "choice")
+    mask_share: float = _argument(0.5, "share of words masked when the filler is trained", "findings 2b")
+    class_dropout: float = _argument(0.1, "share of texts filled as 'no class'", "Ho & Salimans, 2022")
+    latent_noise: float = _argument(1.0, "sd of the noise on z where the filler is trained with it", MEASURED)
+    class_smoothing: float = _argument(0.5, "classes are drawn in proportion to rows ** this", "findings 2b (12 % of draws)")
+    critic_updates: int = _argument(2, "critic steps per phase-3 step", "findings 2.2")
+    proximity: float = _argument(1.0, "weight of |z − q|² per value", "findings 2.3")
+    adversarial_weight: float = _argument(0.1, "weight of the discriminators' term", "findings 2.9")
+    alpha_minimum: float = _argument(0.3, "lower bound of α_e = 1/τ_e", "findings 2.4")
+    alpha_maximum: float = _argument(0.9, "upper bound of α_e", "findings 2.4")
+    temperature_steps: float = _argument(0.6, "share of phase 3 after which τ_e is 1", "findings 2.4")
+    gumbel_temperature: float = _argument(1.0, "first temperature of the discriminators' soft tokens", "choice")
+    gumbel_temperature_final: float = _argument(0.5, "last temperature of the discriminators' soft tokens", "choice")
+    neighbors: int = _argument(5, "k of the difficult samples", "paper, section 7.1")
+    max_length: int = _argument(64, "longest text in tokens", "choice")
+    evaluation_steps: int = _argument(100, "steps between evaluations on the validation split", "choice")
+    save_steps: int = _argument(0, "steps between checkpoints; 0: none", "choice")
+    logging_steps: int = _argument(10, "steps between reports to the trackers", "choice")
+    mixed_precision: Literal["no", "bf16"] = _argument("no", "precision of training", "choice")
+    report_to: str = _argument("", "a tracker of accelerate, such as tensorboard; empty: none", "choice")
+    seed: int = _argument(0, "seed of everything", "choice")
+
+    def __post_init__(self) -> None:
+        for name in ("pretrain_steps", "critic_steps", "adversarial_steps", "max_train_seconds", "save_steps"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative.")
+        positive = ("batch_size", "decoder_rows", "adversarial_rows", "gradient_accumulation_steps", "neighbors",
+                    "max_length", "evaluation_steps", "logging_steps", "learning_rate", "gumbel_temperature_final")  # fmt: skip
+        for name in positive:
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be positive.")
+        if self.pair_batch_size < 2:
+            raise ValueError(f"pair_batch_size is {self.pair_batch_size}; mutual information needs at least 2 pairs.")
+        for name in ("mask_share", "class_dropout", "warmup_share", "temperature_steps"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it is a share, from 0 to 1.")
+        if self.mixed_precision not in ("no", "bf16"):
+            raise ValueError(f"mixed_precision is {self.mixed_precision!r}; it must be 'no' or 'bf16'.")
+        for name in ("critic_steps", "adversarial_steps", "pretrain_steps", "save_steps"):
+            if getattr(self, name) % self.gradient_accumulation_steps:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}, no multiple of gradient_accumulation_steps "
+                    f"({self.gradient_accumulation_steps}): a phase or a checkpoint would end inside an optimiser step."
+                )
+
+    @property
+    def total_steps(self) -> int:
+        return self.pretrain_steps + self.critic_steps + self.adversarial_steps
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def describe(cls) -> str:
+        """A Markdown table of the fields, their defaults, meaning and source."""
+        rows = [f"| `{f.name}` | {f.default} | {f.metadata['help']} | {f.metadata['source']} |" for f in fields(cls)]
+        return "\n".join(["| argument | default | meaning | source of the default |", "|---|---|---|---|", *rows])

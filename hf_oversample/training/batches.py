@@ -1,0 +1,219 @@
+"""Batches of MISO's training, each a function of (seed, step, process)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file, save_file
+from torch import Tensor
+
+from hf_oversample import noise
+from hf_oversample.encoding import EncodedText, pad
+from hf_oversample.models.miso.configuration_miso import MisoConfig
+from hf_oversample.neighbors import difficult_samples, nearest_neighbors
+from hf_oversample.training.arguments import MisoTrainingArguments
+
+
+@dataclass(frozen=True)
+class MisoPairs:
+    """
+    For each target class: its rows, their nearest rows of other classes, and how difficult each row is.
+
+    Args:
+        rows: class → `[m]` training rows, the most difficult first.
+        neighbors: class → `[m, k]` nearest rows of other classes, nearest first.
+        difficulty: class → `[m]`, the share of other classes among a row's k nearest neighbours.
+        counts: class → (its rows, rows of the largest class): n₊ and n₋ of the temperature.
+    """
+
+    rows: dict[int, np.ndarray]
+    neighbors: dict[int, np.ndarray]
+    difficulty: dict[int, np.ndarray]
+    counts: dict[int, tuple[int, int]]
+
+    @classmethod
+    def find(
+        cls, embeddings: np.ndarray, labels: np.ndarray, targets: Sequence[int], arguments: MisoTrainingArguments
+    ) -> MisoPairs:
+        """Exact neighbours in `embeddings` `[n, d]` (section 7.1, k = 5 unless set)."""
+        largest = int(np.bincount(labels).max())
+        samples = difficult_samples(embeddings, labels, k=arguments.neighbors, minority=list(targets))
+        rows, neighbors, difficulty, counts = {}, {}, {}, {}
+        for label in targets:
+            own = samples.labels == label
+            share = np.asarray(samples.other_class_share)[own]
+            order = np.argsort(-share, kind="stable")
+            rows[label] = np.asarray(samples.rows)[own][order].astype(np.int64)
+            difficulty[label] = share[order].astype(np.float32)
+            others = np.flatnonzero(labels != label)
+            k = min(arguments.neighbors, len(others))
+            _, found = nearest_neighbors(embeddings[rows[label]], embeddings[others], k)
+            neighbors[label] = others[np.asarray(found)].astype(np.int64)
+            counts[label] = (int(own.sum()), largest)
+        return cls(rows, neighbors, difficulty, counts)
+
+    def all_rows(self) -> np.ndarray:
+        return np.unique(np.concatenate([*self.rows.values(), *(n.ravel() for n in self.neighbors.values())]))
+
+    def draw(
+        self, arguments: MisoTrainingArguments, step: int, process: int, size: int
+    ) -> tuple[int, np.ndarray, np.ndarray]:
+        """`size` pairs of one target class: class, its rows, and a majority neighbour of each."""
+        rng = noise.generator(arguments.seed, noise.stream("pairs"), step, process)
+        classes = list(self.rows)
+        weights = np.asarray([len(self.rows[c]) for c in classes], float) ** arguments.class_smoothing
+        label = classes[rng.choice(len(classes), p=weights / weights.sum())]
+        # difficult rows twice as often as the others
+        chance = np.where(self.difficulty[label] > 0, 2.0, 1.0)
+        replace = len(chance) < size
+        chosen = rng.choice(len(chance), size, replace=replace, p=chance / chance.sum())
+        neighbor = rng.integers(self.neighbors[label].shape[1], size=size)
+        return label, self.rows[label][chosen], self.neighbors[label][chosen, neighbor]
+
+    def partner(self, row: int, label: int, rng: np.random.Generator) -> int:
+        """A majority neighbour of one row of a target class."""
+        place = int(np.flatnonzero(self.rows[label] == row)[0])
+        return int(rng.choice(self.neighbors[label][place]))
+
+    def reference(self, label: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Pairs for the reference bank, most difficult first, neighbours cycled: deterministic."""
+        number = np.arange(size)
+        own, other = self.rows[label], self.neighbors[label]
+        row = number % len(own)
+        return own[row], other[row, (number // len(own)) % other.shape[1]]
+
+    def save(self, path: Path) -> None:
+        arrays = {}
+        for label in self.rows:
+            arrays[f"rows.{label}"] = self.rows[label]
+            arrays[f"neighbors.{label}"] = self.neighbors[label]
+            arrays[f"difficulty.{label}"] = self.difficulty[label]
+            arrays[f"counts.{label}"] = np.asarray(self.counts[label])
+        save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, str(path))
+
+    @classmethod
+    def load(cls, path: Path) -> MisoPairs:
+        arrays = load_file(str(path))
+        labels = [int(name.split(".")[1]) for name in arrays if name.startswith("rows.")]
+        labels = sorted(labels)
+        return cls(
+            {c: arrays[f"rows.{c}"] for c in labels},
+            {c: arrays[f"neighbors.{c}"] for c in labels},
+            {c: arrays[f"difficulty.{c}"] for c in labels},
+            {c: (int(arrays[f"counts.{c}"][0]), int(arrays[f"counts.{c}"][1])) for c in labels},
+        )
+
+
+class MisoBatches:
+    """Draws, masks and pads the texts of each training step."""
+
+    def __init__(
+        self,
+        encoded: Sequence[EncodedText],
+        labels: np.ndarray,
+        arguments: MisoTrainingArguments,
+        *,
+        positions: Tensor,
+        config: MisoConfig,
+        padding: int,
+        mask_token: int,
+        process: int,
+        device: torch.device,
+    ):
+        self.encoded, self.labels = encoded, np.asarray(labels, np.int64)
+        self.arguments, self.config = arguments, config
+        self.positions = positions.numpy()
+        self.padding, self.mask_token, self.process, self.device = padding, mask_token, process, device
+        counts = np.bincount(self.labels, minlength=config.num_labels)
+        weights = np.where(counts > 0, counts.astype(float) ** arguments.class_smoothing, 0.0)
+        self.class_chance = weights / weights.sum()
+        self.class_rows = [np.flatnonzero(self.labels == c) for c in range(config.num_labels)]
+
+    def padded(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        return pad([self.encoded[row].input_ids for row in rows], self.padding, self.device)
+
+    def mask_words(
+        self, texts: Sequence[EncodedText], rng: np.random.Generator
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Whole words masked, `mask_share` of them and one at least; ids, and output places of what was masked."""
+        ids, targets = [], []
+        for text in texts:
+            words = int(text.word_index.max()) + 1
+            chosen = rng.random(max(words, 1)) < self.arguments.mask_share
+            if words and not chosen[:words].any():
+                chosen[rng.integers(words)] = True
+            hit = (text.word_index >= 0) & chosen[np.maximum(text.word_index, 0)]
+            ids.append(np.where(hit, self.mask_token, text.input_ids))
+            targets.append(np.where(hit, self.positions[text.input_ids], -100))
+        return ids, targets
+
+    def _masked(self, texts: Sequence[EncodedText], rng: np.random.Generator) -> dict[str, Tensor]:
+        ids, targets = self.mask_words(texts, rng)
+        masked_ids, mask = pad(ids, self.padding, self.device)
+        padded_targets, target_mask = pad(targets, 0, self.device)
+        return {
+            "masked_ids": masked_ids,
+            "mask": mask,
+            "fill_targets": padded_targets.masked_fill(target_mask == 0, -100),
+        }
+
+    def pretrain(self, step: int, pairs: MisoPairs | None) -> dict[str, Tensor]:
+        """
+        Texts of phase 1, classes drawn in proportion to rows ** class_smoothing.
+
+        The first `decoder_rows` are also rebuilt by the decoders; those of target classes come with a majority
+        neighbour, for Q̃.
+        """
+        a = self.arguments
+        rng = noise.generator(a.seed, noise.stream("pretrain"), step, self.process)
+        classes = rng.choice(len(self.class_chance), a.batch_size, p=self.class_chance)
+        rows = np.asarray([rng.choice(self.class_rows[c]) for c in classes])
+        texts = [self.encoded[row] for row in rows]
+        batch = self._masked(texts, rng)
+        batch["ids"] = self.padded(rows)[0]
+        decoded = min(a.decoder_rows, len(rows))
+        batch["decoder_ids"], batch["decoder_mask"] = self.padded(rows[:decoded])
+        paired = [i for i in range(decoded) if pairs is not None and int(classes[i]) in pairs.rows]
+        batch["paired_rows"] = torch.tensor(paired, dtype=torch.long, device=self.device)
+        if paired:
+            partners = [pairs.partner(int(rows[i]), int(classes[i]), rng) for i in paired]
+            batch["partner_ids"], batch["partner_mask"] = self.padded(np.asarray(partners))
+        dropped = rng.random(len(rows)) < a.class_dropout
+        batch["classes"] = torch.as_tensor(classes, device=self.device)
+        batch["fill_classes"] = torch.as_tensor(np.where(dropped, self.config.num_labels, classes), device=self.device)
+        return batch
+
+    def adversarial(self, step: int, pairs: MisoPairs) -> tuple[dict[str, Tensor], int]:
+        """Pairs of phase 3: the first half the target class's texts, the second their majority neighbours."""
+        a = self.arguments
+        label, own, other = pairs.draw(a, step, self.process, a.pair_batch_size)
+        rng = noise.generator(a.seed, noise.stream("adversarial"), step, self.process)
+        rows = np.concatenate([own, other])
+        batch = self._masked([self.encoded[row] for row in rows], rng)
+        batch["ids"], _ = self.padded(rows)
+        classes = self.labels[rows]
+        dropped = rng.random(len(rows)) < a.class_dropout
+        batch["classes"] = torch.as_tensor(classes, device=self.device)
+        batch["fill_classes"] = torch.as_tensor(np.where(dropped, self.config.num_labels, classes), device=self.device)
+        batch["know_latent"] = torch.as_tensor(rng.random(len(rows)) < 0.5, device=self.device).float()
+        return batch, label
+
+    def validation(self, encoded: Sequence[EncodedText], labels: np.ndarray, limit: int = 512) -> list[dict]:
+        """At most `limit` validation texts, in batches with masks fixed by the seed."""
+        rng = noise.generator(self.arguments.seed, noise.stream("validation"))
+        rows = rng.permutation(len(encoded))[:limit]
+        rows = rows[np.argsort([len(encoded[row]) for row in rows], kind="stable")]
+        result = []
+        for start in range(0, len(rows), 64):
+            part = rows[start : start + 64]
+            batch = self._masked([encoded[row] for row in part], rng)
+            batch["ids"], _ = pad([encoded[row].input_ids for row in part], self.padding, self.device)
+            batch["classes"] = torch.as_tensor(labels[part], device=self.device)
+            # a token that training never saw cannot be written, and is not asked for
+            if (batch["fill_targets"] != -100).any():
+                result.append(batch)
+        return result

@@ -1,0 +1,415 @@
+"""Training of small classifiers, to measure what a remedy for imbalance does.
+
+Fast on one CPU thread, and a function of its seed: remedies are compared over the same steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import ArrayLike, NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from hf_oversample.encoding import pad
+from hf_oversample.text import Segmenter, remove_stop_words
+from hf_oversample.tokenization import CONTINUATION, train_tokenizer, word_tokens
+
+EncodedTexts = Sequence[Sequence[int]]
+
+
+def word_vocabulary(
+    texts: Sequence[str],
+    segmenter: Segmenter,
+    min_frequency: int = 1,
+    max_size: int = 30_000,
+) -> PreTrainedTokenizerBase:
+    """A tokenizer of whole words in lower case, for the small classifiers.
+
+    Args:
+        texts: training texts only.
+        segmenter: decides the language.
+        min_frequency: rarer words are ``[UNK]`` (Chinese: their characters).
+        max_size: the most tokens, special ones included.
+    """
+    return train_tokenizer(
+        texts,
+        kind="word",
+        language=segmenter.language,
+        vocab_size=max_size,
+        min_frequency=min_frequency,
+    )
+
+
+def encode_words(
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    segmenter: Segmenter,
+    *,
+    max_length: int = 256,
+    drop_stop_words: bool = False,
+) -> list[list[int]]:
+    """Token ids of each text, without special tokens.
+
+    Args:
+        tokenizer: any; `word_vocabulary` gives one.
+        texts: the texts.
+        segmenter: finds their words.
+        max_length: tokens after which a text is cut.
+        drop_stop_words: leave stop words out, negations kept. The MISO paper drops them.
+
+    Returns:
+        One list a text; ``[UNK]`` alone where nothing is left.
+    """
+    encoded = []
+    for text in texts:
+        spans = segmenter.spans(text)
+        words = [text[start:end] for start, end in spans]
+        before = [start > 0 and text[start - 1].isspace() for start, _ in spans]
+        if drop_stop_words:
+            kept = set(remove_stop_words(words, segmenter.language))
+            before = [flag for word, flag in zip(words, before, strict=True) if word in kept]
+            words = [word for word in words if word in kept]
+        ids = [token for word in word_tokens(tokenizer, words, before) for token in word]
+        encoded.append(ids[:max_length] or [int(tokenizer.unk_token_id)])
+    return encoded
+
+
+def word_vectors(
+    vocabulary: PreTrainedTokenizerBase,
+    encoder: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    scale: float | None = 0.15,
+) -> Tensor:
+    """Word vectors from a pretrained encoder, for ``load_word_vectors``.
+
+    A word's vector is the mean of the encoder's input embeddings of its word pieces; only the
+    table is read, the encoder is not run. Special tokens get the mean of all words, padding 0.
+
+    Args:
+        vocabulary: the classifier's tokenizer.
+        encoder: any ``AutoModel``.
+        tokenizer: the encoder's.
+        scale: root mean square that the values are brought to, after their mean was taken away;
+            0.15 is that of a new `TextCnnConfig`. ``None`` leaves them as they are.
+
+    Returns:
+        [len(vocabulary), width of the encoder's embeddings] float32.
+    """
+    tokens = vocabulary.convert_ids_to_tokens(list(range(len(vocabulary))))
+    special = np.isin(np.arange(len(tokens)), vocabulary.all_special_ids)
+    words = [
+        token.removeprefix(CONTINUATION) if len(token) > len(CONTINUATION) else token
+        for token in tokens
+    ]
+    pieces = word_tokens(tokenizer, words, [True] * len(words))
+    # A token that the encoder's tokenizer drops (a control character) counts as unknown to it.
+    pieces = [ids or [int(tokenizer.unk_token_id)] for ids in pieces]
+    table = encoder.get_input_embeddings().weight.detach().float().cpu()
+    offsets = torch.from_numpy(np.concatenate([[0], np.cumsum([len(ids) for ids in pieces[:-1]])]))
+    flat = torch.tensor([token for ids in pieces for token in ids])
+    matrix = F.embedding_bag(flat, table, offsets, mode="mean")
+    is_word = torch.from_numpy(~special)
+    mean = matrix[is_word].mean(dim=0)
+    if scale is not None:
+        matrix = matrix - mean
+        matrix = matrix * (scale / matrix[is_word].square().mean().sqrt())
+        mean = torch.zeros_like(mean)
+    matrix[~is_word] = mean
+    if vocabulary.pad_token_id is not None:
+        matrix[vocabulary.pad_token_id] = 0
+    return matrix
+
+
+def train_classifier(
+    model: PreTrainedModel,
+    encoded: EncodedTexts,
+    labels: ArrayLike,
+    *,
+    steps: int,
+    batch_size: int = 64,
+    learning_rate: float = 1e-3,
+    weight_decay: float = 0.01,
+    schedule: str = "cosine",
+    row_weights: ArrayLike | None = None,
+    class_weights: ArrayLike | None = None,
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+    validation: tuple[EncodedTexts, ArrayLike] | None = None,
+    eval_every: int = 50,
+    seed: int = 0,
+    history: list[dict[str, float]] | None = None,
+) -> PreTrainedModel:
+    """Trains a model for sequence classification in place, by AdamW with clipped gradients.
+
+    The seed fixes the batches and the dropout; the model's own start is the caller's to seed.
+
+    Args:
+        model: any that gives ``logits`` from ``input_ids`` and ``attention_mask``.
+        encoded: token ids of each text, none empty.
+        labels: [n], class ids.
+        steps: number of updates.
+        batch_size: texts an update.
+        learning_rate: at the start.
+        weight_decay: of AdamW.
+        schedule: ``"cosine"``, down to 0, or ``"constant"``.
+        row_weights: [n], batches are drawn with replacement in these proportions. Default: all
+            rows in shuffled order, over and over.
+        class_weights: [classes], weights of the loss (`losses.balanced_class_weights`).
+        loss: logits and labels → [batch] losses. Default: cross-entropy.
+        validation: texts and labels. The state with the largest average precision on them is kept
+            (mean over the classes if there are more than two, of equal ones the first); they must
+            not be test rows.
+        eval_every: steps between evaluations; the last step is evaluated too.
+        seed: of batches and dropout.
+        history: gets one dict an evaluation: step, loss (mean since the last), average_precision.
+
+    Returns:
+        The model, in evaluation mode.
+
+    Raises:
+        ValueError: sizes do not fit, a text is empty, weights are negative or all zero, an unknown
+            schedule, or the loss is no longer finite.
+    """
+    truth = np.asarray(labels, dtype=np.int64)
+    texts = [np.asarray(ids, dtype=np.int64) for ids in encoded]
+    _check_training(texts, truth, model.config.num_labels, steps, batch_size, schedule)
+    class_weight = _class_weights(class_weights, model)
+    losses = loss or (lambda logits, target: F.cross_entropy(logits, target, reduction="none"))
+    batches = _batches(len(texts), batch_size, steps, row_weights, seed)
+
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=weight_decay, fused=True)
+    if schedule == "cosine":
+        rates = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
+    best_score, best_state = -1.0, None
+    total, since = torch.zeros((), device=model.device), 0
+    devices = [model.device] if model.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        model.train()
+        for step, rows in enumerate(batches, start=1):
+            weight = class_weight[truth[rows]].sum()
+            for group in _length_groups(rows, texts):
+                ids, mask = pad([texts[row] for row in group], _padding(model), model.device)
+                target = torch.from_numpy(truth[group]).to(model.device)
+                logits = model(input_ids=ids, attention_mask=mask).logits.float()
+                weights = torch.from_numpy(class_weight[truth[group]] / weight).to(logits)
+                value = (losses(logits, target) * weights).sum()
+                value.backward()
+                total += value.detach()
+            torch.nn.utils.clip_grad_norm_(trained, 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            if schedule == "cosine":
+                rates.step()
+            since += 1
+            if step % eval_every == 0 or step == steps:
+                mean_loss = float(total) / since
+                if not np.isfinite(mean_loss):
+                    raise ValueError(f"the loss is {mean_loss} by step {step}: lower learning_rate")
+                record = {"step": float(step), "loss": mean_loss}
+                if validation is not None:
+                    score = _ranking_score(validation[1], predict(model, validation[0]))
+                    record["average_precision"] = score
+                    if score > best_score:
+                        state = model.state_dict()
+                        best_score, best_state = score, {k: v.clone() for k, v in state.items()}
+                    model.train()
+                if history is not None:
+                    history.append(record)
+                total, since = torch.zeros_like(total), 0
+    if best_state is not None:
+        model.load_state_dict(best_state)
+    return model.eval()
+
+
+def predict(
+    model: PreTrainedModel, encoded: EncodedTexts, batch_size: int = 512
+) -> NDArray[np.float32]:
+    """Class probabilities.
+
+    Args:
+        model: any that gives ``logits``; it is left in evaluation mode.
+        encoded: token ids of each text, none empty.
+        batch_size: texts at a time, sorted by length.
+
+    Returns:
+        [n, classes] float32, in the order of the texts.
+    """
+
+    def probabilities(ids: Tensor, mask: Tensor) -> Tensor:
+        return model(input_ids=ids, attention_mask=mask).logits.float().softmax(dim=-1)
+
+    return _over_batches(model, encoded, batch_size, probabilities)
+
+
+def text_features(model: Any, encoded: EncodedTexts, batch_size: int = 512) -> NDArray[np.float32]:
+    """The vector before the head of a TextCNN or TextRNN: where to look for difficult samples.
+
+    Args:
+        model: a model with a ``features`` method.
+        encoded: token ids of each text, none empty.
+        batch_size: as for `predict`.
+
+    Returns:
+        [n, width] float32, in the order of the texts.
+    """
+    return _over_batches(model, encoded, batch_size, model.features)
+
+
+def linear_head(
+    train_x: ArrayLike,
+    train_y: ArrayLike,
+    validation_x: ArrayLike | None = None,
+    validation_y: ArrayLike | None = None,
+    *,
+    class_weight: dict[int, float] | str | None = None,
+    grid: Sequence[float] = (0.1, 1.0, 10.0, 100.0),
+) -> LogisticRegression:
+    """Logistic regression on the vectors of a frozen encoder.
+
+    Args:
+        train_x: [n, width] embeddings.
+        train_y: [n] class ids.
+        validation_x: [m, width]. With it, C is the one of the grid with the largest average
+            precision there (of equal ones the smallest); without, C is 1.
+        validation_y: [m] class ids.
+        class_weight: as for scikit-learn: ``"balanced"``, or class → weight.
+        grid: values of C, the inverse strength of the L2 penalty.
+
+    Raises:
+        ValueError: only one of the two validation arrays is given.
+    """
+    if (validation_x is None) != (validation_y is None):
+        raise ValueError("give both validation_x and validation_y, or neither")
+    best, best_score = None, -1.0
+    for strength in sorted(grid) if validation_x is not None else (1.0,):
+        head = LogisticRegression(C=strength, class_weight=class_weight, max_iter=2000)
+        head.fit(train_x, train_y)
+        if validation_x is None:
+            return head
+        # Columns of the probabilities are the classes that the head has seen.
+        target = np.searchsorted(head.classes_, np.asarray(validation_y))
+        score = _ranking_score(target, head.predict_proba(validation_x))
+        if score > best_score:
+            best, best_score = head, score
+    return best
+
+
+def _check_training(
+    texts: list[NDArray[np.int64]],
+    truth: NDArray[np.int64],
+    classes: int,
+    steps: int,
+    batch_size: int,
+    schedule: str,
+) -> None:
+    if len(texts) != len(truth) or not texts:
+        raise ValueError(f"{len(texts)} encoded texts, but {len(truth)} labels")
+    if truth.min() < 0 or truth.max() >= classes:
+        raise ValueError(f"labels run from {truth.min()} to {truth.max()}; num_labels is {classes}")
+    empty = [row for row, ids in enumerate(texts) if not len(ids)]
+    if empty:
+        raise ValueError(f"encoded text {empty[0]} has no token ({len(empty)} in all)")
+    if steps < 1 or batch_size < 1:
+        raise ValueError(f"steps={steps} and batch_size={batch_size} must be at least 1")
+    if schedule not in ("cosine", "constant"):
+        raise ValueError(f'schedule={schedule!r} is unknown: choose "cosine" or "constant"')
+
+
+def _class_weights(class_weights: ArrayLike | None, model: PreTrainedModel) -> NDArray[np.float64]:
+    if class_weights is None:
+        return np.ones(model.config.num_labels)
+    values = np.asarray(class_weights, dtype=np.float64)
+    if values.shape != (model.config.num_labels,) or (values <= 0).any():
+        raise ValueError(
+            f"class_weights={values} must be {model.config.num_labels} positive numbers"
+        )
+    return values
+
+
+def _batches(
+    rows: int, batch_size: int, steps: int, row_weights: ArrayLike | None, seed: int
+) -> Iterator[NDArray[np.int64]]:
+    """Rows of each step's batch."""
+    generator = np.random.default_rng(seed)
+    if row_weights is not None:
+        weights = np.asarray(row_weights, dtype=np.float64)
+        if weights.shape != (rows,) or (weights < 0).any() or not weights.sum() > 0:
+            raise ValueError(
+                f"row_weights has shape {weights.shape}, least {weights.min()}, sum "
+                f"{weights.sum()}: {rows} weights are needed, none negative and not all 0"
+            )
+        shares = weights / weights.sum()
+        for _ in range(steps):
+            yield generator.choice(rows, size=batch_size, p=shares)
+        return
+    waiting = np.empty(0, dtype=np.int64)
+    for _ in range(steps):
+        while len(waiting) < min(batch_size, rows):
+            waiting = np.concatenate([waiting, generator.permutation(rows)])
+        yield waiting[:batch_size]
+        waiting = waiting[batch_size:]
+
+
+def _length_groups(
+    rows: NDArray[np.int64], texts: list[NDArray[np.int64]]
+) -> list[NDArray[np.int64]]:
+    """A batch cut in two by length where that saves much padding; the gradient stays the same.
+
+    Batches of one length each would save more, and skew the classes, as a class may be the longer.
+    """
+    lengths = np.array([len(texts[row]) for row in rows])
+    order = np.argsort(lengths, kind="stable")
+    ordered = lengths[order]
+    cuts = np.arange(1, len(rows))
+    areas = cuts * ordered[:-1] + (len(rows) - cuts) * ordered[-1]
+    if len(areas) and areas.min() < 0.7 * len(rows) * ordered[-1] and ordered[-1] > 16:
+        cut = int(areas.argmin()) + 1
+        return [rows[order[:cut]], rows[order[cut:]]]
+    return [rows]
+
+
+def _padding(model: PreTrainedModel) -> int:
+    padding = model.config.pad_token_id
+    return 0 if padding is None else int(padding)
+
+
+@torch.no_grad()
+def _over_batches(
+    model: PreTrainedModel,
+    encoded: EncodedTexts,
+    batch_size: int,
+    function: Callable[[Tensor, Tensor], Tensor],
+) -> NDArray[np.float32]:
+    if not len(encoded):
+        raise ValueError("there is no text to predict for")
+    model.eval()
+    texts = [np.asarray(ids, dtype=np.int64) for ids in encoded]
+    result: NDArray[np.float32] | None = None
+    # Sorted by length, so that little is padding.
+    order = np.argsort([len(ids) for ids in texts], kind="stable")
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        ids, mask = pad([texts[row] for row in rows], _padding(model), model.device)
+        values = function(ids, mask).float().cpu().numpy()
+        if result is None:
+            result = np.empty((len(texts), values.shape[1]), dtype=np.float32)
+        result[rows] = values
+    assert result is not None
+    return result
+
+
+def _ranking_score(labels: ArrayLike, probabilities: NDArray[Any]) -> float:
+    """Average precision of class 1 of two, else the mean over the classes that have rows."""
+    truth = np.asarray(labels)
+    classes = [1] if probabilities.shape[1] == 2 else np.unique(truth).tolist()
+    return float(
+        np.mean([average_precision_score(truth == k, probabilities[:, k]) for k in classes])
+    )

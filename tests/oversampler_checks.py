@@ -1,0 +1,143 @@
+"""Contract checks that run on every oversampler of ``OVERSAMPLERS``.
+
+A new method gets them by being listed there, and by one entry in ``CASES`` that says how to make a
+quick instance of it, and a data set that it can be fitted on.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import ClassLabel, Dataset, Features, List, Value
+
+from hf_oversample.oversamplers import OVERSAMPLERS
+from hf_oversample.oversamplers.base import Oversampler
+
+NAMES = ("ham", "spam", "news")
+WIDTH = 4
+
+
+def make_dataset(counts: tuple[int, ...], seed: int = 0, **columns: Any) -> Dataset:
+    """Rows of ``len(counts)`` classes in mixed order, with a text, an embedding and an id."""
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.repeat(np.arange(len(counts)), counts)).tolist()
+    rows = {
+        "text": [f"{NAMES[label]} message number {i} for you" for i, label in enumerate(labels)],
+        "label": labels,
+        "embedding": rng.normal(size=(len(labels), WIDTH)).astype(np.float32).tolist(),
+        "id": [f"row-{i}" for i in range(len(labels))],
+    }
+    features = Features(
+        {
+            "text": Value("string"),
+            "label": ClassLabel(names=list(NAMES[: len(counts)])),
+            "embedding": List(Value("float32"), length=WIDTH),
+            "id": Value("string"),
+        }
+    )
+    for name, values in columns.items():
+        rows[name] = values
+    return Dataset.from_dict(rows, features=features)
+
+
+@dataclass(frozen=True)
+class Case:
+    """How the checks use one method.
+
+    Attributes:
+        make: makes an instance from constructor keywords; cheap.
+        fit_columns: further arguments of ``fit``.
+        copies_all: whether all columns of a child are its parent's (plain duplication).
+        smallest_class: rows that a class needs at least.
+        max_examples: examples of the hypothesis checks; lower it for slow methods.
+    """
+
+    make: Callable[..., Oversampler]
+    fit_columns: dict[str, str]
+    copies_all: bool = False
+    smallest_class: int = 1
+    max_examples: int = 25
+
+    def fitted(self, dataset: Dataset, **params: Any) -> Oversampler:
+        return self.make(**params).fit(dataset, **self.fit_columns)
+
+
+def load_class(name: str) -> type[Oversampler]:
+    module, _, attribute = OVERSAMPLERS[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+# One entry a method. A method that needs a trained model makes a tiny one in its `make` (cache it:
+# `make` is called often), and asks for no more than `text` or `embedding` of `make_dataset`.
+CASES: dict[str, Case] = {
+    "RandomOversampler": Case(
+        make=lambda **params: load_class("RandomOversampler")(**params),
+        fit_columns={},
+        copies_all=True,
+    ),
+}
+
+
+def rows_of(dataset: Any) -> list[dict[str, Any]]:
+    """All rows as Python dicts."""
+    return [dict(row) for row in dataset]
+
+
+def map_rows(dataset: Any, oversampler: Oversampler, **options: Any) -> list[dict[str, Any]]:
+    return rows_of(dataset.map(oversampler, batched=True, with_indices=True, **options))
+
+
+def check_output(case: Case, dataset: Dataset, output: Dataset, asked: dict[int, int]) -> None:
+    """What is true of every output: counts, order, provenance, columns."""
+    assert output.features["origin"] == ClassLabel(names=["real", "synthetic", "resampled"])
+    assert output.features["parent"] == Value("int64")
+    assert output.features["label"] == dataset.features["label"]
+    rows, inputs = rows_of(output), rows_of(dataset)
+    counts = Counter(row["label"] for row in rows)
+    assert {label: counts[label] for label in asked} == asked
+    real = [row for row in rows if row["origin"] == 0]
+    assert [{name: row[name] for name in dataset.column_names} for row in real] == inputs
+    assert all(row["parent"] == -1 for row in real)
+    for row in rows:
+        if row["origin"] == 0:
+            continue
+        assert row["origin"] in (1, 2)
+        parent = inputs[row["parent"]]
+        if case.copies_all:
+            assert row["origin"] == 2
+            assert {name: row[name] for name in parent} == parent
+        elif row["origin"] == 2 and "text_column" in case.fit_columns:
+            assert row["text"] == parent["text"]
+
+
+def check_saved_equal(one: Oversampler, two: Oversampler, dataset: Dataset) -> None:
+    assert type(one) is type(two)
+    assert one.digest_ == two.digest_
+    assert one.label_names_ == two.label_names_
+    assert rows_of(one.children(dataset)) == rows_of(two.children(dataset))
+
+
+FRESH_PROCESS = """
+import json, sys
+from pathlib import Path
+from datasets import Dataset
+from datasets.fingerprint import Hasher
+from hf_oversample.oversamplers.base import Oversampler
+folder = Path(sys.argv[1])
+oversampler = Oversampler.from_pretrained(folder / "oversampler")
+dataset = Dataset.load_from_disk(folder / "dataset")
+digest = Hasher.hash(oversampler)
+rows = [dict(row) for row in oversampler.children(dataset)]
+print(json.dumps({"hash": digest, "after": Hasher.hash(oversampler), "rows": rows}))
+"""
+
+
+def write_for_process(folder: Path, oversampler: Oversampler, dataset: Dataset) -> None:
+    oversampler.save_pretrained(folder / "oversampler")
+    dataset.save_to_disk(folder / "dataset")

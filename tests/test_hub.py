@@ -1,0 +1,225 @@
+"""Cards come from the record alone; a push is one commit over real HTTP, and never a pickle."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from huggingface_hub import DatasetCard, HfApi, ModelCard, snapshot_download
+from huggingface_hub.errors import RepositoryNotFoundError
+
+from hf_oversample.hub.card import dataset_card, evaluation_results, generator_card
+from hf_oversample.hub.push import check_folder, push_folder
+
+RUN: dict[str, Any] = {
+    "format": 1,
+    "arguments": {"dataset_name": "someone/messages", "encoder_name": "org/encoder", "k": 5},
+    "versions": {"hf_oversample": "0.1.0", "torch": "2.13.0"},
+    "machine": {"cores": 2, "device": "cpu"},
+    "seed": 7,
+    "data": {
+        "name": "messages",
+        "rows": 110,
+        "classes": {"ham": 100, "sp|am": 10},
+        "text_column": "text",
+        "label_column": "label",
+        "language": "en",
+        "imbalance_ratio": 0.1,
+    },
+    "counts": {
+        "before": {"ham": 100, "sp|am": 10},
+        "after": {"ham": 100, "sp|am": 100},
+        "origin": {"real": 110, "synthetic": 80, "resampled": 10},
+    },
+    "difficult_share": {"before": 0.421, "after": 0.22},
+    "losses": {"pretrain": {"masked": 1.25}},
+    "rejections": {"copy": 12, "empty": 0},
+    "timings": {"pretrain": 61.5},
+    "metrics": {
+        "nothing": {"f1": 0.5, "average_precision": 0.61},
+        "anchors": {"f1": 0.75, "average_precision": float("nan")},
+    },
+    "quality": {},
+}
+
+
+def test_generator_card_has_valid_metadata_and_the_records_numbers() -> None:
+    text = generator_card(RUN, repo_id="someone/generator")
+    card = ModelCard(text)
+    metadata = yaml.safe_load(text.split("---")[1])
+    assert metadata["license"] == "unknown"
+    assert metadata["language"] == "en"
+    assert metadata["library_name"] == "transformers"
+    assert metadata["pipeline_tag"] == "text-generation"
+    assert metadata["base_model"] == "org/encoder"
+    assert metadata["datasets"] == "someone/messages"
+    assert "miso" in metadata["tags"]
+    assert card.data.eval_results is not None
+    values = [(r.metric_type, r.metric_value) for r in card.data.eval_results]
+    assert values == [("f1", 0.5), ("average_precision", 0.61), ("f1", 0.75)]
+    assert metadata["model-index"][0]["results"][0]["dataset"]["name"] == "messages"
+    for part in ('from_pretrained("someone/generator")', "42.1 % before, 22.0 % after", "**75.0**"):
+        assert part in text
+    assert "sp\\|am" in text
+    assert "{{" not in text
+
+
+def test_dataset_card_counts_the_rows() -> None:
+    text = dataset_card(RUN)
+    card = DatasetCard(text)
+    assert card.data.task_categories == ["text-classification"]
+    assert card.data.size_categories == "n<1K"
+    assert "| sp\\|am | 10 | 100 |" in text
+    assert "| synthetic | 80 |" in text
+    assert "| copy | 12 |" in text
+
+
+def test_a_local_path_is_not_a_base_model_and_a_licence_is_taken_from_the_record() -> None:
+    run = copy.deepcopy(RUN)
+    run["arguments"] |= {"encoder_name": "/models/of/mine/encoder", "dataset_name": None}
+    run["data"]["license"] = "cc-by-4.0"
+    text = generator_card(run)
+    assert "| encoder_name | encoder |" in text
+    assert "/of/mine" not in text
+    metadata = yaml.safe_load(text.split("---")[1])
+    assert "base_model" not in metadata
+    assert metadata["license"] == "cc-by-4.0"
+    assert evaluation_results(run)[0].dataset_type == "messages"
+
+
+@pytest.mark.parametrize("key", ["metrics", "counts", "difficult_share", "format"])
+def test_a_record_that_lacks_something_gives_no_card(key: str) -> None:
+    run = {name: value for name, value in RUN.items() if name != key}
+    for card in (generator_card, dataset_card):
+        with pytest.raises(ValueError, match=repr(key)):
+            card(run)
+
+
+def test_a_record_of_another_format_gives_no_card() -> None:
+    with pytest.raises(ValueError, match="format 2"):
+        generator_card({**RUN, "format": 2})
+
+
+def test_a_record_read_from_json_gives_the_same_card() -> None:
+    assert generator_card(json.loads(json.dumps(RUN))) == generator_card(RUN)
+
+
+def _model_folder(folder: Path) -> Path:
+    from transformers import BertConfig, BertForMaskedLM
+
+    config = BertConfig(
+        vocab_size=11,
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+        max_position_embeddings=16,
+    )
+    BertForMaskedLM(config).save_pretrained(folder)
+    (folder / "README.md").write_text(generator_card(RUN), encoding="utf-8")
+    return folder
+
+
+def test_model_and_card_are_pushed_in_one_commit_and_load_over_http(
+    hub: Any, tmp_path: Path
+) -> None:
+    import torch
+    from transformers import AutoModelForMaskedLM
+
+    folder = _model_folder(tmp_path / "model")
+    commit = push_folder(folder, "someone/tiny", commit_message="Add a tiny model")
+    repository = hub.repositories["models", "someone/tiny"]
+    assert repository.messages == ["Add a tiny model"]
+    assert commit.oid == repository.head
+    assert {"README.md", "config.json", "model.safetensors"} <= set(repository.files)
+
+    here = AutoModelForMaskedLM.from_pretrained(folder)
+    there = AutoModelForMaskedLM.from_pretrained("someone/tiny", revision=commit.oid)
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(here.state_dict().values(), there.state_dict().values(), strict=True)
+    )
+    assert any(request.startswith("PUT /large/") for request in hub.requests)
+
+    # Pushing the same again makes no second repository and fails on nothing.
+    push_folder(folder, "someone/tiny")
+    assert HfApi().model_info("someone/tiny").sha == repository.head
+
+
+def test_a_push_without_a_user_goes_to_the_tokens_user(hub: Any, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "README.md").write_text(dataset_card(RUN), encoding="utf-8")
+    (tmp_path / "data" / "train.jsonl").write_text('{"text": "a"}\n')
+    push_folder(tmp_path / "data", "balanced", repo_type="dataset", private=True)
+    assert hub.repositories["datasets", "someone/balanced"].private
+    copied = Path(snapshot_download("someone/balanced", repo_type="dataset"))
+    assert (copied / "train.jsonl").read_text() == '{"text": "a"}\n'
+
+
+def test_a_subprocess_reaches_the_same_hub(hub: Any, tmp_path: Path) -> None:
+    push_folder(_model_folder(tmp_path / "model"), "someone/tiny")
+    code = (
+        "from huggingface_hub import HfApi; print(sorted(HfApi().list_repo_files('someone/tiny')))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "model.safetensors" in answer.stdout, answer.stderr
+
+
+def test_unknown_repositories_and_missing_tokens_are_errors(
+    hub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(RepositoryNotFoundError):
+        snapshot_download("someone/nothing")
+    folder = _model_folder(tmp_path / "model")
+    with pytest.raises(Exception, match="401"):
+        push_folder(folder, "someone/tiny", token="hf_wrong")
+    assert not hub.repositories
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["pytorch_model.bin", "sub/weights.pt", "a.pkl", "x.ckpt", "optimizer.safetensors", "A.PKL"],
+)
+def test_pickles_and_training_states_are_refused_before_anything_is_made(
+    hub: Any, tmp_path: Path, name: str
+) -> None:
+    folder = _model_folder(tmp_path / "model")
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_bytes(b"anything")
+    with pytest.raises(ValueError, match=name):
+        push_folder(folder, "someone/tiny")
+    assert hub.requests == []
+
+
+def test_a_pickle_by_another_name_is_refused(tmp_path: Path) -> None:
+    import torch
+
+    folder = _model_folder(tmp_path / "model")
+    torch.save({"a": torch.zeros(1)}, folder / "weights.safetensors.txt")
+    with pytest.raises(ValueError, match="archive with a pickle inside"):
+        check_folder(folder)
+
+
+def test_empty_missing_and_cardless_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        check_folder(tmp_path / "missing")
+    with pytest.raises(FileNotFoundError, match="empty"):
+        check_folder(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match="README"):
+        check_folder(tmp_path)
+
+
+def test_the_network_beyond_this_machine_is_closed() -> None:
+    import socket
+
+    with pytest.raises(RuntimeError, match="tried to reach"):
+        socket.create_connection(("192.0.2.1", 80), timeout=1)
+    with pytest.raises(RuntimeError, match="tried to reach"):
+        socket.getaddrinfo("example.org", 80)

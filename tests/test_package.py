@@ -1,0 +1,325 @@
+"""The package as a whole: cheap to import, complete, layered, declared, shipped with its files."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from importlib import metadata, resources
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import hf_oversample
+from hf_oversample.oversamplers import OVERSAMPLERS
+
+PROJECT = Path(__file__).resolve().parent.parent
+PACKAGE = PROJECT / "hf_oversample"
+PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def run_python(code: str) -> str:
+    """Runs code in a fresh Python and returns what it prints."""
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout.strip()
+
+
+def sources(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (PROJECT / folder).rglob("*.py"))
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Modules that a file imports anywhere, but for those that only a type checker reads."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    skipped: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            skipped.update(inner for child in node.body for inner in ast.walk(child))
+        if node in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = module_name(path).split(".")
+            if path.name != "__init__.py":
+                package = package[:-1]
+            base = package[: len(package) - node.level + 1] if node.level else []
+            base = [*base, *(node.module or "").split(".")] if node.module else base
+            yield ".".join(base)
+            # `from hf_oversample import text` names a module too.
+            yield from (".".join([*base, alias.name]) for alias in node.names)
+
+
+def test_import_loads_no_heavy_library() -> None:
+    heavy = ["torch", "transformers", "datasets", "accelerate", "sklearn", "numpy", "nltk", "jieba"]
+    code = f"import sys, hf_oversample; print([m for m in {heavy} if m in sys.modules])"
+    assert run_python(code) == "[]"
+
+
+@pytest.mark.parametrize("name", hf_oversample.__all__)
+def test_every_public_name_resolves(name: str) -> None:
+    assert getattr(hf_oversample, name) is not None
+    assert name in dir(hf_oversample)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = hf_oversample.Nothing
+
+
+def test_type_checkers_see_the_same_names() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    block = next(n for n in tree.body if isinstance(n, ast.If) and "TYPE" in ast.unparse(n.test))
+    seen = {
+        alias.name: node.module
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert seen == hf_oversample._MODULE_OF
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A folder for each Auto class: a tiny model of ours, saved."""
+    from transformers import BertConfig
+
+    sizes = {
+        "vocab_size": 13,
+        "hidden_size": 8,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 8,
+        "max_position_embeddings": 16,
+    }
+    body = BertConfig(**sizes).to_dict()
+    miso = hf_oversample.MisoConfig(
+        encoder=body, decoder=body, num_latent_heads=2, latent_size=4, bank_size=4
+    )
+    models = {
+        "AutoModelForSeq2SeqLM": hf_oversample.MisoForAnchorGeneration(miso),
+        "AutoModel": hf_oversample.MisoModel(miso),
+        "AutoModelForSequenceClassification": hf_oversample.TextCnnForSequenceClassification(
+            hf_oversample.TextCnnConfig(vocab_size=13)
+        ),
+    }
+    folders = {}
+    for name, model in models.items():
+        folders[name] = str(tmp_path_factory.mktemp(name))
+        model.save_pretrained(folders[name])
+    return folders
+
+
+@pytest.mark.parametrize("first", ["hf_oversample", "transformers"])
+def test_auto_classes_load_our_checkpoints_in_either_order_of_import(
+    checkpoints: dict[str, str], first: str
+) -> None:
+    names = ", ".join(checkpoints)
+    statements = ["import hf_oversample", f"from transformers import AutoConfig, {names}"]
+    if first == "transformers":
+        statements.reverse()
+    lines = [
+        f"print(type({name}.from_pretrained({folder!r})).__name__)"
+        for name, folder in checkpoints.items()
+    ]
+    lines.append(f"print(type(AutoConfig.from_pretrained({checkpoints['AutoModel']!r})).__name__)")
+    printed = run_python("\n".join([*statements, *lines])).split()
+    assert printed == [
+        "MisoForAnchorGeneration",
+        "MisoModel",
+        "TextCnnForSequenceClassification",
+        "MisoConfig",
+    ]
+
+
+def test_auto_classes_still_load_what_is_not_ours_and_refuse_what_nobody_has() -> None:
+    from transformers import AutoConfig, AutoModelForSeq2SeqLM, BertConfig
+
+    assert isinstance(AutoConfig.for_model("bert"), BertConfig)
+    with pytest.raises(ValueError, match="nonesuch"):
+        AutoConfig.for_model("nonesuch")
+    with pytest.raises(ValueError, match="TextCnnConfig"):
+        AutoModelForSeq2SeqLM.from_config(hf_oversample.TextCnnConfig(vocab_size=13))
+
+
+# Lower layers never import higher ones.
+LAYERS = {
+    "models": 1,
+    "realizers": 2,
+    "quality": 2,
+    "oversamplers": 2,
+    "transforms": 2,
+    "hub": 2,
+    "training": 3,
+}
+
+
+def layer(module: str) -> int:
+    parts = module.split(".")
+    if parts[0] == "recipes":
+        return 4
+    return LAYERS.get(parts[1], 0) if len(parts) > 1 else 0
+
+
+def test_imports_point_one_way() -> None:
+    wrong = []
+    for path in sources("hf_oversample", "recipes"):
+        name = module_name(path)
+        if name == "hf_oversample":
+            continue
+        for other in imported(path):
+            if other.startswith(("hf_oversample.", "recipes")) and layer(other) > layer(name):
+                wrong.append(f"{name} imports {other}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_oversamplers_do_not_import_each_other() -> None:
+    methods = {path.split(":")[0] for path in OVERSAMPLERS.values()}
+    assert methods
+    for path in sources("hf_oversample/oversamplers"):
+        if (name := module_name(path)) in methods:
+            others = methods & set(imported(path)) - {name}
+            assert not others, f"{name} imports {others}"
+
+
+def test_model_files_import_torch_transformers_and_siblings_only() -> None:
+    """So that a model's folder can be shipped with its weights."""
+    for path in sources("hf_oversample/models/miso"):
+        folder = module_name(path).rpartition(".")[0]
+        ours = {m for m in imported(path) if m.startswith("hf_oversample")}
+        assert all(m.startswith((folder, "hf_oversample.models.miso")) for m in ours), path.name
+
+
+def test_every_import_is_a_declared_dependency() -> None:
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    requirements = PYPROJECT["project"]["dependencies"] + [r for e in extras.values() for r in e]
+    declared = {re.split(r"[<>=\[ ]", r)[0].lower().replace("_", "-") for r in requirements}
+    owners = metadata.packages_distributions()
+    missing = set()
+    for path in sources("hf_oversample", "recipes", "scripts", "tests"):
+        for module in imported(path):
+            top = module.split(".")[0]
+            if top in sys.stdlib_module_names or top not in owners or top == "hf_oversample":
+                continue
+            names = {name.lower().replace("_", "-") for name in owners[top]}
+            if not names & declared:
+                missing.add(f"{path.relative_to(PROJECT)} imports {top}")
+    assert not missing, "\n".join(sorted(missing))
+
+
+def test_the_card_templates_are_package_data() -> None:
+    templates = resources.files("hf_oversample").joinpath("hub_cards")
+    assert {t.name for t in templates.iterdir()} == {"dataset.md", "generator.md"}
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path]
+    answer = subprocess.run([*command, PROJECT], capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    assert hf_oversample.__version__ in wheel.name
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {"hf_oversample/hub_cards/generator.md", "hf_oversample/py.typed"} <= names
+    assert {name.split("/")[0] for name in names} <= {
+        "hf_oversample",
+        f"hf_oversample-{hf_oversample.__version__}.dist-info",
+    }
+
+
+@pytest.fixture
+def install() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("install", PROJECT / "scripts" / "install.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("platform", "gpu", "unwanted", "expected"),
+    [
+        (
+            "linux",
+            False,
+            ["nvidia-cublas", "triton"],
+            "uv pip install --python py --torch-backend cpu",
+        ),
+        ("linux", False, [], "pip install --quiet torch"),
+        ("linux", True, ["nvidia-cublas"], "pip install --quiet torch"),
+        ("darwin", False, [], "pip install --quiet torch"),
+    ],
+)
+def test_cuda_is_left_out_where_there_is_no_gpu(
+    install: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    platform: str,
+    gpu: bool,
+    unwanted: list[str],
+    expected: str,
+) -> None:
+    commands: list[str] = []
+    monkeypatch.setattr(install.sys, "platform", platform)
+    monkeypatch.setattr(install, "gpu_packages_with", lambda *_: unwanted)
+    monkeypatch.setattr(install, "run", lambda *words: commands.append(" ".join(map(str, words))))
+    install.install_torch(Path("py"), gpu)
+    assert expected in commands[-1]
+    assert install.TORCH in commands[-1]
+
+
+def test_gpu_packages_are_told_by_name(install: ModuleType) -> None:
+    gpu = ["nvidia-cublas", "nvidia_cudnn_cu13", "triton", "pytorch-triton", "cuda-bindings"]
+    assert all(install.GPU_PACKAGE.match(name) for name in gpu)
+    assert not any(install.GPU_PACKAGE.match(name) for name in ["torch", "numpy", "cudatext"])
+
+
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readmes_python_blocks_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    assert blocks
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), names)
+
+
+def test_the_readmes_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", README):
+        assert (PROJECT / target).exists(), target
+
+
+def test_nothing_unfinished_and_nothing_of_one_persons_machine() -> None:
+    unfinished = "TO" + "DO|FIX" + r"ME|\bX" + r"XX\b"
+    paths = r"(?<![\w.])/(?:ho" + "me|wo" + "rk|ro" + r"ot|tm" + r"p)/"
+    # Notes that are not part of the project.
+    notes = r"\b(?:fin" + r"dings|met" + r"hods|des" + r"ign|hugging" + r"face_rules)(?:\.md| \d)"
+    pattern = re.compile(f"{unfinished}|{paths}|{notes}")
+    files = sources("hf_oversample", "recipes", "scripts", "tests", "benchmarks")
+    files += [*PROJECT.glob("*.md"), *(PROJECT / "benchmarks").rglob("*.md"), PROJECT / "Makefile"]
+    found = [
+        f"{path.relative_to(PROJECT)}:{number}: {line.strip()}"
+        for path in files
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if pattern.search(line)
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_nothing_loads_pickles() -> None:
+    for path in sources("hf_oversample", "recipes"):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"\b(?:pickle|dill|joblib)\.loads?\(|weights_only=False", text), path
