@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 Language = Literal["en", "zh"]
 
-_ADDRESS = (
-    r"(?:[hH][tT]{2}[pP][sS]?://|[wW]{3}\.)[^\s\x1c-\x1f<>\"]*[\w/]|[\w.+\-]+@[\w\-]+(?:\.[\w\-]+)+"
-)
+_ADDRESS = r"(?:[hH][tT]{2}[pP][sS]?://|[wW]{3}\.)[^\s\x1c-\x1f<>\"]*[\w/]|(?<![\w.+\-])[\w.+\-]+@[\w\-]+(?:\.[\w\-]+)+"
 
 # The first alternative that matches wins. The last two match every character that is not a space,
 # so the spans always cover the text. The dialect is shared by Python's `re` and by Oniguruma, which

@@ -35,6 +35,12 @@ def test_spans_cover_all_but_spaces_in_order(language, text):
     assert not text[end:].strip()
 
 
+@pytest.mark.parametrize("unit", ["a.+-", "1.", "www.!", "a@b.", "'s", "U.", "!?", "-"])
+def test_long_odd_texts_take_no_more_than_linear_time(unit):
+    text = unit * 20_000
+    assert "".join(Segmenter("en").words(text)) == text
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

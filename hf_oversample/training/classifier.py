@@ -270,6 +270,7 @@ def linear_head(
     validation_y: ArrayLike | None = None,
     *,
     class_weight: dict[int, float] | str | None = None,
+    sample_weight: ArrayLike | None = None,
     grid: Sequence[float] = (0.1, 1.0, 10.0, 100.0),
 ) -> LogisticRegression:
     """Logistic regression on the vectors of a frozen encoder.
@@ -281,6 +282,7 @@ def linear_head(
             precision there (of equal ones the smallest); without, C is 1.
         validation_y: [m] class ids.
         class_weight: as for scikit-learn: ``"balanced"``, or class → weight.
+        sample_weight: [n] weights of the rows.
         grid: values of C, the inverse strength of the L2 penalty.
 
     Raises:
@@ -291,7 +293,7 @@ def linear_head(
     best, best_score = None, -1.0
     for strength in sorted(grid) if validation_x is not None else (1.0,):
         head = LogisticRegression(C=strength, class_weight=class_weight, max_iter=2000)
-        head.fit(train_x, train_y)
+        head.fit(train_x, train_y, sample_weight=sample_weight)
         if validation_x is None:
             return head
         # Columns of the probabilities are the classes that the head has seen.

@@ -1,0 +1,1 @@
+"""Whole runs, from a data set to what a person reads: what the recipes call."""

@@ -1,0 +1,359 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import average_precision_score
+from transformers import AutoConfig, AutoModelForSequenceClassification
+
+from hf_oversample.models.classifiers.textcnn import TextCnnConfig, TextCnnForSequenceClassification
+from hf_oversample.models.classifiers.textrnn import TextRnnConfig, TextRnnForSequenceClassification
+from hf_oversample.text import Segmenter
+from hf_oversample.training.classifier import (
+    _batches,
+    encode_words,
+    linear_head,
+    predict,
+    text_features,
+    train_classifier,
+    word_vectors,
+    word_vocabulary,
+)
+from hf_oversample.training.losses import LogitAdjustedLoss, balanced_class_weights, logit_adjust
+
+SIZES = {"vocab_size": 40, "embedding_size": 12}
+VARIANTS = {
+    "cnn": lambda **kwargs: TextCnnForSequenceClassification(
+        TextCnnConfig(**{**SIZES, "num_filters": 8, **kwargs})
+    ),
+    "gru": lambda **kwargs: TextRnnForSequenceClassification(
+        TextRnnConfig(**{**SIZES, "hidden_size": 8, **kwargs})
+    ),
+    "lstm": lambda **kwargs: TextRnnForSequenceClassification(
+        TextRnnConfig(**{**SIZES, "hidden_size": 8, "cell": "lstm", "num_layers": 2, **kwargs})
+    ),
+    "attention": lambda **kwargs: TextRnnForSequenceClassification(
+        TextRnnConfig(**{**SIZES, "hidden_size": 8, "pooling": "attention", **kwargs})
+    ),
+}
+
+
+@pytest.fixture(params=VARIANTS)
+def make(request):
+    def build(**kwargs):
+        torch.manual_seed(0)
+        return VARIANTS[request.param](**kwargs).eval()
+
+    return build
+
+
+class TestModels:
+    @pytest.mark.parametrize("length", [1, 2, 7])
+    @pytest.mark.parametrize("side", ["left", "right", "both"])
+    def test_padding_changes_nothing(self, make, length, side):
+        model = make()
+        ids = torch.randint(1, 40, (3, length))
+        with torch.no_grad():
+            expected = model(ids).logits
+            for added in (1, 5):
+                # Whatever stands at the padding: only the mask counts.
+                filler = torch.full((3, added), 7)
+                left = filler if side != "right" else filler[:, :0]
+                right = filler if side != "left" else filler[:, :0]
+                padded = torch.cat([left, ids, right], dim=1)
+                mask = torch.cat([left * 0, torch.ones_like(ids), right * 0], dim=1)
+                torch.testing.assert_close(model(padded, mask).logits, expected)
+
+    def test_mask_defaults_to_the_padding_token(self, make):
+        model = make()
+        ids = torch.tensor([[5, 6, 0, 0], [7, 8, 9, 4]])
+        torch.testing.assert_close(model(ids).logits, model(ids, (ids != 0).long()).logits)
+
+    def test_a_text_of_padding_only_is_finite(self, make):
+        logits = make()(torch.zeros(2, 3, dtype=torch.long)).logits
+        assert torch.isfinite(logits).all()
+
+    def test_outputs(self, make):
+        model = make(num_labels=3)
+        ids = torch.randint(1, 40, (4, 6))
+        labels = torch.tensor([0, 1, 2, 1])
+        output = model(ids, labels=labels, output_hidden_states=True)
+        assert output.logits.shape == (4, 3)
+        torch.testing.assert_close(
+            output.loss, torch.nn.functional.cross_entropy(output.logits, labels)
+        )
+        torch.testing.assert_close(output.hidden_states[0], model.features(ids))
+        torch.testing.assert_close(model.classifier(output.hidden_states[0]), output.logits)
+        assert isinstance(model(ids, return_dict=False), tuple)
+
+    def test_every_weight_gets_a_gradient(self, make):
+        model = make()
+        model(torch.randint(1, 40, (8, 9)), labels=torch.tensor([0, 1] * 4)).loss.backward()
+        for name, parameter in model.named_parameters():
+            assert parameter.grad is not None, name
+            assert parameter.grad.abs().sum() > 0, name
+
+    def test_saves_and_reloads_through_auto_classes(self, make, tmp_path):
+        model = make(id2label={0: "ham", 1: "spam"}, label2id={"ham": 0, "spam": 1})
+        model.save_pretrained(tmp_path)
+        assert {path.name for path in tmp_path.iterdir()} == {"config.json", "model.safetensors"}
+        again = AutoModelForSequenceClassification.from_pretrained(tmp_path)
+        assert type(again) is type(model)
+        assert again.config.id2label == {0: "ham", 1: "spam"}
+        ids = torch.randint(1, 40, (2, 5))
+        torch.testing.assert_close(again(ids).logits, model(ids).logits, rtol=0, atol=0)
+        assert type(AutoConfig.from_pretrained(tmp_path)) is type(model.config)
+
+    def test_bfloat16(self, make):
+        assert make().to(torch.bfloat16)(torch.randint(1, 40, (2, 5))).logits.isfinite().all()
+
+    def test_word_vectors_are_loaded(self, make):
+        model = make()
+        matrix = torch.randn(40, 12)
+        model.load_word_vectors(matrix, trainable=False)
+        torch.testing.assert_close(model.embedding.weight[1:], matrix[1:])
+        assert not model.embedding.weight[0].any()
+        assert not model.embedding.weight.requires_grad
+        with pytest.raises(ValueError, match=r"shape \(3, 12\).*\(40, 12\)"):
+            model.load_word_vectors(matrix[:3])
+        with pytest.raises(ValueError, match="NaN"):
+            model.load_word_vectors(matrix * torch.nan)
+
+
+@pytest.mark.parametrize(
+    ("config", "bad"),
+    [
+        (TextCnnConfig, {"filter_widths": []}),
+        (TextCnnConfig, {"num_filters": 0}),
+        (TextCnnConfig, {"dropout": 1.0}),
+        (TextRnnConfig, {"hidden_size": 0}),
+    ],
+)
+def test_bad_sizes_are_refused(config, bad):
+    with pytest.raises(Exception, match="must be"):
+        config(**bad)
+
+
+def test_a_filter_sees_neighbouring_words_in_order():
+    model = VARIANTS["cnn"]().eval()
+    one, other = torch.tensor([[3, 4, 5, 6]]), torch.tensor([[6, 5, 4, 3]])
+    assert not torch.allclose(model(one).logits, model(other).logits)
+
+
+class TestLosses:
+    def test_adjustment_by_hand(self):
+        logits = torch.zeros(1, 2)
+        adjusted = logit_adjust(logits, [99, 1])
+        torch.testing.assert_close(adjusted.softmax(-1), torch.tensor([[0.01, 0.99]]))
+        torch.testing.assert_close(logit_adjust(logits, [99, 1], tau=0.0), logits)
+
+    def test_loss_is_right_at_equal_frequency(self):
+        # With the logits 0, the adjusted probabilities are the class shares.
+        loss = LogitAdjustedLoss([3, 1], reduction="none")
+        values = loss(torch.zeros(2, 2), torch.tensor([0, 1]))
+        torch.testing.assert_close(values, -torch.log(torch.tensor([0.75, 0.25])))
+        mean = LogitAdjustedLoss([3, 1])(torch.zeros(2, 2), torch.tensor([0, 1]))
+        torch.testing.assert_close(mean, values.mean())
+
+    def test_class_weights(self):
+        np.testing.assert_allclose(balanced_class_weights([90, 10]), [100 / 180, 5.0])
+
+    def test_errors(self):
+        with pytest.raises(ValueError, match=r"counts=\[0, 1\]"):
+            balanced_class_weights([0, 1])
+        with pytest.raises(ValueError, match="3 counts, but logits of 2"):
+            logit_adjust(torch.zeros(1, 2), [1, 1, 1])
+
+
+# Token 5 or 6 anywhere means class 1; the rest is chance.
+def toy(rows, seed, share=0.5):
+    generator = np.random.default_rng(seed)
+    labels = (generator.random(rows) < share).astype(int)
+    texts = []
+    for label in labels:
+        ids = generator.integers(10, 40, size=generator.integers(3, 30)).tolist()
+        if label:
+            ids[int(generator.integers(len(ids)))] = int(generator.integers(5, 7))
+        texts.append(ids)
+    return texts, labels
+
+
+class TestTraining:
+    @pytest.mark.parametrize("name", ["cnn", "gru"])
+    def test_learns_and_predicts_in_order(self, name):
+        torch.manual_seed(0)
+        model = VARIANTS[name](dropout=0.1)
+        texts, labels = toy(300, 0)
+        train_classifier(model, texts, labels, steps=250, batch_size=32, learning_rate=5e-3)
+        assert not model.training
+        unseen, truth = toy(100, 1)
+        probabilities = predict(model, unseen)
+        assert probabilities.shape == (100, 2)
+        assert probabilities.dtype == np.float32
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+        assert (probabilities.argmax(axis=1) == truth).mean() > 0.95
+        np.testing.assert_allclose(predict(model, unseen, batch_size=7), probabilities, atol=1e-5)
+        assert text_features(model, unseen).shape == (100, model.classifier.in_features)
+
+    def test_seed_decides_and_the_global_generator_is_left(self):
+        texts, labels = toy(60, 0)
+
+        def weights(seed):
+            torch.manual_seed(0)
+            model = VARIANTS["cnn"]()
+            state = torch.get_rng_state()
+            train_classifier(model, texts, labels, steps=12, batch_size=16, seed=seed)
+            assert torch.equal(torch.get_rng_state(), state)
+            return torch.cat([value.flatten() for value in model.state_dict().values()])
+
+        assert torch.equal(weights(0), weights(0))
+        assert not torch.equal(weights(0), weights(1))
+
+    def test_cutting_a_batch_by_length_leaves_the_gradient(self, monkeypatch):
+        texts, labels = toy(40, 0)
+        texts[3] = texts[3] * 8
+
+        def trained():
+            torch.manual_seed(0)
+            model = VARIANTS["cnn"](dropout=0.0)
+            train_classifier(model, texts, labels, steps=5, batch_size=40, class_weights=[1.0, 3.0])
+            return torch.cat([value.flatten() for value in model.state_dict().values()])
+
+        cut = trained()
+        monkeypatch.setattr(
+            "hf_oversample.training.classifier._length_groups", lambda rows, texts: [rows]
+        )
+        torch.testing.assert_close(cut, trained(), atol=2e-5, rtol=1e-3)
+
+    def test_row_weights_decide_what_is_seen(self):
+        texts, labels = toy(200, 0, share=0.05)
+        weights = np.where(labels == 1, 0.5 / labels.sum(), 0.5 / (1 - labels).sum())
+        seen = []
+
+        def loss(logits, target):
+            seen.append(target.float().mean().item())
+            return torch.nn.functional.cross_entropy(logits, target, reduction="none")
+
+        model = VARIANTS["cnn"]()
+        train_classifier(model, texts, labels, steps=20, row_weights=weights, loss=loss)
+        assert 0.35 < np.mean(seen) < 0.65
+
+    def test_without_weights_every_row_is_seen_once_an_epoch(self):
+        batches = _batches(30, 8, 15, None, 0)
+        rows = np.concatenate(list(batches))
+        assert len(rows) == 120
+        np.testing.assert_array_equal(np.bincount(rows), np.full(30, 4))
+
+    def test_best_validation_state_is_kept(self):
+        texts, labels = toy(80, 0)
+        validation = toy(60, 2)
+        history: list[dict[str, float]] = []
+        torch.manual_seed(0)
+        model = train_classifier(
+            VARIANTS["cnn"](),
+            texts,
+            labels,
+            steps=60,
+            learning_rate=2e-2,
+            schedule="constant",
+            validation=validation,
+            eval_every=10,
+            history=history,
+        )
+        assert [record["step"] for record in history] == [10, 20, 30, 40, 50, 60]
+        scores = [record["average_precision"] for record in history]
+        kept = average_precision_score(validation[1], predict(model, validation[0])[:, 1])
+        assert kept == pytest.approx(max(scores))
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"labels": [0]}, "2 encoded texts, but 1 labels"),
+            ({"labels": [0, 2]}, "num_labels is 2"),
+            ({"encoded": [[5], []]}, "text 1 has no token"),
+            ({"steps": 0}, "steps=0"),
+            ({"schedule": "linear"}, "schedule='linear'"),
+            ({"row_weights": [1.0, -1.0]}, "none negative"),
+            ({"class_weights": [1.0]}, "must be 2 positive numbers"),
+        ],
+    )
+    def test_errors(self, options, message):
+        arguments = {"encoded": [[5], [6]], "labels": [0, 1], "steps": 1, **options}
+        with pytest.raises(ValueError, match=message):
+            train_classifier(VARIANTS["cnn"](), **arguments)
+
+    def test_divergence_is_an_error(self):
+        texts, labels = toy(20, 0)
+        with pytest.raises(ValueError, match="lower learning_rate"):
+            train_classifier(
+                VARIANTS["cnn"](), texts, labels, steps=5, loss=lambda x, y: x.sum(1) * torch.nan
+            )
+
+
+class TestWords:
+    TEXTS = ["The food was not good!", "good food and the staff", "bad staff"]
+
+    def test_stop_words_are_dropped_but_negations(self):
+        segmenter = Segmenter("en")
+        vocabulary = word_vocabulary(self.TEXTS, segmenter)
+        ids = encode_words(vocabulary, [*self.TEXTS, "the"], segmenter, drop_stop_words=True)
+        assert [vocabulary.convert_ids_to_tokens(row) for row in ids] == [
+            ["food", "not", "good", "!"],
+            ["good", "food", "staff"],
+            ["bad", "staff"],
+            ["[UNK]"],
+        ]
+        whole = encode_words(vocabulary, self.TEXTS, segmenter, max_length=3)
+        assert [len(row) for row in whole] == [3, 3, 2]
+
+    def test_vectors_are_means_of_the_encoders_pieces(self):
+        from transformers import BertConfig, BertModel
+
+        segmenter = Segmenter("en")
+        vocabulary = word_vocabulary([*self.TEXTS, "goodbad"], segmenter)
+        pieces = word_vocabulary(self.TEXTS, segmenter)
+        pieces.add_tokens(["stafff"])
+        encoder = BertModel(
+            BertConfig(
+                vocab_size=len(pieces),
+                hidden_size=8,
+                num_hidden_layers=1,
+                num_attention_heads=1,
+                intermediate_size=8,
+            )
+        )
+        matrix = word_vectors(vocabulary, encoder, pieces, scale=None)
+        table = encoder.get_input_embeddings().weight.detach()
+        ids = vocabulary.get_vocab()
+        torch.testing.assert_close(matrix[ids["food"]], table[pieces.get_vocab()["food"]])
+        torch.testing.assert_close(matrix[ids["goodbad"]], table[pieces.unk_token_id])
+        assert not matrix[0].any()
+        words = [index for index in ids.values() if index > 4]
+        torch.testing.assert_close(matrix[1], matrix[words].mean(dim=0))
+        scaled = word_vectors(vocabulary, encoder, pieces, scale=0.15)
+        assert scaled[words].square().mean().sqrt().item() == pytest.approx(0.15, rel=1e-4)
+        torch.testing.assert_close(scaled[words].mean(dim=0), torch.zeros(8), atol=1e-6, rtol=0)
+
+
+class TestLinearHead:
+    def test_c_is_chosen_on_validation(self):
+        generator = np.random.default_rng(0)
+        x = generator.normal(size=(200, 30))
+        y = (x[:, 0] + generator.normal(size=200) * 2 > 0).astype(int)
+        head = linear_head(x[:100], y[:100], x[100:], y[100:], grid=(1e-3, 1e3))
+        assert head.C == 1e-3
+        assert linear_head(x, y, class_weight="balanced").class_weight == "balanced"
+        assert linear_head(x, y).C == 1.0
+        with pytest.raises(ValueError, match="both"):
+            linear_head(x, y, x)
+
+    def test_sample_weights_count_as_repeated_rows(self):
+        generator = np.random.default_rng(0)
+        x = generator.normal(size=(40, 3))
+        y = np.array([0, 1] * 20)
+        weights = np.where(y == 1, 3.0, 1.0)
+        weighted = linear_head(x, y, sample_weight=weights)
+        repeated = linear_head(
+            np.repeat(x, weights.astype(int), 0), np.repeat(y, weights.astype(int))
+        )
+        np.testing.assert_allclose(weighted.coef_, repeated.coef_, atol=1e-3)
