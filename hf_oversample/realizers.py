@@ -80,6 +80,11 @@ def choose_words(request: AnchorRequest, segmenter: Segmenter, seed: int) -> np.
     return chosen
 
 
+def autocast(model: MisoForAnchorGeneration, precision: str) -> torch.autocast:
+    """bfloat16 products where asked; nothing for "float32"."""
+    return torch.autocast(model.device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
 class EditRealizer:
     """
     Masks words of a source text and refills them as a text of another class; all else stays byte for byte.
@@ -96,6 +101,7 @@ class EditRealizer:
         use_latent: condition the filler on z of the source.
         use_class: tell the filler the class; `False` is an ablation.
         splice: put words into the original string; `False`, an ablation, decodes the tokens again.
+        precision: "float32" or "bfloat16", of the filler's products.
         token_budget: padded tokens of a batch.
     """
 
@@ -113,12 +119,13 @@ class EditRealizer:
         use_latent: bool = False,
         use_class: bool = True,
         splice: bool = True,
+        precision: str = "float32",
         token_budget: int = 4096,
     ):
         self.model, self.tokenizer, self.segmenter, self.seed = model, tokenizer, segmenter, seed
         self.guidance, self.temperature, self.top_k, self.rounds = guidance, temperature, top_k, rounds
         self.use_latent, self.use_class, self.splice = use_latent, use_class, splice
-        self.token_budget = token_budget
+        self.token_budget, self.precision = token_budget, precision
         words = model.is_word_token.nonzero()[:, 0]
         if not len(words):
             raise ValueError("The generator knows no whole word: call set_output_tokens with the training vocabulary.")
@@ -137,7 +144,8 @@ class EditRealizer:
         lengths = [len(plans[i][0]) for i in work]
         for rows, length in token_budget_batches(lengths, self.token_budget):
             batch = [work[row] for row in rows]
-            filled = self._fill([requests[i] for i in batch], [plans[i] for i in batch], length)
+            with autocast(self.model, self.precision):
+                filled = self._fill([requests[i] for i in batch], [plans[i] for i in batch], length)
             for i, words in zip(batch, filled, strict=True):
                 results[i] = self._write(requests[i], plans[i], words)
         return results
@@ -237,7 +245,8 @@ def source_latents(
         ids, mask = pad([rows[i] for i in [*batch, *filler]], padding, model.device, length)
         index = torch.as_tensor(batch, device=model.device)
         classes = torch.cat([labels[index], labels[index[:1]].expand(len(filler))])
-        result[index] = model.miso(ids, mask, class_ids=classes, fuse=config.use_sfm).last_hidden_state[: len(batch)]
+        fused = model.miso(ids, mask, class_ids=classes, fuse=config.use_sfm).last_hidden_state
+        result[index] = fused[: len(batch)].to(result.dtype)
     return result
 
 
@@ -291,11 +300,13 @@ class GenerateRealizer:
         temperature: float = 1.0,
         top_k: int = 50,
         max_new_tokens: int = 48,
+        precision: str = "float32",
         token_budget: int = 4096,
     ):
         self.model, self.tokenizer, self.segmenter, self.seed = model, tokenizer, segmenter, seed
         self.guidance, self.temperature, self.top_k = guidance, temperature, top_k
         self.max_new_tokens, self.token_budget = max_new_tokens, token_budget
+        self.precision = precision
 
     @torch.no_grad()
     def __call__(self, requests: Sequence[AnchorRequest]) -> list[str]:
@@ -312,6 +323,10 @@ class GenerateRealizer:
     def from_latents(self, latents: Tensor, labels: Tensor, avoid: Tensor, keys: np.ndarray) -> list[str]:
         """Texts from latents `[n, h, d]`, classes `[n]` to write as and to avoid, and keys `[n, c]` of the noise."""
         self.model.eval()
+        with autocast(self.model, self.precision):
+            return self._decoded(latents, labels, avoid, keys)
+
+    def _decoded(self, latents: Tensor, labels: Tensor, avoid: Tensor, keys: np.ndarray) -> list[str]:
         texts: list[str] = []
         size = max(SMALLEST_BATCH, self.token_budget // self.max_new_tokens)
         for start in range(0, len(latents), size):

@@ -158,6 +158,7 @@ def arguments(**changes: Any) -> MisoTrainingArguments:
         "logging_steps": 1,
         "max_length": MAX_LENGTH,
         "train_word_embeddings": "yes",
+        "mixed_precision": "no",
     }
     return MisoTrainingArguments(**{**few, **changes})
 

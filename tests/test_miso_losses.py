@@ -107,7 +107,7 @@ def test_critic_stays_finite_in_many_dimensions(limit: float) -> None:
         joint, product = critic(a, b), critic(a, b[derangement(64, generator)])
         loss = objective(joint, product)
         value = donsker_varadhan(joint, product)
-        assert torch.isfinite(loss) and torch.isfinite(value), step
+        assert torch.isfinite(loss + value), step
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(critic.parameters(), 1.0)

@@ -81,7 +81,7 @@ def test_latents_tell_texts_apart_and_are_normalised(model: MisoForAnchorGenerat
     with torch.no_grad():
         latents = model.miso(*batch_of(TEXTS)).latents
     torch.testing.assert_close(latents.mean(-1), torch.zeros(32, 4), atol=1e-5, rtol=0)
-    torch.testing.assert_close(latents.std(-1, correction=0), torch.ones(32, 4), atol=1e-3, rtol=0)
+    torch.testing.assert_close(latents.std(-1, correction=0), torch.ones(32, 4), atol=1e-2, rtol=0)
     distances = torch.cdist(latents.flatten(1), latents.flatten(1)) + 9 * torch.eye(32)
     assert distances.min() > 1e-2
 
@@ -129,8 +129,8 @@ def test_a_low_temperature_concentrates_attention() -> None:
     spread, entropy = [], []
     for temperature in (1e6, 100.0, 10.0, 1.0):
         weights = attention(q, k, temperature)
-        entropy.append(float(-(weights * weights.log()).sum(-1).mean()))
-        spread.append(float(SemanticFusion.attend(q, q, k, temperature).std(0).mean()))
+        entropy.append(-(weights * weights.log()).sum(-1).mean().item())
+        spread.append(SemanticFusion.attend(q, q, k, temperature).std(0).mean().item())
     assert entropy == sorted(entropy, reverse=True)
     assert entropy[0] == pytest.approx(torch.tensor(20.0).log().item(), abs=1e-3)
     assert entropy[-1] < 0.6 * entropy[0]
@@ -161,16 +161,30 @@ def test_z_starts_as_q() -> None:
         q = model.miso(ids, mask).latents
         k = model.miso(*batch_of(TEXTS[6:12])).latents
         for z in (model.miso.fusion(q, k, 40.0), model.miso.surrogate_fusion.fuse(q, k)):
-            torch.testing.assert_close(z, q, atol=1e-4, rtol=0)
+            torch.testing.assert_close(z, q, atol=1e-2, rtol=0)  # normalised once more
         model.miso.set_bank(1, q, k)
         output = model.miso(ids, mask, class_ids=torch.ones(6, dtype=torch.long), fuse=True)
-    torch.testing.assert_close(output.last_hidden_state, q, atol=1e-4, rtol=0)
+    torch.testing.assert_close(output.last_hidden_state, q, atol=1e-2, rtol=0)
     # and K counts as soon as the residual is not zero
     set_random_bank(model)
     with torch.no_grad():
         moved = model.miso.fusion(q, k, 1.0)
         assert (moved - q).abs().max() > 0.1
         assert (moved - model.miso.fusion(q, q, 1.0)).abs().max() > 1e-3
+
+
+def test_layers_start_as_meant() -> None:
+    """transformers skips modules without weights of their own when it initialises."""
+    model = make_generator(TEXTS)
+    for fusion in (model.miso.fusion, model.miso.surrogate_fusion):
+        assert not fusion.narrow.weight.any()
+        assert fusion.widen.weight.any()
+    assert not model.latent_to_hidden.weight.any()
+    for opponent in (model.minority_critic, model.majority_discriminator):
+        layer = opponent.layers[0]
+        limit = (6 / (layer.in_features + layer.out_features)) ** 0.5  # Glorot & Bengio (2010)
+        assert layer.weight.abs().max().item() == pytest.approx(limit, rel=0.05)
+        assert not layer.bias.any()
 
 
 # ---- the reference bank -------------------------------------------------------------------------
@@ -183,7 +197,8 @@ def test_bank_repeats_pairs_in_order() -> None:
     assert model.miso.bank_queries[1, :, 0, 0].tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
     assert model.miso.bank_keys[1, :, 0, 0].tolist() == [10, 11, 12, 10, 11, 12, 10, 11]
     assert model.miso.bank_is_filled.tolist() == [False, True]
-    model.miso.set_bank(1, torch.arange(20.0).view(20, 1, 1).expand(20, 4, 16), pairs)
+    many = torch.arange(20.0).view(20, 1, 1).expand(20, 4, 16)
+    model.miso.set_bank(1, many, 30 + many)
     assert model.miso.bank_queries[1, :, 0, 0].tolist() == list(range(8))
 
 
@@ -204,7 +219,9 @@ def test_evidence_is_the_difference_of_the_critics(model: MisoForAnchorGeneratio
             queries, keys = (
                 bank[1].flatten(1) for bank in (model.miso.bank_queries, model.miso.bank_keys)
             )
-            expected = model.minority_critic(queries, z).mean() - model.majority_critic(keys, z).mean()
+            expected = (
+                model.minority_critic(queries, z).mean() - model.majority_critic(keys, z).mean()
+            )
             torch.testing.assert_close(evidence[row], expected)
 
 
@@ -341,7 +358,7 @@ def test_generate_writes_only_output_tokens(trained: MisoForAnchorGeneration) ->
 
 
 def test_output_tokens_must_fit_the_configuration(model: MisoForAnchorGeneration) -> None:
-    with pytest.raises(ValueError, match="3 output tokens were given, but .* room for"):
+    with pytest.raises(ValueError, match=r"3 output tokens were given, but .* room for"):
         model.set_output_tokens(torch.arange(3), torch.ones(3, dtype=torch.bool))
 
 
@@ -461,7 +478,8 @@ def test_configuration_round_trip(tmp_path: Path) -> None:
         assert isinstance(loaded.encoder, BertConfig)
         ours, theirs = config.to_dict(), loaded.to_dict()
         for values in (ours, theirs):
-            values.pop("transformers_version", None)
+            for name in ("transformers_version", "_name_or_path"):
+                values.pop(name, None)
         assert json.loads(json.dumps(ours)) == json.loads(json.dumps(theirs))
         assert (loaded.num_labels, loaded.target_classes) == (3, [0, 2])
         assert loaded.decoder.is_decoder

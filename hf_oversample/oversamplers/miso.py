@@ -16,13 +16,13 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from hf_oversample import noise
 from hf_oversample.columns import as_list
-from hf_oversample.encoding import EncodedText, TextEncoder, pad
+from hf_oversample.encoding import EncodedText, TextEncoder, pad, token_budget_batches
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.neighbors import difficult_samples, nearest_neighbors
 from hf_oversample.oversamplers.base import RESAMPLED, SYNTHETIC, Children, Oversampler
 from hf_oversample.plan import IntArray, Plan
 from hf_oversample.quality import CopyIndex, LinearJudge, surface_reason
-from hf_oversample.realizers import AnchorRequest, EditRealizer, GenerateRealizer
+from hf_oversample.realizers import SMALLEST_BATCH, AnchorRequest, EditRealizer, GenerateRealizer
 from hf_oversample.sampling import SamplingStrategy, spread
 from hf_oversample.text import Segmenter, normalized
 from hf_oversample.transforms.embed import TextEmbedder, embed_token_ids
@@ -34,6 +34,8 @@ OWN_ANCHOR, MAJORITY_ANCHOR, COPY = range(3)
 SOURCES = ("difficult", "minority", "majority")
 GATES = ("classifier", "critics", "neighbors")
 NEIGHBORS_OF_VOTE = 5
+# padded tokens of a batch
+TOKEN_BUDGET = 8192
 
 
 @dataclass
@@ -77,6 +79,7 @@ class MisoOversampler(Oversampler):
         max_tries: how often an anchor is drawn before a real row takes its place.
         k: neighbours that say what is difficult (section 7.1).
         language: "en" or "zh".
+        precision: of the realiser's matrix products; texts are the same for every batch in either.
         max_length: longest text in tokens.
 
     Attributes:
@@ -119,6 +122,7 @@ class MisoOversampler(Oversampler):
         max_tries: int = 4,
         k: int = 5,
         language: Literal["en", "zh"] = "en",
+        precision: Literal["float32", "bfloat16"] = "float32",
         max_length: int = 64,
     ):
         super().__init__(sampling_strategy=sampling_strategy, seed=seed, copy_columns=copy_columns)
@@ -157,7 +161,7 @@ class MisoOversampler(Oversampler):
         )
         self.use_latent, self.use_class, self.splice = use_latent, use_class, splice
         self.gate, self.max_tries, self.k = tuple(gate), max_tries, k
-        self.language, self.max_length = language, max_length
+        self.language, self.precision, self.max_length = language, precision, max_length
         self._loaded: _Loaded | None = None
         self.rejections: Counter | None = None
 
@@ -177,6 +181,7 @@ class MisoOversampler(Oversampler):
                 guidance=self.guidance,
                 temperature=self.temperature,
                 top_k=self.top_k,
+                precision=self.precision,
             )
             realizer: EditRealizer | GenerateRealizer
             if self.realizer == "edit":
@@ -380,39 +385,42 @@ class MisoOversampler(Oversampler):
         rows = np.flatnonzero(plan.extra["kind"] == MAJORITY_ANCHOR)
         if not len(rows) or not self.focus or self.realizer != "edit":
             return {}
+        pulls = self.word_pulls(
+            [encoded[int(positions[i])] for i in rows], plan.extra["avoid"][rows], plan.label[rows]
+        )
         result = {}
-        for i in rows.tolist():
-            source = encoded[int(positions[i])]
-            pull = self.word_pull(source, int(plan.extra["avoid"][i]), int(plan.label[i]))
-            spread_of_pull = pull.std()
-            if len(pull) > 1 and spread_of_pull > 0:
-                result[i] = self.focus * (pull - pull.mean()) / spread_of_pull
+        for i, pull in zip(rows.tolist(), pulls, strict=True):
+            deviation = pull.std()
+            if len(pull) > 1 and deviation > 0:
+                result[i] = self.focus * (pull - pull.mean()) / deviation
         return result
 
     @torch.no_grad()
-    def word_pull(self, source: EncodedText, toward: int, away: int) -> np.ndarray:
+    def word_pulls(
+        self, sources: Sequence[EncodedText], toward: np.ndarray, away: np.ndarray
+    ) -> list[np.ndarray]:
         """
-        How much each word of a text pulls the judge to class `toward` from class `away`: `[words]`.
+        How much each word of a text pulls the judge to class `toward` from class `away`: `[words]` per text.
 
         The judge is linear in the mean of the token states, so its margin is a sum over tokens, exactly.
         """
-        if self.loaded.embedder is not None:
-            model, tokenizer = self.loaded.embedder.loaded
-            encoder = TextEncoder(tokenizer, self.loaded.segmenter, self.max_length)
-            text = encoder(source.text)
+        loaded = self.loaded
+        if loaded.embedder is not None:
+            model, tokenizer = loaded.embedder.loaded
+            texts = TextEncoder(tokenizer, loaded.segmenter, self.max_length).many(s.text for s in sources)
         else:
-            model, text = self.loaded.model.miso.encoder, source
-        ids, mask = pad([text.input_ids], 0)
-        states = model(
-            input_ids=ids.to(model.device), attention_mask=mask.to(model.device)
-        ).last_hidden_state
+            model, tokenizer, texts = loaded.model.miso.encoder, loaded.tokenizer, list(sources)
         direction = self.judge_weights_[toward] - self.judge_weights_[away]
-        scores = (states[0].float().cpu().numpy() * direction).sum(1)
-        pull = np.zeros(len(source.spans), np.float64)
-        for word, score in zip(text.word_index.tolist(), scores.tolist(), strict=True):
-            if 0 <= word < len(pull):
-                pull[word] += score
-        return pull
+        pulls = [np.zeros(len(source.spans)) for source in sources]
+        for rows, length in token_budget_batches([len(text) for text in texts], TOKEN_BUDGET):
+            ids, mask = pad([texts[i].input_ids for i in rows], tokenizer.pad_token_id, model.device, length)
+            states = model(input_ids=ids, attention_mask=mask).last_hidden_state.float().cpu().numpy()
+            for i, state in zip(rows.tolist(), states, strict=True):
+                words = texts[i].word_index
+                scores = (state[: len(words)] * direction[i]).sum(1)
+                inside = (words >= 0) & (words < len(pulls[i]))
+                np.add.at(pulls[i], words[inside], scores[inside])
+        return pulls
 
     def _reasons(
         self, texts: list[str], sources: list[str], labels: np.ndarray
@@ -451,16 +459,22 @@ class MisoOversampler(Oversampler):
             )
             result &= weighted.argmax(1) == labels
         if "critics" in self.gate:
-            model = self.loaded.model
-            rows = [self.loaded.encoder(text).input_ids for text in texts]
-            classes = torch.tensor([self.class_ids_[int(c)] for c in labels], device=model.device)
-            evidence = np.empty(len(rows), np.float32)
-            for i, row in enumerate(rows):
-                ids, mask = pad([row] * 4, self.loaded.tokenizer.pad_token_id, model.device)
-                with torch.no_grad():
-                    q = model.miso(ids, mask).latents
-                    evidence[i] = float(model.evidence(q, classes[i].expand(4))[0])
+            evidence = self.evidence(texts, labels)
             result &= evidence > 0
+        return result
+
+    @torch.no_grad()
+    def evidence(self, texts: Sequence[str], labels: np.ndarray) -> np.ndarray:
+        """The critics' pointwise mutual information of texts with classes `[n]` against the majority: `[n]` nats."""
+        model, padding = self.loaded.model, self.loaded.tokenizer.pad_token_id
+        rows = [self.loaded.encoder(text).input_ids for text in texts]
+        classes = np.asarray([self.class_ids_[int(code)] for code in labels], np.int64)
+        result = np.empty(len(rows), np.float32)
+        for batch, length in token_budget_batches([len(row) for row in rows], TOKEN_BUDGET):
+            order = [*batch, *[batch[0]] * max(0, SMALLEST_BATCH - len(batch))]
+            ids, mask = pad([rows[i] for i in order], padding, model.device, length)
+            values = model.evidence(model.miso(ids, mask).latents, torch.as_tensor(classes[order], device=model.device))
+            result[batch] = values[: len(batch)].float().cpu().numpy()
         return result
 
     # ---- saving

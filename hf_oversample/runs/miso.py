@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import DatasetDict
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 
 from hf_oversample.data import (
     check_text_column,
@@ -36,6 +36,7 @@ from hf_oversample.evaluation import Task, Texts, compare
 from hf_oversample.hub.card import dataset_card, generator_card
 from hf_oversample.hub.push import push_folder
 from hf_oversample.metrics.texts import copy_rate, distinct_n, distinct_share, self_bleu
+from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.neighbors import difficult_samples
 from hf_oversample.oversamplers.miso import MAJORITY_ANCHOR, OWN_ANCHOR, MisoOversampler
 from hf_oversample.plan import ORIGINS
@@ -43,6 +44,7 @@ from hf_oversample.report import anchors_markdown, metrics_table, projection_fig
 from hf_oversample.runs.arguments import MisoRunArguments
 from hf_oversample.sampling import children_per_class, class_counts
 from hf_oversample.text import Segmenter, guess_language
+from hf_oversample.training.arguments import MisoTrainingArguments
 from hf_oversample.training.generator import load_tokenizer, new_generator
 from hf_oversample.training.miso import MisoTrainer
 
@@ -71,6 +73,89 @@ def run_miso(arguments: MisoRunArguments, resume_from_checkpoint: str | None = N
     """
     run = _Run(arguments)
     return run.execute(resume_from_checkpoint)
+
+
+@dataclass
+class TrainedGenerator:
+    """A generator as training leaves it, with what reads and writes its texts."""
+
+    model: MisoForAnchorGeneration
+    tokenizer: PreTrainedTokenizerBase
+    segmenter: Segmenter
+    trainer: MisoTrainer
+
+    def save(self, folder: str | Path) -> None:
+        """Weights, configuration and tokenizer, for `from_pretrained`."""
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+
+def train_generator(
+    train: Texts,
+    *,
+    class_names: list[str],
+    target_classes: list[int],
+    language: str,
+    training: MisoTrainingArguments,
+    encoder_name: str | None = None,
+    encoder_revision: str | None = None,
+    tokenizer_kind: str = "bpe",
+    validation: Texts | None = None,
+    output_dir: str | Path | None = None,
+    resume_from_checkpoint: str | Path | None = None,
+    **settings: Any,
+) -> TrainedGenerator:
+    """
+    Tokenizer, new generator, training: from labelled texts to a generator of their rare classes.
+
+    Args:
+        train: training texts.
+        class_names, target_classes: the labels' names, and those that anchors are for.
+        language: "en" or "zh".
+        training: steps and rates.
+        encoder_name: a pretrained encoder; None starts a small one from scratch, with a tokenizer
+            trained on the texts (`tokenizer_kind`: "bpe" or "word"; Chinese is cut by jieba).
+        encoder_revision: its revision on the Hub.
+        validation: texts that the losses are evaluated on.
+        output_dir: where checkpoints go.
+        resume_from_checkpoint: a checkpoint to go on from.
+        **settings: further fields of `MisoConfig`.
+    """
+    segmenter = Segmenter(language)
+    tokenizer = load_tokenizer(
+        train.texts,
+        encoder_name_or_path=encoder_name,
+        language=language,
+        kind=tokenizer_kind,
+        revision=encoder_revision,
+    )
+    encoder = TextEncoder(tokenizer, segmenter, training.max_length)
+    encoded = encoder.many(train.texts)
+    model = new_generator(
+        encoded,
+        tokenizer,
+        segmenter,
+        class_names=class_names,
+        target_classes=target_classes,
+        encoder_name_or_path=encoder_name,
+        revision=encoder_revision,
+        seed=training.seed,
+        **settings,
+    )
+    trainer = MisoTrainer(
+        model,
+        encoded,
+        train.labels,
+        training,
+        padding=tokenizer.pad_token_id,
+        mask_token=tokenizer.mask_token_id,
+        encoder_is_pretrained=encoder_name is not None,
+        validation=encoder.many(validation.texts) if validation is not None else (),
+        validation_labels=validation.labels if validation is not None else None,
+        output_dir=output_dir,
+    )
+    trainer.train(resume_from_checkpoint=resume_from_checkpoint)
+    return TrainedGenerator(model, tokenizer, segmenter, trainer)
 
 
 class _Run:
@@ -170,55 +255,36 @@ class _Run:
         if encoder_name is None and a.demo is not None and self.language == "en":
             encoder_name = str(demo_encoder_path())
         self.encoder_name = encoder_name
-        segmenter = Segmenter(self.language)
-        tokenizer = load_tokenizer(
-            self.train_texts,
-            encoder_name_or_path=encoder_name,
-            language=self.language,
-            kind=a.tokenizer_kind,
-            revision=a.encoder_revision,
-        )
-        encoder = TextEncoder(tokenizer, segmenter, t.max_length)
-        encoded = encoder.many(self.train_texts)
-        model = new_generator(
-            encoded,
-            tokenizer,
-            segmenter,
+        validation = None
+        if "validation" in self.parts:
+            rows = self.parts["validation"]
+            validation = Texts(
+                list(rows[a.text_column]), np.asarray(rows[a.label_column], np.int64)
+            )
+        trained = train_generator(
+            Texts(self.train_texts, self.labels),
             class_names=self.class_names,
             target_classes=self.targets,
-            encoder_name_or_path=encoder_name,
-            revision=a.encoder_revision,
-            seed=t.seed,
+            language=self.language,
+            training=t,
+            encoder_name=encoder_name,
+            encoder_revision=a.encoder_revision,
+            tokenizer_kind=a.tokenizer_kind,
+            validation=validation,
+            output_dir=self.output,
+            resume_from_checkpoint=self._checkpoint(resume),
             use_sfm=a.use_sfm,
             use_mi=a.use_mi,
             share_decoder=a.share_decoder,
             critic_mode=a.critic_mode,
             critic_bound=a.critic_bound,
         )
-        validation: list = []
-        validation_labels = None
-        if "validation" in self.parts:
-            validation = encoder.many(list(self.parts["validation"][a.text_column]))
-            validation_labels = np.asarray(self.parts["validation"][a.label_column], np.int64)
-        trainer = MisoTrainer(
-            model,
-            encoded,
-            self.labels,
-            t,
-            padding=tokenizer.pad_token_id,
-            mask_token=tokenizer.mask_token_id,
-            encoder_is_pretrained=encoder_name is not None,
-            validation=validation,
-            validation_labels=validation_labels,
-            output_dir=self.output,
-        )
-        trainer.train(resume_from_checkpoint=self._checkpoint(resume))
+        trainer = trained.trainer
         if trainer.accelerator.is_main_process:
             with self._replaced("generator") as folder:
-                model.save_pretrained(folder)
-                tokenizer.save_pretrained(folder)
+                trained.save(folder)
                 (folder / "training.json").write_text(json.dumps(t.to_dict(), indent=2) + "\n")
-        self.model, self.tokenizer, self.segmenter = model, tokenizer, segmenter
+        self.segmenter = trained.segmenter
         return trainer
 
     def _checkpoint(self, resume: str | None) -> Path | None:
@@ -249,6 +315,7 @@ class _Run:
             k=a.training.neighbors,
             language=self.language,
             max_length=a.training.max_length,
+            precision="bfloat16" if a.training.resolved_precision() == "bf16" else "float32",
         )
         self.balanced = self.oversampler.balance(
             self.parts, label_column=a.label_column, text_column=a.text_column

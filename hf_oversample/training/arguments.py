@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
+from hf_oversample.precision import has_fast_bfloat16
+
 
 def _argument(default: Any, help: str, source: str) -> Any:
     """A field with its help text and the source of its default; command lines and docs are made from both."""
@@ -43,16 +45,16 @@ class MisoTrainingArguments:
     weight_decay: float = _argument(0.01, "AdamW", "Loshchilov & Hutter, 2019")
     warmup_share: float = _argument(0.06, "share of the steps in which learning rates rise", "Liu et al., 2019")
     max_grad_norm: float = _argument(1.0, "gradient clipping, each optimiser", "choice")
-    mask_share: float = _argument(0.5, "share of words masked when the filler is trained", "findings 2b")
+    mask_share: float = _argument(0.5, "share of words masked when the filler is trained", "measured, PAPERS.md")
     class_dropout: float = _argument(0.1, "share of texts filled as 'no class'", "Ho & Salimans, 2022")
     latent_noise: float = _argument(1.0, "sd of the noise on z where the filler is trained with it", MEASURED)
-    class_smoothing: float = _argument(0.5, "classes are drawn in proportion to rows ** this", "findings 2b (12 % of draws)")
-    critic_updates: int = _argument(2, "critic steps per phase-3 step", "findings 2.2")
-    proximity: float = _argument(1.0, "weight of |z − q|² per value", "findings 2.3")
-    adversarial_weight: float = _argument(0.1, "weight of the discriminators' term", "findings 2.9")
-    alpha_minimum: float = _argument(0.3, "lower bound of α_e = 1/τ_e", "findings 2.4")
-    alpha_maximum: float = _argument(0.9, "upper bound of α_e", "findings 2.4")
-    temperature_steps: float = _argument(0.6, "share of phase 3 after which τ_e is 1", "findings 2.4")
+    class_smoothing: float = _argument(0.5, "classes are drawn in proportion to rows ** this", "measured, PAPERS.md")
+    critic_updates: int = _argument(2, "critic steps per phase-3 step", "measured, PAPERS.md")
+    proximity: float = _argument(1.0, "weight of |z − q|² per value", "measured, PAPERS.md")
+    adversarial_weight: float = _argument(0.1, "weight of the discriminators' term", "measured, PAPERS.md")
+    alpha_minimum: float = _argument(0.3, "lower bound of α_e = 1/τ_e", "measured, PAPERS.md")
+    alpha_maximum: float = _argument(0.9, "upper bound of α_e", "measured, PAPERS.md")
+    temperature_steps: float = _argument(0.6, "share of phase 3 after which τ_e is 1", "measured, PAPERS.md")
     gumbel_temperature: float = _argument(1.0, "first temperature of the discriminators' soft tokens", "choice")
     gumbel_temperature_final: float = _argument(0.5, "last temperature of the discriminators' soft tokens", "choice")
     neighbors: int = _argument(5, "k of the difficult samples", "paper, section 7.1")
@@ -60,7 +62,9 @@ class MisoTrainingArguments:
     evaluation_steps: int = _argument(100, "steps between evaluations on the validation split", "choice")
     save_steps: int = _argument(0, "steps between checkpoints; 0: none", "choice")
     logging_steps: int = _argument(10, "steps between reports to the trackers", "choice")
-    mixed_precision: Literal["no", "bf16"] = _argument("no", "precision of training", "choice")
+    mixed_precision: Literal["auto", "no", "bf16"] = _argument(
+        "auto", "precision of training; auto: bf16 where the machine computes in it", MEASURED
+    )
     report_to: str = _argument("", "a tracker of accelerate, such as tensorboard; empty: none", "choice")
     seed: int = _argument(0, "seed of everything", "choice")
 
@@ -78,14 +82,20 @@ class MisoTrainingArguments:
         for name in ("mask_share", "class_dropout", "warmup_share", "temperature_steps"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it is a share, from 0 to 1.")
-        if self.mixed_precision not in ("no", "bf16"):
-            raise ValueError(f"mixed_precision is {self.mixed_precision!r}; it must be 'no' or 'bf16'.")
+        if self.mixed_precision not in ("auto", "no", "bf16"):
+            raise ValueError(f"mixed_precision is {self.mixed_precision!r}; it must be 'auto', 'no' or 'bf16'.")
         for name in ("critic_steps", "adversarial_steps", "pretrain_steps", "save_steps"):
             if getattr(self, name) % self.gradient_accumulation_steps:
                 raise ValueError(
                     f"{name} is {getattr(self, name)}, no multiple of gradient_accumulation_steps "
                     f"({self.gradient_accumulation_steps}): a phase or a checkpoint would end inside an optimiser step."
                 )
+
+    def resolved_precision(self) -> Literal["no", "bf16"]:
+        """`mixed_precision`, with "auto" decided for this machine."""
+        if self.mixed_precision != "auto":
+            return self.mixed_precision
+        return "bf16" if has_fast_bfloat16() else "no"
 
     @property
     def total_steps(self) -> int:
@@ -97,5 +107,8 @@ class MisoTrainingArguments:
     @classmethod
     def describe(cls) -> str:
         """A Markdown table of the fields, their defaults, meaning and source."""
-        rows = [f"| `{f.name}` | {f.default} | {f.metadata['help']} | {f.metadata['source']} |" for f in fields(cls)]
+        rows = []
+        for f in fields(cls):
+            meaning = f.metadata["help"].replace("|", "\\|")  # a bar would end the cell
+            rows.append(f"| `{f.name}` | {f.default} | {meaning} | {f.metadata['source']} |")
         return "\n".join(["| argument | default | meaning | source of the default |", "|---|---|---|---|", *rows])

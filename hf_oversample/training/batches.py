@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -151,17 +152,32 @@ class MisoBatches:
             targets.append(np.where(hit, self.positions[text.input_ids], -100))
         return ids, targets
 
-    def _masked(self, texts: Sequence[EncodedText], rng: np.random.Generator) -> dict[str, Tensor]:
-        ids, targets = self.mask_words(texts, rng)
-        masked_ids, mask = pad(ids, self.padding, self.device)
-        padded_targets, target_mask = pad(targets, 0, self.device)
-        return {
-            "masked_ids": masked_ids,
-            "mask": mask,
-            "fill_targets": padded_targets.masked_fill(target_mask == 0, -100),
-        }
+    def _groups(
+        self, texts: Sequence[EncodedText], rng: np.random.Generator, number: int = 4
+    ) -> list[dict[str, Tensor]]:
+        """
+        A batch, masked, in `number` groups of like length: half of a batch padded to its longest text is padding.
 
-    def pretrain(self, step: int, pairs: MisoPairs | None) -> dict[str, Tensor]:
+        Each group has its places in the batch (`rows`), `ids`, `masked_ids`, `mask` and `targets`.
+        """
+        masked, targets = self.mask_words(texts, rng)
+        order = np.argsort([len(text) for text in texts], kind="stable")
+        groups = []
+        for part in np.array_split(order, min(number, len(order))):
+            ids, mask = pad([texts[i].input_ids for i in part], self.padding, self.device)
+            wanted, inside = pad([targets[i] for i in part], 0, self.device)
+            groups.append(
+                {
+                    "rows": torch.as_tensor(part, device=self.device),
+                    "ids": ids,
+                    "mask": mask,
+                    "masked_ids": pad([masked[i] for i in part], self.padding, self.device)[0],
+                    "targets": wanted.masked_fill(inside == 0, -100),
+                }
+            )
+        return groups
+
+    def pretrain(self, step: int, pairs: MisoPairs | None) -> dict[str, Any]:
         """
         Texts of phase 1, classes drawn in proportion to rows ** class_smoothing.
 
@@ -173,8 +189,7 @@ class MisoBatches:
         classes = rng.choice(len(self.class_chance), a.batch_size, p=self.class_chance)
         rows = np.asarray([rng.choice(self.class_rows[c]) for c in classes])
         texts = [self.encoded[row] for row in rows]
-        batch = self._masked(texts, rng)
-        batch["ids"] = self.padded(rows)[0]
+        batch: dict[str, Any] = {"groups": self._groups(texts, rng)}
         decoded = min(a.decoder_rows, len(rows))
         batch["decoder_ids"], batch["decoder_mask"] = self.padded(rows[:decoded])
         paired = [i for i in range(decoded) if pairs is not None and int(classes[i]) in pairs.rows]
@@ -187,14 +202,15 @@ class MisoBatches:
         batch["fill_classes"] = torch.as_tensor(np.where(dropped, self.config.num_labels, classes), device=self.device)
         return batch
 
-    def adversarial(self, step: int, pairs: MisoPairs) -> tuple[dict[str, Tensor], int]:
+    def adversarial(self, step: int, pairs: MisoPairs) -> tuple[dict[str, Any], int]:
         """Pairs of phase 3: the first half the target class's texts, the second their majority neighbours."""
         a = self.arguments
         label, own, other = pairs.draw(a, step, self.process, a.pair_batch_size)
         rng = noise.generator(a.seed, noise.stream("adversarial"), step, self.process)
         rows = np.concatenate([own, other])
-        batch = self._masked([self.encoded[row] for row in rows], rng)
-        batch["ids"], _ = self.padded(rows)
+        batch: dict[str, Any] = {"groups": self._groups([self.encoded[row] for row in rows], rng)}
+        batch["minority_ids"], batch["minority_mask"] = self.padded(own)
+        batch["majority_ids"], batch["majority_mask"] = self.padded(other)
         classes = self.labels[rows]
         dropped = rng.random(len(rows)) < a.class_dropout
         batch["classes"] = torch.as_tensor(classes, device=self.device)
@@ -210,10 +226,11 @@ class MisoBatches:
         result = []
         for start in range(0, len(rows), 64):
             part = rows[start : start + 64]
-            batch = self._masked([encoded[row] for row in part], rng)
-            batch["ids"], _ = pad([encoded[row].input_ids for row in part], self.padding, self.device)
-            batch["classes"] = torch.as_tensor(labels[part], device=self.device)
+            groups = self._groups([encoded[row] for row in part], rng, number=1)
+            # a group keeps its rows sorted by length
+            classes = torch.as_tensor(labels[part], device=self.device)[groups[0]["rows"]]
+            groups[0]["rows"] = torch.arange(len(classes), device=self.device)
             # a token that training never saw cannot be written, and is not asked for
-            if (batch["fill_targets"] != -100).any():
-                result.append(batch)
+            if (groups[0]["targets"] != -100).any():
+                result.append({"groups": groups, "classes": classes})
         return result

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -59,20 +60,40 @@ class GeneratorObjective(nn.Module):
     def latents(self, ids: Tensor, mask: Tensor) -> Tensor:
         return self.model.miso(ids, mask).latents
 
-    def reconstruction(self, ids: Tensor, mask: Tensor, latents: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
-        """Teacher-forced cross-entropy of texts from their latents, and the logits over output tokens."""
-        targets = self.model.output_positions[ids[:, 1:]].masked_fill(mask[:, 1:] == 0, -100)
-        logits = self.model.decode_logits(ids[:, :-1], latents, classes, attention_mask=mask[:, :-1])
-        loss = nn.functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=-100)
-        return loss, logits
+    def grouped_latents(self, groups: list[dict[str, Tensor]]) -> Tensor:
+        """q of a batch that comes in groups of like length, in the batch's order: `[n, h, d]`."""
+        parts = torch.cat([self.latents(group["ids"], group["mask"]) for group in groups])
+        order = torch.cat([group["rows"] for group in groups])
+        return torch.empty_like(parts).index_copy(0, order, parts)
 
-    def filling(
-        self, masked_ids: Tensor, mask: Tensor, classes: Tensor, targets: Tensor, latents: Tensor | None
-    ) -> Tensor:
-        """Cross-entropy of masked words; `targets` holds output places, −100 where nothing was masked."""
-        positions = targets != -100
-        logits = self.model.fill(masked_ids, mask, classes, positions, latents)
-        return nn.functional.cross_entropy(logits.float(), targets[positions])
+    def reconstruction(self, ids: Tensor, mask: Tensor, latents: Tensor, classes: Tensor) -> Tensor:
+        """Teacher-forced cross-entropy of texts from their latents; padding is not decoded to words."""
+        targets = self.model.output_positions[ids[:, 1:]].masked_fill(mask[:, 1:] == 0, -100)
+        states = self.model.decode_states(
+            ids[:, :-1], latents, classes, attention_mask=mask[:, :-1], use_cache=False
+        ).last_hidden_state
+        wanted = targets != -100
+        logits = self.model.output_logits(self.model.decoder_head(states[wanted]))
+        return nn.functional.cross_entropy(logits.float(), targets[wanted])
+
+    def filling(self, groups: list[dict[str, Tensor]], classes: Tensor, latents: Tensor | None) -> Tensor:
+        """
+        Cross-entropy of masked words, of a batch that comes in groups of like length.
+
+        `classes` `[n]` and `latents` `[n, h, d]` are in the batch's order; a group's `targets` hold output places,
+        −100 where nothing was masked.
+        """
+        total, count = 0.0, 0
+        for group in groups:
+            rows, positions = group["rows"], group["targets"] != -100
+            logits = self.model.fill(
+                group["masked_ids"], group["mask"], classes[rows], positions,
+                None if latents is None else latents[rows],
+            )  # fmt: skip
+            wanted = group["targets"][positions]
+            total = total + nn.functional.cross_entropy(logits.float(), wanted, reduction="sum")
+            count += wanted.numel()
+        return total / max(count, 1)
 
     def noisy(self, latents: Tensor) -> Tensor:
         """z as the filler is given it: noise keeps it from spelling the masked words out."""
@@ -89,16 +110,14 @@ class GeneratorObjective(nn.Module):
         classes = batch["classes"][: len(latents)]
         reconstruction = 0.0
         for group in self._decoder_groups(classes):
-            loss, _ = self.reconstruction(
+            loss = self.reconstruction(
                 batch["decoder_ids"][group], batch["decoder_mask"][group], latents[group], classes[group]
             )
             reconstruction = reconstruction + loss * (len(classes[group]) / len(classes))
         # the first rows' fills know their latent, the others only class and context
-        condition = latents.new_zeros(len(batch["ids"]), *latents.shape[1:])
+        condition = latents.new_zeros(len(batch["classes"]), *latents.shape[1:])
         condition = torch.cat([self.noisy(latents), condition[len(latents) :]])
-        filling = self.filling(
-            batch["masked_ids"], batch["mask"], batch["fill_classes"], batch["fill_targets"], condition
-        )
+        filling = self.filling(batch["groups"], batch["fill_classes"], condition)
         return {"loss": reconstruction + filling, "reconstruction": reconstruction, "filling": filling}
 
     def _decoder_groups(self, classes: Tensor) -> list[Tensor]:
@@ -112,7 +131,7 @@ class GeneratorObjective(nn.Module):
     def adversarial(self, batch: dict[str, Tensor], temperature: float, gumbel_temperature: float) -> dict[str, Tensor]:
         """Phase 3, what ψ and σ need: latents, z, reconstruction, filling, and the generated texts' embeddings."""
         model, n = self.model, len(batch["classes"]) // 2
-        latents = self.latents(batch["ids"], batch["mask"])
+        latents = self.grouped_latents(batch["groups"])
         q, k = latents[:n], latents[n:]
         if model.config.use_sfm:
             z = model.miso.fusion(q, k, temperature)
@@ -122,21 +141,24 @@ class GeneratorObjective(nn.Module):
         result: dict[str, Any] = {"q": q, "k": k, "z": z}
         embeddings = model.get_input_embeddings().weight[model.output_tokens]
         reconstruction = 0.0
-        for name, rows in (("minority", slice(0, n)), ("majority", slice(n, None))):
-            ids, mask = batch["ids"][rows], batch["mask"][rows]
-            loss, logits = self.reconstruction(ids, mask, decoded[rows], batch["classes"][rows])
+        few = min(self.arguments.adversarial_rows, n)
+        for name, start in (("minority", 0), ("majority", n)):
+            ids, mask = batch[f"{name}_ids"], batch[f"{name}_mask"]
+            rows = slice(start, start + n)
+            loss = self.reconstruction(ids, mask, decoded[rows], batch["classes"][rows])
             reconstruction = reconstruction + loss / 2
-            few = min(self.arguments.adversarial_rows, n)
-            flat = logits[:few].flatten(0, 1)
+            ids, mask, rows = ids[:few], mask[:few], slice(start, start + few)
+            logits = model.decode_logits(
+                ids[:, :-1], decoded[rows], batch["classes"][rows], attention_mask=mask[:, :-1]
+            )
+            flat = logits.flatten(0, 1)
             gumbel = -torch.log(-torch.log(torch.rand_like(flat.float()).clamp(1e-9, 1 - 1e-7)))
             soft = straight_through_embeddings(flat, embeddings, gumbel_temperature, gumbel.to(flat.dtype))
-            result[f"{name}_generated"] = soft.view(*logits[:few].shape[:2], -1)
-            result[f"{name}_real"] = model.get_input_embeddings()(ids[:few, 1:]).detach()
-            result[f"{name}_real_mask"] = mask[:few, 1:]
-        filling = self.filling(
-            batch["masked_ids"], batch["mask"], batch["fill_classes"], batch["fill_targets"],
-            self.noisy(decoded) * batch["know_latent"][:, None, None],
-        )  # fmt: skip
+            result[f"{name}_generated"] = soft.view(*logits.shape[:2], -1)
+            result[f"{name}_real"] = model.get_input_embeddings()(ids[:, 1:]).detach()
+            result[f"{name}_real_mask"] = mask[:, 1:]
+        know = self.noisy(decoded) * batch["know_latent"][:, None, None]
+        filling = self.filling(batch["groups"], batch["fill_classes"], know)
         return result | {"reconstruction": reconstruction, "filling": filling}
 
 
@@ -225,7 +247,7 @@ class MisoTrainer:
             raise ValueError("save_steps and report_to need an output_dir to write to.")
         self.arguments, self.output_dir = arguments, Path(output_dir) if output_dir else None
         self.accelerator = Accelerator(
-            mixed_precision=arguments.mixed_precision,
+            mixed_precision=arguments.resolved_precision(),
             gradient_accumulation_steps=arguments.gradient_accumulation_steps,
             log_with=arguments.report_to or None,
             project_config=ProjectConfiguration(
@@ -368,7 +390,8 @@ class MisoTrainer:
                 bar.close()
                 return False
         bar.close()
-        if self.validation is not None and phase != "critics" and steps:
+        # a run that is resumed in a later phase has this phase's values in its record
+        if self.validation is not None and phase != "critics" and steps and done <= first + steps:
             values = self.evaluate()
             self.record.losses.setdefault(phase, {}).update({f"validation/{k}": v for k, v in values.items()})
         return True
@@ -462,7 +485,7 @@ class MisoTrainer:
         if step + 1 == self.arguments.pretrain_steps + self.arguments.critic_steps:
             self._cached = None
         with torch.no_grad():
-            return {"critics": float(loss)} | self._information(self._pairs_of(q, k, z, step, 1))
+            return {"critics": loss.item()} | self._information(self._pairs_of(q, k, z, step, 1))
 
     def _pairs_of(self, q: Tensor, k: Tensor, z: Tensor, step: int, draw: int) -> dict[str, tuple[Tensor, ...]]:
         key = int(noise.hash_counters(self.arguments.seed, noise.stream("derangement"), step, self.process, draw))
@@ -499,12 +522,12 @@ class MisoTrainer:
             q, k, z = (parts[name].float() for name in ("q", "k", "z"))
             discriminators = self.discriminators({n: v for n, v in parts.items() if "real" in n or "generated" in n})
             self._update(discriminators, self.discriminators, 2)
-            losses = {"discriminators": float(discriminators)}
+            losses = {"discriminators": discriminators.item()}
             if config.use_mi:
                 for update in range(a.critic_updates):
                     critics = self.critics(self._pairs_of(q.detach(), k.detach(), z.detach(), step, update))
                     self._update(critics, self.critics, 1)
-                losses["critics"] = float(critics)
+                losses["critics"] = critics.item()
             self._set_opponents(False)
             adversarial = sum(
                 adversarial_loss(
@@ -525,13 +548,13 @@ class MisoTrainer:
             if config.use_sfm:
                 proximity = (z - q.detach()).square().mean()
                 total = total + a.proximity * proximity
-                losses["proximity"] = float(proximity)
+                losses["proximity"] = proximity.item()
             self._update(total, self.objective, 0)
             self._set_opponents(True)
-        losses |= {"reconstruction": float(parts["reconstruction"]), "filling": float(parts["filling"])}
-        losses |= {"adversarial": float(adversarial), "tau": temperature, "alpha": alpha}
+        losses |= {"reconstruction": parts["reconstruction"].item(), "filling": parts["filling"].item()}
+        losses |= {"adversarial": adversarial.item(), "tau": temperature, "alpha": alpha}
         # a collapse of SFM shows here: all z alike have no spread and rank 1 (findings on SFM in PAPERS.md)
-        losses["z/spread"] = float(z.std(0).mean() / q.std(0).mean())
+        losses["z/spread"] = (z.std(0).mean() / q.std(0).mean()).item()
         losses["z/rank"] = float(effective_rank(z))
         return losses
 
@@ -588,19 +611,15 @@ class MisoTrainer:
         totals = {"reconstruction": 0.0, "filling": 0.0}
         rows = 0
         for batch in self.validation or ():
-            latents = objective.latents(batch["ids"], batch["mask"])
-            size = len(batch["ids"])
-            for group in objective._decoder_groups(batch["classes"]):
-                loss, _ = objective.reconstruction(
-                    batch["ids"][group], batch["mask"][group], latents[group], batch["classes"][group]
+            (part,), classes = batch["groups"], batch["classes"]
+            latents = objective.latents(part["ids"], part["mask"])
+            for group in objective._decoder_groups(classes):
+                loss = objective.reconstruction(
+                    part["ids"][group], part["mask"][group], latents[group], classes[group]
                 )
                 totals["reconstruction"] += float(loss) * len(group)
-            totals["filling"] += size * float(
-                objective.filling(
-                    batch["masked_ids"], batch["mask"], batch["classes"], batch["fill_targets"], None
-                )
-            )
-            rows += size
+            totals["filling"] += len(classes) * float(objective.filling([part], classes, None))
+            rows += len(classes)
         return {name: value / rows for name, value in totals.items()}
 
     # ---- checkpoints
@@ -622,6 +641,8 @@ class MisoTrainer:
                            "seconds": self.record.seconds, "steps": self.record.steps},
             }  # fmt: skip
             (temporary / "trainer.json").write_text(json.dumps(state))
+            if final.exists():  # of a run that went further than the checkpoint that this one resumed from
+                shutil.rmtree(final)
             temporary.rename(final)
         self.accelerator.wait_for_everyone()
 

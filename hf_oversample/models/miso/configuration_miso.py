@@ -1,6 +1,6 @@
 """Configuration of the MISO generator (Tian et al., EMNLP 2021)."""
 
-from __future__ import annotations
+# No postponed annotations here: `strict` checks a field's type only where it is a type and no string.
 
 from typing import Literal
 

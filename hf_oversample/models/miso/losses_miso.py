@@ -187,6 +187,8 @@ def critic_pairs(
 def effective_rank(latents: Tensor) -> Tensor:
     """exp of the entropy of the normalised singular values of the centred latents `[n, …]` (Roy & Vetterli, 2007)."""
     flat = latents.detach().float().flatten(1)
+    if not torch.isfinite(flat).all():  # the decomposition would raise; the caller's check names the term
+        return flat.new_tensor(float("nan"))
     values = torch.linalg.svdvals(flat - flat.mean(0))
     share = values / values.sum().clamp(min=1e-12)
     return torch.exp(-(share * share.clamp(min=1e-12).log()).sum())

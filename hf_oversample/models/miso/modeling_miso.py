@@ -111,22 +111,24 @@ class MisoPreTrainedModel(PreTrainedModel):
     _no_split_modules: list[str] = []
 
     def _init_weights(self, module: nn.Module):
+        # transformers never asks for modules that hold other modules alone: those are the model's own business
         super()._init_weights(module)
         if isinstance(module, LatentPooling):
             init.normal_(module.queries, std=1.0)
-        elif isinstance(module, SemanticFusion):  # z starts as q
-            init.zeros_(module.narrow.weight)
-            init.zeros_(module.narrow.bias)
-        elif isinstance(module, MutualInformationCritic | SurfaceDiscriminator):
-            for layer in module.layers:
-                if isinstance(layer, nn.Linear):
-                    init.xavier_uniform_(layer.weight)
-                    init.zeros_(layer.bias)
         elif isinstance(module, MisoModel):
+            for fusion in (module.fusion, module.surrogate_fusion):  # z starts as q
+                init.zeros_(fusion.narrow.weight)
+                init.zeros_(fusion.narrow.bias)
             init.zeros_(module.bank_queries)
             init.zeros_(module.bank_keys)
             init.zeros_(module.bank_is_filled)
         elif isinstance(module, MisoForAnchorGeneration):
+            for opponent in (module.minority_critic, module.majority_critic, module.minority_discriminator,
+                             module.majority_discriminator):  # fmt: skip
+                for layer in opponent.layers:
+                    if isinstance(layer, nn.Linear):
+                        init.xavier_uniform_(layer.weight)
+                        init.zeros_(layer.bias)
             init.zeros_(module.output_bias)
             init.zeros_(module.latent_to_hidden.weight)  # the filler starts as the encoder's own language model
             # without restriction every token can be written

@@ -1,0 +1,324 @@
+"""Does MISO help? Every remedy on every data set and seed; one JSON line a cell, so that a killed run goes on.
+
+    python benchmarks/miso.py --data_dir DATA --tasks yelp-1% --seeds 0 1 2 3 4 --output benchmarks/miso.jsonl
+    python benchmarks/miso_tables.py benchmarks/miso.jsonl
+
+DATA holds `sms_spam`, `yelp`, `toutiao` and `reuters_r8`, each a folder of parquet files with `text` and `label`. The
+pretrained encoder is the demo extra's MiniLM. Nothing is chosen on test rows: steps and thresholds come from
+validation rows, the settings are the library's defaults.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import ClassLabel, Dataset, Features, Value
+from sklearn.linear_model import LogisticRegression
+from transformers import AutoModel, AutoTokenizer
+
+from hf_oversample.data import demo_encoder_path, drop_duplicate_texts, stratified_split
+from hf_oversample.evaluation import REMEDIES, Task, Texts, compare
+from hf_oversample.metrics.texts import copy_rate, distinct_n, distinct_share, self_bleu
+from hf_oversample.oversamplers.miso import MisoOversampler
+from hf_oversample.plan import ORIGINS
+from hf_oversample.runs.miso import TrainedGenerator, train_generator
+from hf_oversample.text import Segmenter, normalized
+from hf_oversample.training.arguments import MisoTrainingArguments
+from hf_oversample.transforms.embed import TextEmbedder
+
+TASKS = ("sms", "sms-1%", "yelp-1%", "yelp-5%", "toutiao", "r8")
+CLASSIFIERS = (("textcnn", False), ("textcnn", True), ("textrnn", False), ("linear", False))
+# Where an ablation differs from the default: of the model, of the training, of the oversampler
+ABLATIONS: dict[str, tuple[dict, dict]] = {
+    "CAG (no SFM, no MI)": ({"use_sfm": False, "use_mi": False}, {}),
+    "CAG, edits read their latent": ({"use_sfm": False, "use_mi": False}, {"use_latent": True}),
+    "no MI, edits read z": ({"use_mi": False}, {"use_latent": True}),
+    "edits read z": ({}, {"use_latent": True}),
+    "no guidance": ({}, {"guidance": 0.0}),
+    "no class, no guidance": ({}, {"use_class": False, "guidance": 0.0}),
+    "no gate": ({}, {"gate": []}),
+    "gate: critics": ({}, {"gate": ["critics"]}),
+    "no splicing": ({}, {"splice": False}),
+    "own texts only": ({}, {"sources": ["difficult", "minority"]}),
+    "generate from z (the paper's realiser)": ({}, {"realizer": "generate"}),
+}
+
+
+@dataclass
+class Problem:
+    """A task's texts, and a judge of its classes fitted on real rows that no oversampler sees."""
+
+    train: Texts
+    validation: Texts
+    test: Texts
+    judge_rows: Texts
+    class_names: list[str]
+    targets: list[int]
+    language: str
+    max_length: int
+
+    @property
+    def minority(self) -> int | None:
+        return self.targets[0] if len(self.class_names) == 2 else None
+
+
+def read(folder: Path, name: str) -> Dataset:
+    return drop_duplicate_texts(Dataset.from_parquet(str(folder / f"{name}.parquet")), "text")[0]
+
+
+def texts_of(dataset: Dataset, labels: np.ndarray | None = None) -> Texts:
+    codes = np.asarray(dataset["label"], np.int64) if labels is None else labels
+    return Texts(list(dataset["text"]), codes)
+
+
+def pick(texts: Texts, rows: np.ndarray) -> Texts:
+    return Texts([texts.texts[row] for row in rows], texts.labels[rows])
+
+
+def without(texts: Texts, other: Texts) -> Texts:
+    """Rows whose text is not among the other's."""
+    known = {normalized(text) for text in other.texts}
+    return pick(texts, np.asarray([i for i, t in enumerate(texts.texts) if normalized(t) not in known]))
+
+
+def draw(texts: Texts, numbers: dict[int, int], rng: np.random.Generator) -> tuple[Texts, Texts]:
+    """So many rows of each class, and the rows left over."""
+    chosen = np.concatenate([rng.permutation(np.flatnonzero(texts.labels == c))[:n] for c, n in numbers.items()])
+    left = np.setdiff1d(np.arange(len(texts)), chosen)
+    return pick(texts, np.sort(chosen)), pick(texts, left)
+
+
+def problem(task: str, data: Path, seed: int) -> Problem:
+    """The task's rows for a seed: the seed draws both the rows and, elsewhere, the weights."""
+    rng = np.random.default_rng(seed)
+    if task.startswith("sms"):
+        dataset = read(data / "sms_spam", "train")
+        parts = [texts_of(p) for p in stratified_split(dataset, fractions=(0.65, 0.1, 0.25), seed=seed)]
+        train, judge = parts[0], parts[0]
+        if task == "sms-1%":
+            ham = int((train.labels == 0).sum())
+            train, judge = draw(train, {0: ham, 1: round(0.01 * ham)}, rng)
+            judge = parts[0]
+        return Problem(train, parts[1], parts[2], judge, ["ham", "spam"], [1], "en", 64)
+    if task.startswith("yelp"):
+        # the minority: negative sentences
+        raw, held = read(data / "yelp", "train"), read(data / "yelp", "test")
+        pool = texts_of(raw, 1 - np.asarray(raw["label"]))
+        share = {"yelp-1%": 0.01, "yelp-5%": 0.05}[task]
+        train, left = draw(pool, {0: 10_000, 1: round(10_000 * share)}, rng)
+        clean = without(texts_of(held, 1 - np.asarray(held["label"])), pool)
+        validation, rest = draw(clean, {0: 2000, 1: 2000}, rng)
+        test, _ = draw(rest, {0: 3000, 1: 3000}, rng)
+        judge, _ = draw(left, {0: 15_000, 1: 15_000}, rng)
+        return Problem(train, validation, test, judge, ["positive", "negative"], [1], "en", 32)
+    if task == "toutiao":
+        # news_story, one of the rarer classes, against a sample of the rest at the natural ratio
+        raw, held = read(data / "toutiao", "train"), read(data / "toutiao", "test")
+        story = raw.features["label"].str2int("news_story")
+        pool = texts_of(raw, (np.asarray(raw["label"]) == story).astype(np.int64))
+        natural = float(pool.labels.mean())
+        train, left = draw(pool, {0: 10_000, 1: round(10_000 * natural / (1 - natural))}, rng)
+        clean = without(texts_of(held, (np.asarray(held["label"]) == story).astype(np.int64)), pool)
+        validation, test = draw(clean, {0: 2500, 1: int(clean.labels.sum()) // 2}, rng)
+        test, _ = draw(test, {0: 5000, 1: 10_000}, rng)
+        judge, _ = draw(left, {0: 10_000, 1: 10_000}, rng)
+        return Problem(train, validation, test, judge, ["other", "story"], [1], "zh", 48)
+    raw, held = read(data / "reuters_r8", "train"), read(data / "reuters_r8", "test")
+    names = list(raw.features["label"].names)
+    parts = [texts_of(p) for p in stratified_split(raw, fractions=(0.85, 0.15), seed=seed)]
+    test = without(texts_of(held), texts_of(raw))
+    counts = np.bincount(parts[0].labels)
+    targets = [c for c in range(len(names)) if counts[c] < counts.max()]
+    return Problem(parts[0], parts[1], test, texts_of(raw), names, targets, "en", 96)
+
+
+@lru_cache(maxsize=1)
+def mini_lm() -> tuple[Any, Any, TextEmbedder]:
+    path = str(demo_encoder_path())
+    return AutoModel.from_pretrained(path), AutoTokenizer.from_pretrained(path), TextEmbedder(path, max_length=96)
+
+
+def generator(p: Problem, training: MisoTrainingArguments, settings: dict) -> TrainedGenerator:
+    return train_generator(
+        p.train,
+        class_names=p.class_names,
+        target_classes=p.targets,
+        language=p.language,
+        training=training,
+        encoder_name=str(demo_encoder_path()) if p.language == "en" else None,
+        validation=p.validation,
+        **settings,
+    )
+
+
+def anchors(p: Problem, folder: Path, seed: int, options: dict) -> tuple[Texts, MisoOversampler, dict[str, Any]]:
+    """The new texts that a generator makes, and what they are worth on their own."""
+    features = Features({"text": Value("string"), "label": ClassLabel(names=p.class_names)})
+    dataset = Dataset.from_dict({"text": p.train.texts, "label": p.train.labels}, features=features)
+    fast = MisoTrainingArguments().resolved_precision() == "bf16"
+    oversampler = MisoOversampler(
+        str(folder),
+        embedder=str(demo_encoder_path()) if p.language == "en" else None,
+        seed=seed,
+        language=p.language,
+        max_length=p.max_length,
+        precision="bfloat16" if fast else "float32",
+        **options,
+    )
+    start = time.perf_counter()
+    children = oversampler.fit(dataset).children(dataset)
+    seconds = time.perf_counter() - start
+    made = children.select(np.flatnonzero(np.asarray(children["origin"]) == ORIGINS.index("synthetic")))
+    texts = Texts(list(made["text"]), np.asarray(made["label"], np.int64))
+    quality: dict[str, Any] = {"anchors": len(texts), "seconds": seconds, "rejections": dict(oversampler.rejections)}
+    quality["children"] = len(children)
+    quality["difficult_share"] = oversampler.difficult_share_
+    if len(texts) > 1:
+        copies = copy_rate(texts.texts, p.train.texts, language=p.language)
+        quality |= {
+            "exact_copies": copies.exact_rate,
+            "near_copies": copies.near_rate,
+            "distinct": distinct_share(texts.texts),
+            "distinct_2": distinct_n(texts.texts, 2, language=p.language),
+            "self_bleu": self_bleu(texts.texts, language=p.language),
+        }
+        rows = np.linspace(0, len(texts) - 1, 8).round().astype(int)
+        parents = np.asarray(made["parent"])
+        quality["samples"] = [[p.train.texts[parents[i]], texts.texts[i]] for i in rows]
+    return texts, oversampler, quality
+
+
+def agreement(p: Problem, made: Texts, embed: Any) -> dict[str, float]:
+    """Share of new texts, and of real test rows, that a judge fitted on real rows alone places with their class."""
+    judge = LogisticRegression(C=10, max_iter=2000, class_weight="balanced")
+    judge.fit(embed(p.judge_rows.texts), p.judge_rows.labels)
+    rows = np.isin(p.test.labels, p.targets)
+    return {
+        "judged_own_class": float((judge.predict(embed(made.texts)) == made.labels).mean()) if len(made) else 0.0,
+        "judged_own_class_real": float((judge.predict(embed(p.test.texts)) == p.test.labels)[rows].mean()),
+    }
+
+
+def cells(p: Problem, made: Texts, oversampler: MisoOversampler, classifiers, remedies, steps: int, seed: int) -> Iterator:
+    """Every classifier and remedy on one problem."""
+    pretrained = p.language == "en"
+    task = Task(
+        p.train, p.validation, p.test, p.class_names, Segmenter(p.language), p.minority,
+        anchors=made if len(made) else None,
+        embed=mini_lm()[2].embed if pretrained else oversampler.embed,
+        encoder=mini_lm()[:2] if pretrained else None,
+    )  # fmt: skip
+    for kind, words in classifiers:
+        if words and not pretrained:
+            continue
+        wanted = [r for r in remedies if pretrained or r != "synonym edits"]
+        wanted = [r for r in wanted if len(made) or not r.startswith("anchors")]
+        results = compare(task, classifier=kind, pretrained_words=words, remedies=wanted, steps=steps, seed=seed)
+        for remedy, metrics in results.items():
+            yield {"classifier": kind, "pretrained_words": words, "remedy": remedy, "metrics": metrics}
+    if any(kind == "linear" for kind, _ in classifiers):
+        # the encoder as MISO leaves it, as the classifier's starting point
+        encoder = oversampler.loaded.model.miso.encoder
+        tokenizer = oversampler.loaded.encoder
+        from hf_oversample.transforms.embed import embed_token_ids
+
+        def trained_states(texts: list[str]) -> np.ndarray:
+            rows = [tokenizer(text).input_ids for text in texts]
+            return embed_token_ids(encoder, rows, padding=oversampler.loaded.tokenizer.pad_token_id)
+
+        own = replace(task, embed=trained_states, cache={})
+        remedies = ["none", "class weights", "logit adjustment"] + (["anchors"] if len(made) else [])
+        for remedy, metrics in compare(own, classifier="linear", remedies=remedies, seed=seed).items():
+            yield {"classifier": "linear on MISO's encoder", "pretrained_words": False, "remedy": remedy,
+                   "metrics": metrics}  # fmt: skip
+
+
+def machine() -> dict[str, Any]:
+    names = ("torch", "transformers", "datasets", "scikit-learn", "numpy")
+    return {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        "versions": {name: metadata.version(name) for name in names},
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data_dir", type=Path, required=True)
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "miso.jsonl")
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
+    parser.add_argument("--ablations", action="store_true", help="the ablations instead of the comparison")
+    parser.add_argument("--pretrain_steps", type=int, default=MisoTrainingArguments.pretrain_steps)
+    parser.add_argument("--adversarial_steps", type=int, default=MisoTrainingArguments.adversarial_steps)
+    parser.add_argument("--steps", type=int, default=300, help="of each classifier")
+    parser.add_argument("--textcnn_only", action="store_true")
+    options = parser.parse_args()
+    done = set()
+    if options.output.exists():
+        for line in options.output.read_text().splitlines():
+            cell = json.loads(line)
+            done.add((cell["task"], cell["seed"], cell["variant"]))
+    for task in options.tasks:
+        for seed in options.seeds:
+            variants = ABLATIONS if options.ablations else {"default": ({}, {})}
+            missing = {name: v for name, v in variants.items() if (task, seed, name) not in done}
+            if missing:
+                run(task, seed, missing, options)
+    return 0
+
+
+def run(task: str, seed: int, variants: dict[str, tuple[dict, dict]], options: argparse.Namespace) -> None:
+    p = problem(task, options.data_dir, seed)
+    training = MisoTrainingArguments(
+        seed=seed, max_length=p.max_length, pretrain_steps=options.pretrain_steps,
+        adversarial_steps=options.adversarial_steps,
+    )  # fmt: skip
+    remedies = ["none", "anchors", "anchors once + logit adjustment"] if options.ablations else list(REMEDIES)
+    classifiers = CLASSIFIERS[:1] if options.ablations or options.textcnn_only else CLASSIFIERS
+    trained: dict[str, tuple[Path, Any]] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, (settings, choices) in variants.items():
+            key = json.dumps(settings, sort_keys=True)
+            if key not in trained:
+                folder = Path(scratch) / f"generator-{len(trained)}"
+                result = generator(p, training, settings)
+                result.save(folder)
+                trained[key] = (folder, result.trainer.record)
+            folder, record = trained[key]
+            made, oversampler, quality = anchors(p, folder, seed, choices)
+            embed = mini_lm()[2].embed if p.language == "en" else oversampler.embed
+            quality |= agreement(p, made, embed)
+            start = time.perf_counter()
+            found = list(cells(p, made, oversampler, classifiers, remedies, options.steps, seed))
+            line = {
+                "task": task, "seed": seed, "variant": name, "quality": quality, "cells": found,
+                "rows": {"train": len(p.train), "validation": len(p.validation), "test": len(p.test)},
+                "counts": np.bincount(p.train.labels).tolist(),
+                "training": training.to_dict() | {"precision": training.resolved_precision()},
+                "losses": record.losses, "steps": record.steps, "classifier_steps": options.steps,
+                "seconds": {"training": record.seconds, "anchors": quality["seconds"],
+                            "classifiers": time.perf_counter() - start},
+                **machine(),
+            }  # fmt: skip
+            with options.output.open("a") as file:
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            print(task, seed, name, {c["remedy"]: round(c["metrics"].get("roc_auc", c["metrics"].get("macro_f1", 0)), 3)
+                                     for c in found if c["classifier"] == "textcnn"}, flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""The quality gate: each reason on cases made by hand, and the judges against their definitions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+
+from hf_oversample.quality import (
+    REASONS,
+    CopyIndex,
+    LinearJudge,
+    is_degenerate,
+    surface_reason,
+    words_of,
+)
+from hf_oversample.text import Segmenter, normalized
+
+SEGMENTER = Segmenter("en")
+TRAINING = [
+    "win a free phone now , call 8007 today and claim your big new prize",
+    "see you at the station",
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "empty"),
+        (" \n ", "empty"),
+        ("8007 !!", "empty"),
+        ("Your  prize is WAITING , reply", "unchanged"),
+        ("your prize prize is waiting , reply", "repeats"),
+        ("prize of prize is prize", "repeats"),
+        ("see you at the station", "copy"),
+        ("SEE you  at the Station", "copy"),
+        # one of eleven words of the first text added, left out, replaced; or its numbers changed
+        ("win a free phone now , call 9999 today and claim your big new prize", "near copy"),
+        ("win a free phone now , call 8007 today and claim your big prize", "near copy"),
+        ("win a free phone now , call 8007 today and claim your big new lovely prize", "near copy"),
+        ("win a free phone now , call 8007 today and claim your big new camera", "near copy"),
+        ("prize new big your claim and today call now phone free a win", "near copy"),
+        # two of them, and one of five
+        ("win a free phone now , call 8007 today and claim my old new prize", None),
+        ("see you at the office", None),
+        ("your prize is waiting , call", None),
+    ],
+)
+def test_reasons(text: str, reason: str | None) -> None:
+    index = CopyIndex.build(TRAINING, SEGMENTER)
+    found = surface_reason(text, "Your prize is waiting , reply", index, SEGMENTER)
+    assert found == reason
+    assert found is None or found in REASONS
+
+
+def test_a_source_may_repeat_itself() -> None:
+    assert is_degenerate("go go now", "come here now", SEGMENTER)
+    assert not is_degenerate("go go now", "go go home", SEGMENTER)
+    assert is_degenerate("the dog and the cat and the cow", "a dog", SEGMENTER)
+    assert not is_degenerate("the dog and the cat and all the cows", "a dog", SEGMENTER)
+    assert is_degenerate("free the free a free", "free offer", SEGMENTER)
+    assert not is_degenerate("free the free a free", "free free offer", SEGMENTER)
+    assert is_degenerate("Win WIN now", "call now", SEGMENTER)
+    assert not is_degenerate("", "", SEGMENTER)
+
+
+# ---- copies, against their definition -----------------------------------------------------------
+
+sentences = st.lists(st.sampled_from(list("abcdefghijkl7!")), max_size=12).map(" ".join)
+
+
+def by_hand(text: str, training: list[str], threshold: float) -> bool:
+    """Jaccard ≥ threshold, and at most one word added, left out or replaced."""
+    words = set(words_of(text, SEGMENTER))
+    for other in (set(words_of(row, SEGMENTER)) for row in training):
+        if not words or not other:
+            continue
+        similarity = len(words & other) / len(words | other)
+        if similarity >= threshold and len(words - other) <= 1 and len(other - words) <= 1:
+            return True
+    return False
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    training=st.lists(sentences, min_size=0, max_size=5),
+    text=sentences,
+    threshold=st.sampled_from([0.5, 0.75, 0.8, 1.0]),
+)
+def test_near_copies_against_brute_force(training: list[str], text: str, threshold: float) -> None:
+    index = CopyIndex.build(training, SEGMENTER, threshold)
+    assert index.is_near_copy(text, SEGMENTER) == by_hand(text, training, threshold)
+    assert index.is_copy(text) == (normalized(text) in {normalized(row) for row in training})
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    words=st.lists(st.sampled_from("abcdefghijklmnop"), min_size=2, max_size=14, unique=True),
+    edit=st.sampled_from(["same", "add", "leave out", "replace", "two"]),
+    data=st.data(),
+)
+def test_near_copies_of_edited_rows(words: list[str], edit: str, data: st.DataObject) -> None:
+    place = data.draw(st.integers(0, len(words) - 1))
+    changed = {
+        "same": words,
+        "add": [*words, "new"],
+        "leave out": words[:place] + words[place + 1 :],
+        "replace": [*words[:place], "new", *words[place + 1 :]],
+        "two": ["new", "newer", *words[2:]],
+    }[edit]
+    index = CopyIndex.build([" ".join(words), "something else"], SEGMENTER)
+    text = " ".join(reversed(changed))
+    assert index.is_near_copy(text, SEGMENTER) == by_hand(text, [" ".join(words)], 0.8)
+
+
+def test_an_index_holds_hashes_alone() -> None:
+    index = CopyIndex.build(TRAINING, SEGMENTER)
+    assert (len(index.exact), len(index.full), len(index.sets)) == (2, 2, 13 + 5)
+    for table in (index.exact, index.full, index.sets):
+        assert table.dtype == np.int64
+        assert (np.diff(table) > 0).all()
+    empty = CopyIndex.build([], SEGMENTER)
+    assert not empty.is_copy("a")
+    assert not empty.is_near_copy("a b", SEGMENTER)
+
+
+# ---- the linear judge ---------------------------------------------------------------------------
+
+
+def rows(classes: list[int], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(classes, [40, 12, 7][: len(classes)])
+    centres = rng.normal(size=(9, 6))
+    return (centres[labels] + rng.normal(size=(len(labels), 6))).astype(np.float32), labels
+
+
+def reference(embeddings: np.ndarray, labels: np.ndarray) -> LogisticRegression:
+    return LogisticRegression(class_weight="balanced", max_iter=1000).fit(embeddings, labels)
+
+
+@pytest.mark.parametrize("classes", [[0, 1], [1, 3], [0, 1, 2], [0, 2, 4]])
+def test_judge_is_balanced_logistic_regression(classes: list[int]) -> None:
+    embeddings, labels = rows(classes)
+    judge = LinearJudge.fit(embeddings, labels, 5)
+    decision = reference(embeddings, labels).decision_function(embeddings)
+    if len(classes) == 2:
+        decision = np.stack([-decision, decision], 1)
+        scale = 2  # the two rows are opposite halves, so that their difference is the logit
+    else:
+        scale = 1
+    logits = embeddings @ judge.weights.T + judge.bias
+    np.testing.assert_allclose(scale * logits[:, classes], decision, atol=1e-3)
+    for place, label in enumerate(classes):
+        margin = judge.margin(embeddings, np.full(len(labels), label))
+        own = decision[:, place] / scale
+        others = np.delete(decision, place, 1).max(1) / scale
+        np.testing.assert_allclose(margin, own - others, atol=1e-3)
+        predicted = reference(embeddings, labels).predict(embeddings) == label
+        assert ((margin > 0) == predicted).all()
+    absent = next(label for label in range(5) if label not in classes)
+    assert (judge.margin(embeddings, np.full(len(labels), absent)) < -1e6).all()
+
+
+def test_a_margin_does_not_depend_on_the_other_rows() -> None:
+    embeddings, labels = rows([0, 1, 2])
+    judge = LinearJudge.fit(embeddings, labels, 3)
+    together = judge.margin(embeddings, labels)
+    for row in range(len(labels)):
+        assert judge.margin(embeddings[row : row + 1], labels[row : row + 1])[0] == together[row]
