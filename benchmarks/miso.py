@@ -123,7 +123,7 @@ def problem(task: str, data: Path, seed: int) -> Problem:
         clean = without(texts_of(held, 1 - np.asarray(held["label"])), pool)
         validation, rest = draw(clean, {0: 2000, 1: 2000}, rng)
         test, _ = draw(rest, {0: 3000, 1: 3000}, rng)
-        judge, _ = draw(left, {0: 15_000, 1: 15_000}, rng)
+        judge, _ = draw(left, {0: 5000, 1: 5000}, rng)
         return Problem(train, validation, test, judge, ["positive", "negative"], [1], "en", 32)
     if task == "toutiao":
         # news_story, one of the rarer classes, against a sample of the rest at the natural ratio
@@ -135,7 +135,7 @@ def problem(task: str, data: Path, seed: int) -> Problem:
         clean = without(texts_of(held, (np.asarray(held["label"]) == story).astype(np.int64)), pool)
         validation, test = draw(clean, {0: 2500, 1: int(clean.labels.sum()) // 2}, rng)
         test, _ = draw(test, {0: 5000, 1: 10_000}, rng)
-        judge, _ = draw(left, {0: 10_000, 1: 10_000}, rng)
+        judge, _ = draw(left, {0: 5000, 1: 5000}, rng)
         return Problem(train, validation, test, judge, ["other", "story"], [1], "zh", 48)
     raw, held = read(data / "reuters_r8", "train"), read(data / "reuters_r8", "test")
     names = list(raw.features["label"].names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -145,5 +145,3 @@ class LinearJudge:
         logits[rows, labels] = -np.inf
         return own - logits.max(1)
 
-
-Verdict = Callable[[Sequence[str], np.ndarray], np.ndarray]

@@ -73,6 +73,13 @@ def load_class(name: str) -> type[Oversampler]:
     return getattr(importlib.import_module(module), attribute)
 
 
+def make_miso(**params: Any) -> Oversampler:
+    from miso_fixtures import MAX_LENGTH, contract_generator_folder
+
+    folder = str(contract_generator_folder())
+    return load_class("MisoOversampler")(folder, max_length=MAX_LENGTH, **params)
+
+
 # One entry a method. A method that needs a trained model makes a tiny one in its `make` (cache it:
 # `make` is called often), and asks for no more than `text` or `embedding` of `make_dataset`.
 CASES: dict[str, Case] = {
@@ -81,6 +88,7 @@ CASES: dict[str, Case] = {
         fit_columns={},
         copies_all=True,
     ),
+    "MisoOversampler": Case(make=make_miso, fit_columns={"text_column": "text"}, max_examples=10),
 }
 
 

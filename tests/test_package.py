@@ -162,13 +162,15 @@ LAYERS = {
     "transforms": 2,
     "hub": 2,
     "training": 3,
+    "evaluation": 4,
+    "runs": 5,
 }
 
 
 def layer(module: str) -> int:
     parts = module.split(".")
     if parts[0] == "recipes":
-        return 4
+        return 6
     return LAYERS.get(parts[1], 0) if len(parts) > 1 else 0
 
 

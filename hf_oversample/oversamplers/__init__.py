@@ -8,5 +8,6 @@ from __future__ import annotations
 
 OVERSAMPLERS: dict[str, str] = {
     "RandomOversampler": "hf_oversample.oversamplers.random:RandomOversampler",
+    "MisoOversampler": "hf_oversample.oversamplers.miso:MisoOversampler",
 }
 """Where each oversampler's class is, by name. Strings, so that none is imported before its use."""

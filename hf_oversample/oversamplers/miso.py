@@ -79,7 +79,7 @@ class MisoOversampler(Oversampler):
         max_tries: how often an anchor is drawn before a real row takes its place.
         k: neighbours that say what is difficult (section 7.1).
         language: "en" or "zh".
-        precision: of the realiser's matrix products; texts are the same for every batch in either.
+        precision: of the realiser and the embedder; texts are the same for every batch in either.
         max_length: longest text in tokens.
 
     Attributes:
@@ -193,7 +193,9 @@ class MisoOversampler(Oversampler):
                 realizer = GenerateRealizer(model, tokenizer, segmenter, **options)
             embedder = None
             if self.embedder is not None:
-                embedder = TextEmbedder(self.embedder, max_length=self.max_length)
+                embedder = TextEmbedder(
+                    self.embedder, max_length=self.max_length, dtype=self.precision
+                )
             encoder = TextEncoder(tokenizer, segmenter, self.max_length)
             self._loaded = _Loaded(model, tokenizer, segmenter, encoder, realizer, embedder)
         return self._loaded

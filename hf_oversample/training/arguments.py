@@ -26,17 +26,20 @@ class MisoTrainingArguments:
         ValueError: if a value cannot work; the message names the field.
     """
 
-    pretrain_steps: int = _argument(400, "steps of phase 1, the encoder–decoders and the filler (Alg. 1, 1–2)", MEASURED)
-    critic_steps: int = _argument(150, "steps of phase 2, the critics alone (Alg. 1, 3–4)", MEASURED)
-    adversarial_steps: int = _argument(80, "steps of phase 3, all parts (Alg. 1, 5–9)", MEASURED)
+    pretrain_steps: int = _argument(
+        240, "steps of phase 1, the encoder–decoders and the filler (Alg. 1, 1–2)", MEASURED)
+    critic_steps: int = _argument(
+        100, "steps of phase 2, the critics alone (Alg. 1, 3–4)", MEASURED)
+    adversarial_steps: int = _argument(
+        30, "steps of phase 3, all parts (Alg. 1, 5–9)", MEASURED)
     max_train_seconds: float = _argument(0.0, "stop each phase at its share of this time; 0: no limit", "choice")
     batch_size: int = _argument(64, "texts in a step, per process", PAPER)
     pair_batch_size: int = _argument(32, "pairs (difficult text, majority neighbour) in a step of phase 3", "choice")
     decoder_rows: int = _argument(16, "texts of a phase-1 batch that the decoders also rebuild", "choice")
     adversarial_rows: int = _argument(8, "texts of a phase-3 batch that the discriminators see", "choice")
     gradient_accumulation_steps: int = _argument(1, "micro-steps per optimiser step", "choice")
-    learning_rate: float = _argument(3e-4, "AdamW, encoder–decoders and fusion", MEASURED + " (paper: 1e-4)")
-    encoder_learning_rate: float = _argument(1.5e-4, "AdamW, the shared encoder", MEASURED + " (paper: 1e-4)")
+    learning_rate: float = _argument(1e-3, "AdamW, encoder–decoders and fusion", MEASURED + " (paper: 1e-4)")
+    encoder_learning_rate: float = _argument(5e-4, "AdamW, the shared encoder", MEASURED + " (paper: 1e-4)")
     critic_learning_rate: float = _argument(1e-3, "AdamW, critics", MEASURED + " (paper: 1e-4)")
     discriminator_learning_rate: float = _argument(1e-4, "AdamW, discriminators", PAPER)
     train_word_embeddings: Literal["auto", "yes", "no"] = _argument(
@@ -59,7 +62,7 @@ class MisoTrainingArguments:
     gumbel_temperature_final: float = _argument(0.5, "last temperature of the discriminators' soft tokens", "choice")
     neighbors: int = _argument(5, "k of the difficult samples", "paper, section 7.1")
     max_length: int = _argument(64, "longest text in tokens", "choice")
-    evaluation_steps: int = _argument(100, "steps between evaluations on the validation split", "choice")
+    evaluation_steps: int = _argument(120, "steps between evaluations on the validation split", "choice")
     save_steps: int = _argument(0, "steps between checkpoints; 0: none", "choice")
     logging_steps: int = _argument(10, "steps between reports to the trackers", "choice")
     mixed_precision: Literal["auto", "no", "bf16"] = _argument(

@@ -1,0 +1,161 @@
+"""The tables of benchmarks/miso.md from the lines that benchmarks/miso.py wrote.
+
+    python benchmarks/miso_tables.py benchmarks/miso.jsonl [benchmarks/miso_ablations.jsonl …]
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from hf_oversample.metrics.statistics import holm, paired_test
+from hf_oversample.report import markdown_table
+
+# name in the record → heading; all but the last are better when larger
+BINARY = {
+    "f1": "F1 at 0.5",
+    "macro_f1": "macro-F1",
+    "average_precision_at_train": "AP at train prior",
+    "average_precision": "AP on test",
+    "roc_auc": "AUC",
+    "f1_tuned": "F1 tuned",
+    "f1_difficult": "F1 difficult",
+    "f1_other": "F1 other",
+    "difficult_share": "difficult share",
+}
+TESTED = ("average_precision_at_train", "roc_auc", "f1_tuned", "f1")
+AGAINST = ("duplicates", "logit adjustment", "synonym edits")
+OURS = ("anchors", "anchors once + logit adjustment")
+
+
+def shown(values: list[float]) -> str:
+    numbers = 100 * np.asarray(values, float)
+    numbers = numbers[np.isfinite(numbers)]
+    if not len(numbers):
+        return "–"
+    return f"{numbers.mean():.1f} ± {numbers.std(ddof=1):.1f}" if len(numbers) > 1 else f"{numbers[0]:.1f}"
+
+
+def collect(lines: list[dict]) -> dict:
+    """(classifier, words) → remedy → metric → seed → value."""
+    result: dict = defaultdict(lambda: defaultdict(lambda: defaultdict(dict)))
+    for line in lines:
+        for cell in line["cells"]:
+            key = (cell["classifier"], cell["pretrained_words"])
+            for metric, value in cell["metrics"].items():
+                result[key][cell["remedy"]][metric][line["seed"]] = value
+    return result
+
+
+def tests(remedies: dict) -> str:
+    """Paired tests of our remedies against the others, Holm-corrected over this table's tests."""
+    rows, p_values = [], []
+    metrics = [m for m in TESTED if any(m in values for values in remedies.values())] or ["macro_f1"]
+    for ours in OURS:
+        for other in AGAINST:
+            if ours not in remedies or other not in remedies:
+                continue
+            for metric in metrics:
+                a, b = remedies[ours][metric], remedies[other][metric]
+                seeds = sorted(set(a) & set(b))
+                if len(seeds) < 2:
+                    continue
+                test = paired_test([a[s] for s in seeds], [b[s] for s in seeds])
+                rows.append([f"{ours} − {other}", BINARY.get(metric, metric),
+                             f"{100 * test.mean:+.1f} ± {100 * test.sd:.1f}", f"{test.wins} of {test.runs}"])  # fmt: skip
+                p_values.append(1.0 if np.isnan(test.p_value) else test.p_value)
+    if not rows:
+        return ""
+    for row, p in zip(rows, holm(p_values), strict=True):
+        row.append(f"{p:.3f}{' *' if p < 0.05 else ''}")
+    return markdown_table(["difference", "metric", "points (mean ± sd)", "seeds won", "p (Holm)"], rows)
+
+
+def comparison(task: str, lines: list[dict]) -> str:
+    seeds = sorted(line["seed"] for line in lines)
+    counts = lines[0]["counts"]
+    parts = [f"### {task}", "", f"Training rows by class: {counts}; seeds {seeds}.", ""]
+    for (classifier, words), remedies in collect(lines).items():
+        name = classifier + (", pretrained word vectors" if words else "")
+        metrics = [m for m in BINARY if any(m in values for values in remedies.values())]
+        metrics = metrics or sorted(next(iter(remedies.values())))
+        rows = [[remedy, *[shown(list(values[m].values())) for m in metrics]] for remedy, values in remedies.items()]
+        parts += [f"**{name}**", "", markdown_table(["remedy", *[BINARY.get(m, m) for m in metrics]], rows), ""]
+        if table := tests(remedies):
+            parts += [table, ""]
+    return "\n".join(parts)
+
+
+def quality(lines: list[dict]) -> str:
+    names = {"anchors": "anchors", "exact_copies": "exact copies", "near_copies": "near copies", "distinct": "distinct",
+             "distinct_2": "distinct-2", "self_bleu": "self-BLEU", "judged_own_class": "judged own class",
+             "judged_own_class_real": "real test rows judged own class"}  # fmt: skip
+    groups: dict[tuple[str, str], list[dict]] = defaultdict(list)
+    for line in lines:
+        groups[line["task"], line["variant"]].append(line["quality"])
+    rows = []
+    for (task, variant), found in groups.items():
+        values = [[q[n] for q in found if n in q] for n in names]
+        cells = [f"{np.mean(values[0]):.0f}", *[shown(v) for v in values[1:]]]
+        rows.append([task, variant, *cells])
+    return markdown_table(["task", "variant", *names.values()], rows)
+
+
+def rejections(lines: list[dict]) -> str:
+    reasons = sorted({r for line in lines for r in line["quality"]["rejections"]})
+    rows = [
+        [line["task"], line["seed"], *[line["quality"]["rejections"].get(r, 0) for r in reasons]]
+        for line in lines
+    ]
+    return markdown_table(["task", "seed", *reasons], rows)
+
+
+def ablations(task: str, lines: list[dict]) -> str:
+    metrics = ("average_precision_at_train", "roc_auc", "f1_tuned", "f1")
+    groups: dict[str, list[dict]] = defaultdict(list)
+    for line in lines:
+        groups[line["variant"]].append(line)
+    rows = []
+    for variant, found in groups.items():
+        cells = []
+        for metric in metrics:
+            cells.append(shown([c["metrics"][metric] for line in found for c in line["cells"] if c["remedy"] == "anchors"]))
+        own = shown([line["quality"]["judged_own_class"] for line in found])
+        rows.append([variant, *cells, own, f"{np.mean([line['quality']['anchors'] for line in found]):.0f}"])
+    head = ["variant", *[BINARY[m] for m in metrics], "judged own class", "anchors"]
+    return f"### {task}, TextCNN from scratch on data + anchors\n\n{markdown_table(head, rows)}\n"
+
+
+def samples(lines: list[dict]) -> str:
+    parts = []
+    for line in lines:
+        if line["seed"] == min(other["seed"] for other in lines if other["task"] == line["task"]):
+            parts += [f"**{line['task']}**", ""]
+            parts += [f"- {source} → {anchor}" for source, anchor in line["quality"].get("samples", [])]
+            parts.append("")
+    return "\n".join(parts)
+
+
+def main(paths: list[str]) -> int:
+    lines = [json.loads(line) for path in paths for line in Path(path).read_text().splitlines()]
+    default = [line for line in lines if line["variant"] == "default"]
+    print("## Anchors\n\n" + quality(default) + "\n\n" + rejections(default) + "\n\n" + samples(default))
+    print("## Classifiers\n")
+    for task in dict.fromkeys(line["task"] for line in default):
+        print(comparison(task, [line for line in default if line["task"] == task]))
+    others = [line for line in lines if line["variant"] != "default"]
+    if others:
+        print("## Ablations\n")
+        for task in dict.fromkeys(line["task"] for line in others):
+            seeds = {line["seed"] for line in others if line["task"] == task}
+            base = [line for line in default if line["task"] == task and line["seed"] in seeds]
+            print(ablations(task, base + [line for line in others if line["task"] == task]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
