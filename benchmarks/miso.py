@@ -1,11 +1,12 @@
-"""Does MISO help? Every remedy on every data set and seed; one JSON line a cell, so that a killed run goes on.
+"""Does MISO help? Every remedy on every data set and seed; one JSON line a variant of a seed, so
+that a killed run goes on.
 
-    python benchmarks/miso.py --data_dir DATA --tasks yelp-1% --seeds 0 1 2 3 4 --output benchmarks/miso.jsonl
+    python benchmarks/miso.py --data_dir DATA --tasks yelp-1% --seeds 0 1 2 3 4
     python benchmarks/miso_tables.py benchmarks/miso.jsonl
 
-DATA holds `sms_spam`, `yelp`, `toutiao` and `reuters_r8`, each a folder of parquet files with `text` and `label`. The
-pretrained encoder is the demo extra's MiniLM. Nothing is chosen on test rows: steps and thresholds come from
-validation rows, the settings are the library's defaults.
+DATA holds `sms_spam`, `yelp`, `toutiao` and `reuters_r8`, each a folder of parquet files with
+`text` and `label`. The pretrained encoder is the demo extra's MiniLM. Nothing is chosen on test
+rows: steps and thresholds come from validation rows, the settings are the library's defaults.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import metadata
@@ -31,17 +32,25 @@ from sklearn.linear_model import LogisticRegression
 from transformers import AutoModel, AutoTokenizer
 
 from hf_oversample.data import demo_encoder_path, drop_duplicate_texts, stratified_split
-from hf_oversample.evaluation import REMEDIES, Task, Texts, compare
-from hf_oversample.metrics.texts import copy_rate, distinct_n, distinct_share, self_bleu
+from hf_oversample.evaluation import REMEDIES, Classifier, Task, compare
+from hf_oversample.labeled_texts import Texts
+from hf_oversample.metrics.texts import text_report
 from hf_oversample.oversamplers.miso import MisoOversampler
 from hf_oversample.plan import ORIGINS
-from hf_oversample.runs.miso import TrainedGenerator, train_generator
-from hf_oversample.text import Segmenter, normalized
+from hf_oversample.text import Language, Segmenter, normalized
 from hf_oversample.training.arguments import MisoTrainingArguments
-from hf_oversample.transforms.embed import TextEmbedder
+from hf_oversample.training.checkpoints import MisoTrainingRecord
+from hf_oversample.training.generator import TrainedGenerator, train_generator
+from hf_oversample.transforms.embed import TextEmbedder, embed_token_ids
 
 TASKS = ("sms", "sms-1%", "yelp-1%", "yelp-5%", "toutiao", "r8")
-CLASSIFIERS = (("textcnn", False), ("textcnn", True), ("textrnn", False), ("linear", False))
+Embed = Callable[[Sequence[str]], np.ndarray]
+CLASSIFIERS: tuple[tuple[Classifier, bool], ...] = (
+    ("textcnn", False),
+    ("textcnn", True),
+    ("textrnn", False),
+    ("linear", False),
+)
 # Where an ablation differs from the default: of the model, of the training, of the oversampler
 ABLATIONS: dict[str, tuple[dict, dict]] = {
     "CAG (no SFM, no MI)": ({"use_sfm": False, "use_mi": False}, {}),
@@ -68,36 +77,44 @@ class Problem:
     judge_rows: Texts
     class_names: list[str]
     targets: list[int]
-    language: str
+    language: Language
     max_length: int
 
     @property
     def minority(self) -> int | None:
+        """The rare class of a binary task."""
         return self.targets[0] if len(self.class_names) == 2 else None
 
 
 def read(folder: Path, name: str) -> Dataset:
+    """A parquet file's rows, each text once."""
     return drop_duplicate_texts(Dataset.from_parquet(str(folder / f"{name}.parquet")), "text")[0]
 
 
 def texts_of(dataset: Dataset, labels: np.ndarray | None = None) -> Texts:
-    codes = np.asarray(dataset["label"], np.int64) if labels is None else labels
-    return Texts(list(dataset["text"]), codes)
+    """A data set's texts and labels, or the labels given."""
+    texts = Texts.of(dataset)
+    return texts if labels is None else Texts(texts.texts, labels)
 
 
 def pick(texts: Texts, rows: np.ndarray) -> Texts:
+    """Some rows, in the order given."""
     return Texts([texts.texts[row] for row in rows], texts.labels[rows])
 
 
 def without(texts: Texts, other: Texts) -> Texts:
     """Rows whose text is not among the other's."""
     known = {normalized(text) for text in other.texts}
-    return pick(texts, np.asarray([i for i, t in enumerate(texts.texts) if normalized(t) not in known]))
+    return pick(
+        texts, np.asarray([i for i, t in enumerate(texts.texts) if normalized(t) not in known])
+    )
 
 
 def draw(texts: Texts, numbers: dict[int, int], rng: np.random.Generator) -> tuple[Texts, Texts]:
     """So many rows of each class, and the rows left over."""
-    chosen = np.concatenate([rng.permutation(np.flatnonzero(texts.labels == c))[:n] for c, n in numbers.items()])
+    chosen = np.concatenate(
+        [rng.permutation(np.flatnonzero(texts.labels == c))[:n] for c, n in numbers.items()]
+    )
     left = np.setdiff1d(np.arange(len(texts)), chosen)
     return pick(texts, np.sort(chosen)), pick(texts, left)
 
@@ -107,7 +124,9 @@ def problem(task: str, data: Path, seed: int) -> Problem:
     rng = np.random.default_rng(seed)
     if task.startswith("sms"):
         dataset = read(data / "sms_spam", "train")
-        parts = [texts_of(p) for p in stratified_split(dataset, fractions=(0.65, 0.1, 0.25), seed=seed)]
+        parts = [
+            texts_of(p) for p in stratified_split(dataset, fractions=(0.65, 0.1, 0.25), seed=seed)
+        ]
         train, judge = parts[0], parts[0]
         if task == "sms-1%":
             ham = int((train.labels == 0).sum())
@@ -121,7 +140,7 @@ def problem(task: str, data: Path, seed: int) -> Problem:
         share = {"yelp-1%": 0.01, "yelp-5%": 0.05}[task]
         train, left = draw(pool, {0: 10_000, 1: round(10_000 * share)}, rng)
         clean = without(texts_of(held, 1 - np.asarray(held["label"])), pool)
-        validation, rest = draw(clean, {0: 2000, 1: 2000}, rng)
+        validation, rest = draw(clean, {0: 1000, 1: 1000}, rng)
         test, _ = draw(rest, {0: 3000, 1: 3000}, rng)
         judge, _ = draw(left, {0: 5000, 1: 5000}, rng)
         return Problem(train, validation, test, judge, ["positive", "negative"], [1], "en", 32)
@@ -148,11 +167,17 @@ def problem(task: str, data: Path, seed: int) -> Problem:
 
 @lru_cache(maxsize=1)
 def mini_lm() -> tuple[Any, Any, TextEmbedder]:
+    """The demo extra's encoder, its tokenizer, and both as an embedder."""
     path = str(demo_encoder_path())
-    return AutoModel.from_pretrained(path), AutoTokenizer.from_pretrained(path), TextEmbedder(path, max_length=96)
+    return (
+        AutoModel.from_pretrained(path),
+        AutoTokenizer.from_pretrained(path),
+        TextEmbedder(path, max_length=96),
+    )
 
 
 def generator(p: Problem, training: MisoTrainingArguments, settings: dict) -> TrainedGenerator:
+    """A generator trained on the problem's rows; `settings` are fields of `MisoConfig`."""
     return train_generator(
         p.train,
         class_names=p.class_names,
@@ -165,7 +190,9 @@ def generator(p: Problem, training: MisoTrainingArguments, settings: dict) -> Tr
     )
 
 
-def anchors(p: Problem, folder: Path, seed: int, options: dict) -> tuple[Texts, MisoOversampler, dict[str, Any]]:
+def anchors(
+    p: Problem, folder: Path, seed: int, options: dict
+) -> tuple[Texts, MisoOversampler, dict[str, Any]]:
     """The new texts that a generator makes, and what they are worth on their own."""
     features = Features({"text": Value("string"), "label": ClassLabel(names=p.class_names)})
     dataset = Dataset.from_dict({"text": p.train.texts, "label": p.train.labels}, features=features)
@@ -182,88 +209,126 @@ def anchors(p: Problem, folder: Path, seed: int, options: dict) -> tuple[Texts, 
     start = time.perf_counter()
     children = oversampler.fit(dataset).children(dataset)
     seconds = time.perf_counter() - start
-    made = children.select(np.flatnonzero(np.asarray(children["origin"]) == ORIGINS.index("synthetic")))
-    texts = Texts(list(made["text"]), np.asarray(made["label"], np.int64))
-    quality: dict[str, Any] = {"anchors": len(texts), "seconds": seconds, "rejections": dict(oversampler.rejections)}
-    quality["children"] = len(children)
-    quality["difficult_share"] = oversampler.difficult_share_
+    made = children.select(
+        np.flatnonzero(np.asarray(children["origin"]) == ORIGINS.index("synthetic"))
+    )
+    texts = Texts.of(made)
+    quality: dict[str, Any] = {
+        "anchors": len(texts),
+        "seconds": seconds,
+        "rejections": dict(oversampler.rejections or {}),
+        "children": len(children),
+        "difficult_share": oversampler.difficult_share_,
+    }
     if len(texts) > 1:
-        copies = copy_rate(texts.texts, p.train.texts, language=p.language)
-        quality |= {
-            "exact_copies": copies.exact_rate,
-            "near_copies": copies.near_rate,
-            "distinct": distinct_share(texts.texts),
-            "distinct_2": distinct_n(texts.texts, 2, language=p.language),
-            "self_bleu": self_bleu(texts.texts, language=p.language),
-        }
+        quality |= text_report(texts.texts, p.train.texts, p.language)
         rows = np.linspace(0, len(texts) - 1, 8).round().astype(int)
         parents = np.asarray(made["parent"])
         quality["samples"] = [[p.train.texts[parents[i]], texts.texts[i]] for i in rows]
     return texts, oversampler, quality
 
 
-def agreement(p: Problem, made: Texts, embed: Any) -> dict[str, float]:
-    """Share of new texts, and of real test rows, that a judge fitted on real rows alone places with their class."""
+def agreement(p: Problem, made: Texts, embed: Embed) -> dict[str, float]:
+    """
+    Share of new texts, and of real test rows, that a judge fitted on real rows alone places with
+    their class.
+    """
     judge = LogisticRegression(C=10, max_iter=2000, class_weight="balanced")
     judge.fit(embed(p.judge_rows.texts), p.judge_rows.labels)
     rows = np.isin(p.test.labels, p.targets)
+    real = judge.predict(embed(p.test.texts)) == p.test.labels
+    own = judge.predict(embed(made.texts)) == made.labels if len(made) else np.zeros(1)
     return {
-        "judged_own_class": float((judge.predict(embed(made.texts)) == made.labels).mean()) if len(made) else 0.0,
-        "judged_own_class_real": float((judge.predict(embed(p.test.texts)) == p.test.labels)[rows].mean()),
+        "judged_own_class": float(own.mean()),
+        "judged_own_class_real": float(real[rows].mean()),
     }
 
 
-def cells(p: Problem, made: Texts, oversampler: MisoOversampler, classifiers, remedies, steps: int, seed: int) -> Iterator:
+def cells(
+    p: Problem,
+    made: Texts,
+    oversampler: MisoOversampler,
+    classifiers: Sequence[tuple[Classifier, bool]],
+    remedies: Sequence[str],
+    steps: int,
+    seed: int,
+) -> Iterator[dict[str, Any]]:
     """Every classifier and remedy on one problem."""
     pretrained = p.language == "en"
     task = Task(
-        p.train, p.validation, p.test, p.class_names, Segmenter(p.language), p.minority,
+        p.train,
+        p.validation,
+        p.test,
+        p.class_names,
+        Segmenter(p.language),
+        p.minority,
         anchors=made if len(made) else None,
         embed=mini_lm()[2].embed if pretrained else oversampler.embed,
         encoder=mini_lm()[:2] if pretrained else None,
-    )  # fmt: skip
+    )
     for kind, words in classifiers:
         if words and not pretrained:
             continue
         wanted = [r for r in remedies if pretrained or r != "synonym edits"]
         wanted = [r for r in wanted if len(made) or not r.startswith("anchors")]
-        results = compare(task, classifier=kind, pretrained_words=words, remedies=wanted, steps=steps, seed=seed)
-        for remedy, metrics in results.items():
-            yield {"classifier": kind, "pretrained_words": words, "remedy": remedy, "metrics": metrics}
+        results = compare(
+            task, classifier=kind, pretrained_words=words, remedies=wanted, steps=steps, seed=seed
+        )
+        yield from cells_of(kind, words, results)
     if any(kind == "linear" for kind, _ in classifiers):
         # the encoder as MISO leaves it, as the classifier's starting point
-        encoder = oversampler.loaded.model.miso.encoder
-        tokenizer = oversampler.loaded.encoder
-        from hf_oversample.transforms.embed import embed_token_ids
+        models = oversampler.loaded
 
-        def trained_states(texts: list[str]) -> np.ndarray:
-            rows = [tokenizer(text).input_ids for text in texts]
-            return embed_token_ids(encoder, rows, padding=oversampler.loaded.tokenizer.pad_token_id)
+        def trained_states(texts: Sequence[str]) -> np.ndarray:
+            rows = [models.encoder(text).input_ids for text in texts]
+            encoder, padding = models.model.miso.encoder, models.tokenizer.pad_token_id
+            return embed_token_ids(encoder, rows, padding=padding)
 
         own = replace(task, embed=trained_states, cache={})
-        remedies = ["none", "class weights", "logit adjustment"] + (["anchors"] if len(made) else [])
-        for remedy, metrics in compare(own, classifier="linear", remedies=remedies, seed=seed).items():
-            yield {"classifier": "linear on MISO's encoder", "pretrained_words": False, "remedy": remedy,
-                   "metrics": metrics}  # fmt: skip
+        wanted = ["none", "class weights", "logit adjustment"] + (["anchors"] if len(made) else [])
+        results = compare(own, classifier="linear", remedies=wanted, seed=seed)
+        yield from cells_of("linear on MISO's encoder", False, results)
+
+
+def cells_of(
+    classifier: str, words: bool, results: dict[str, dict[str, float]]
+) -> Iterator[dict[str, Any]]:
+    """The results of one classifier as the record has them."""
+    for remedy, metrics in results.items():
+        yield {
+            "classifier": classifier,
+            "pretrained_words": words,
+            "remedy": remedy,
+            "metrics": metrics,
+        }
 
 
 def machine() -> dict[str, Any]:
+    """Where the figures come from."""
     names = ("torch", "transformers", "datasets", "scikit-learn", "numpy")
+    cores, threads = os.cpu_count(), torch.get_num_threads()
     return {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        "machine": f"{platform.machine()}, {cores} cores, {threads} threads",
         "versions": {name: metadata.version(name) for name in names},
     }
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Run what the output file does not have yet."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data_dir", type=Path, required=True)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "miso.jsonl")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
-    parser.add_argument("--ablations", action="store_true", help="the ablations instead of the comparison")
+    parser.add_argument(
+        "--ablations", action="store_true", help="the ablations instead of the comparison"
+    )
     parser.add_argument("--pretrain_steps", type=int, default=MisoTrainingArguments.pretrain_steps)
-    parser.add_argument("--adversarial_steps", type=int, default=MisoTrainingArguments.adversarial_steps)
+    parser.add_argument(
+        "--adversarial_steps", type=int, default=MisoTrainingArguments.adversarial_steps
+    )
     parser.add_argument("--steps", type=int, default=300, help="of each classifier")
     parser.add_argument("--textcnn_only", action="store_true")
     options = parser.parse_args()
@@ -281,15 +346,22 @@ def main() -> int:
     return 0
 
 
-def run(task: str, seed: int, variants: dict[str, tuple[dict, dict]], options: argparse.Namespace) -> None:
+def run(
+    task: str, seed: int, variants: dict[str, tuple[dict, dict]], options: argparse.Namespace
+) -> None:
+    """All variants of one task and seed; one JSON line each."""
     p = problem(task, options.data_dir, seed)
     training = MisoTrainingArguments(
-        seed=seed, max_length=p.max_length, pretrain_steps=options.pretrain_steps,
+        seed=seed,
+        max_length=p.max_length,
+        pretrain_steps=options.pretrain_steps,
         adversarial_steps=options.adversarial_steps,
-    )  # fmt: skip
-    remedies = ["none", "anchors", "anchors once + logit adjustment"] if options.ablations else list(REMEDIES)
+    )
+    remedies = list(REMEDIES)
+    if options.ablations:
+        remedies = ["none", "anchors", "anchors once + logit adjustment"]
     classifiers = CLASSIFIERS[:1] if options.ablations or options.textcnn_only else CLASSIFIERS
-    trained: dict[str, tuple[Path, Any]] = {}
+    trained: dict[str, tuple[Path, MisoTrainingRecord]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for name, (settings, choices) in variants.items():
             key = json.dumps(settings, sort_keys=True)
@@ -304,20 +376,35 @@ def run(task: str, seed: int, variants: dict[str, tuple[dict, dict]], options: a
             quality |= agreement(p, made, embed)
             start = time.perf_counter()
             found = list(cells(p, made, oversampler, classifiers, remedies, options.steps, seed))
+            rows = {"train": p.train, "validation": p.validation, "test": p.test}
             line = {
-                "task": task, "seed": seed, "variant": name, "quality": quality, "cells": found,
-                "rows": {"train": len(p.train), "validation": len(p.validation), "test": len(p.test)},
+                "task": task,
+                "seed": seed,
+                "variant": name,
+                "quality": quality,
+                "cells": found,
+                "rows": {part: len(texts) for part, texts in rows.items()},
                 "counts": np.bincount(p.train.labels).tolist(),
                 "training": training.to_dict() | {"precision": training.resolved_precision()},
-                "losses": record.losses, "steps": record.steps, "classifier_steps": options.steps,
-                "seconds": {"training": record.seconds, "anchors": quality["seconds"],
-                            "classifiers": time.perf_counter() - start},
+                "losses": record.losses,
+                "steps": record.steps,
+                "classifier_steps": options.steps,
+                "seconds": {
+                    "training": record.seconds,
+                    "anchors": quality["seconds"],
+                    "classifiers": time.perf_counter() - start,
+                },
                 **machine(),
-            }  # fmt: skip
+            }
             with options.output.open("a") as file:
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            print(task, seed, name, {c["remedy"]: round(c["metrics"].get("roc_auc", c["metrics"].get("macro_f1", 0)), 3)
-                                     for c in found if c["classifier"] == "textcnn"}, flush=True)  # fmt: skip
+            shown = {}
+            for cell in found:
+                metrics = cell["metrics"]
+                if cell["classifier"] == "textcnn":
+                    value = metrics.get("roc_auc", metrics.get("macro_f1", 0.0))
+                    shown[cell["remedy"]] = round(value, 3)
+            print(task, seed, name, shown, flush=True)
 
 
 if __name__ == "__main__":

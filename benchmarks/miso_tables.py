@@ -1,6 +1,6 @@
 """The tables of benchmarks/miso.md from the lines that benchmarks/miso.py wrote.
 
-    python benchmarks/miso_tables.py benchmarks/miso.jsonl [benchmarks/miso_ablations.jsonl …]
+python benchmarks/miso_tables.py benchmarks/miso.jsonl [benchmarks/miso_ablations.jsonl …]
 """
 
 from __future__ import annotations
@@ -33,11 +33,16 @@ OURS = ("anchors", "anchors once + logit adjustment")
 
 
 def shown(values: list[float]) -> str:
+    """Mean ± sample deviation over seeds, in percent."""
     numbers = 100 * np.asarray(values, float)
     numbers = numbers[np.isfinite(numbers)]
     if not len(numbers):
         return "–"
-    return f"{numbers.mean():.1f} ± {numbers.std(ddof=1):.1f}" if len(numbers) > 1 else f"{numbers[0]:.1f}"
+    return (
+        f"{numbers.mean():.1f} ± {numbers.std(ddof=1):.1f}"
+        if len(numbers) > 1
+        else f"{numbers[0]:.1f}"
+    )
 
 
 def collect(lines: list[dict]) -> dict:
@@ -54,7 +59,9 @@ def collect(lines: list[dict]) -> dict:
 def tests(remedies: dict) -> str:
     """Paired tests of our remedies against the others, Holm-corrected over this table's tests."""
     rows, p_values = [], []
-    metrics = [m for m in TESTED if any(m in values for values in remedies.values())] or ["macro_f1"]
+    metrics = [m for m in TESTED if any(m in values for values in remedies.values())] or [
+        "macro_f1"
+    ]
     for ours in OURS:
         for other in AGAINST:
             if ours not in remedies or other not in remedies:
@@ -65,17 +72,21 @@ def tests(remedies: dict) -> str:
                 if len(seeds) < 2:
                     continue
                 test = paired_test([a[s] for s in seeds], [b[s] for s in seeds])
-                rows.append([f"{ours} − {other}", BINARY.get(metric, metric),
-                             f"{100 * test.mean:+.1f} ± {100 * test.sd:.1f}", f"{test.wins} of {test.runs}"])  # fmt: skip
+                points = f"{100 * test.mean:+.1f} ± {100 * test.sd:.1f}"
+                won = f"{test.wins} of {test.runs}"
+                rows.append([f"{ours} − {other}", BINARY.get(metric, metric), points, won])
                 p_values.append(1.0 if np.isnan(test.p_value) else test.p_value)
     if not rows:
         return ""
     for row, p in zip(rows, holm(p_values), strict=True):
         row.append(f"{p:.3f}{' *' if p < 0.05 else ''}")
-    return markdown_table(["difference", "metric", "points (mean ± sd)", "seeds won", "p (Holm)"], rows)
+    return markdown_table(
+        ["difference", "metric", "points (mean ± sd)", "seeds won", "p (Holm)"], rows
+    )
 
 
 def comparison(task: str, lines: list[dict]) -> str:
+    """Every classifier's table on one task, with its tests."""
     seeds = sorted(line["seed"] for line in lines)
     counts = lines[0]["counts"]
     parts = [f"### {task}", "", f"Training rows by class: {counts}; seeds {seeds}.", ""]
@@ -83,17 +94,33 @@ def comparison(task: str, lines: list[dict]) -> str:
         name = classifier + (", pretrained word vectors" if words else "")
         metrics = [m for m in BINARY if any(m in values for values in remedies.values())]
         metrics = metrics or sorted(next(iter(remedies.values())))
-        rows = [[remedy, *[shown(list(values[m].values())) for m in metrics]] for remedy, values in remedies.items()]
-        parts += [f"**{name}**", "", markdown_table(["remedy", *[BINARY.get(m, m) for m in metrics]], rows), ""]
+        rows = [
+            [remedy, *[shown(list(values[m].values())) for m in metrics]]
+            for remedy, values in remedies.items()
+        ]
+        parts += [
+            f"**{name}**",
+            "",
+            markdown_table(["remedy", *[BINARY.get(m, m) for m in metrics]], rows),
+            "",
+        ]
         if table := tests(remedies):
             parts += [table, ""]
     return "\n".join(parts)
 
 
 def quality(lines: list[dict]) -> str:
-    names = {"anchors": "anchors", "exact_copies": "exact copies", "near_copies": "near copies", "distinct": "distinct",
-             "distinct_2": "distinct-2", "self_bleu": "self-BLEU", "judged_own_class": "judged own class",
-             "judged_own_class_real": "real test rows judged own class"}  # fmt: skip
+    """What the anchors are worth on their own, the mean over seeds."""
+    names = {
+        "anchors": "anchors",
+        "exact_copies": "exact copies",
+        "near_copies": "near copies",
+        "distinct": "distinct",
+        "distinct_2": "distinct-2",
+        "self_bleu": "self-BLEU",
+        "judged_own_class": "judged own class",
+        "judged_own_class_real": "real test rows judged own class",
+    }
     groups: dict[tuple[str, str], list[dict]] = defaultdict(list)
     for line in lines:
         groups[line["task"], line["variant"]].append(line["quality"])
@@ -106,6 +133,7 @@ def quality(lines: list[dict]) -> str:
 
 
 def rejections(lines: list[dict]) -> str:
+    """Texts that the gate kept and rejected, by reason."""
     reasons = sorted({r for line in lines for r in line["quality"]["rejections"]})
     rows = [
         [line["task"], line["seed"], *[line["quality"]["rejections"].get(r, 0) for r in reasons]]
@@ -115,6 +143,7 @@ def rejections(lines: list[dict]) -> str:
 
 
 def ablations(task: str, lines: list[dict]) -> str:
+    """What each part adds on one task."""
     metrics = ("average_precision_at_train", "roc_auc", "f1_tuned", "f1")
     groups: dict[str, list[dict]] = defaultdict(list)
     for line in lines:
@@ -123,27 +152,49 @@ def ablations(task: str, lines: list[dict]) -> str:
     for variant, found in groups.items():
         cells = []
         for metric in metrics:
-            cells.append(shown([c["metrics"][metric] for line in found for c in line["cells"] if c["remedy"] == "anchors"]))
+            cells.append(
+                shown(
+                    [
+                        c["metrics"][metric]
+                        for line in found
+                        for c in line["cells"]
+                        if c["remedy"] == "anchors"
+                    ]
+                )
+            )
         own = shown([line["quality"]["judged_own_class"] for line in found])
-        rows.append([variant, *cells, own, f"{np.mean([line['quality']['anchors'] for line in found]):.0f}"])
+        rows.append(
+            [variant, *cells, own, f"{np.mean([line['quality']['anchors'] for line in found]):.0f}"]
+        )
     head = ["variant", *[BINARY[m] for m in metrics], "judged own class", "anchors"]
     return f"### {task}, TextCNN from scratch on data + anchors\n\n{markdown_table(head, rows)}\n"
 
 
 def samples(lines: list[dict]) -> str:
+    """Texts and their anchors, of each task's first seed."""
     parts = []
     for line in lines:
         if line["seed"] == min(other["seed"] for other in lines if other["task"] == line["task"]):
             parts += [f"**{line['task']}**", ""]
-            parts += [f"- {source} → {anchor}" for source, anchor in line["quality"].get("samples", [])]
+            parts += [
+                f"- {source} → {anchor}" for source, anchor in line["quality"].get("samples", [])
+            ]
             parts.append("")
     return "\n".join(parts)
 
 
 def main(paths: list[str]) -> int:
+    """Print the tables of all lines."""
     lines = [json.loads(line) for path in paths for line in Path(path).read_text().splitlines()]
     default = [line for line in lines if line["variant"] == "default"]
-    print("## Anchors\n\n" + quality(default) + "\n\n" + rejections(default) + "\n\n" + samples(default))
+    print(
+        "## Anchors\n\n"
+        + quality(default)
+        + "\n\n"
+        + rejections(default)
+        + "\n\n"
+        + samples(default)
+    )
     print("## Classifiers\n")
     for task in dict.fromkeys(line["task"] for line in default):
         print(comparison(task, [line for line in default if line["task"] == task]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from typing import Any
 
@@ -21,31 +21,33 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def add_fields(
-    parser: Any, arguments: type, help: Mapping[str, str] | None = None, skip: Sequence[str] = ()
-) -> None:
+def add_fields(parser: Any, arguments: type, skip: Sequence[str] = ()) -> None:
     """
     Add one `--name` for each field of a dataclass; booleans take true or false (bare: true).
 
     Args:
         parser: an `argparse` parser or group.
-        arguments: a dataclass; a field's `help` and `source` are read from its metadata.
-        help: texts for fields without metadata.
+        arguments: a dataclass; a field's `help`, and the `source` of its default, are read from its
+            metadata.
         skip: fields that are no command-line arguments.
+
+    Raises:
+        ValueError: if a field has no help.
     """
     hints = typing.get_type_hints(arguments)
     for item in fields(arguments):
         if item.name in skip:
             continue
         kind, choices = _kind(hints[item.name])
-        text = item.metadata.get("help") or (help or {}).get(item.name)
+        text = item.metadata.get("help")
         if text is None:
             raise ValueError(f"The argument {item.name} of {arguments.__name__} has no help text.")
         required = item.default is MISSING and item.default_factory is MISSING
         default = None if required else item.default
         shown = ",".join(default) if isinstance(default, tuple) else default
         source = item.metadata.get("source")
-        text += "" if required or default is None else f" (default {shown}{f'; {source}' if source else ''})"
+        if not required and default is not None:
+            text += f" (default {shown}{f'; {source}' if source else ''})"
         options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text.replace("%", "%%")}
         if kind is bool:
             options |= {"type": _boolean, "nargs": "?", "const": True, "metavar": "BOOL"}
@@ -58,8 +60,12 @@ def add_fields(
 
 
 def chosen_fields(options: argparse.Namespace, arguments: type) -> dict[str, Any]:
-    """The fields of a dataclass that were given on the command line; the others keep their defaults."""
-    return {item.name: getattr(options, item.name) for item in fields(arguments) if hasattr(options, item.name)}
+    """Fields of a dataclass that were given on the command line; the others keep their defaults."""
+    return {
+        item.name: getattr(options, item.name)
+        for item in fields(arguments)
+        if hasattr(options, item.name)
+    }
 
 
 def _kind(hint: Any) -> tuple[type, list[Any] | None]:

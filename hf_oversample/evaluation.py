@@ -6,16 +6,14 @@ Every choice (the best step, the threshold) is made on validation texts; test te
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
-from hf_oversample import noise
-from hf_oversample.edits import Neighbors, eda, neighbor_edit, word_neighbors
+from hf_oversample.labeled_texts import Texts
 from hf_oversample.metrics.classification import (
     average_precision_at,
     best_threshold,
@@ -31,7 +29,7 @@ from hf_oversample.models.classifiers.textrnn import (
     TextRnnForSequenceClassification,
 )
 from hf_oversample.neighbors import difficult_samples
-from hf_oversample.text import Segmenter
+from hf_oversample.remedies import REMEDIES, Task, training_rows
 from hf_oversample.training.classifier import (
     encode_words,
     linear_head,
@@ -43,83 +41,7 @@ from hf_oversample.training.classifier import (
 )
 from hf_oversample.training.losses import balanced_class_weights
 
-REMEDIES = (
-    "none",
-    "class weights",
-    "logit adjustment",
-    "duplicates",
-    "EDA edits",
-    "synonym edits",
-    "anchors",
-    "anchors once + logit adjustment",
-)
-ADDS_TEXTS = ("EDA edits", "synonym edits", "anchors", "anchors once + logit adjustment")
-
-
-@dataclass
-class Texts:
-    """Texts and their class codes `[n]`."""
-
-    texts: list[str]
-    labels: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-
-@dataclass
-class Task:
-    """A split data set, and what the remedies need of it.
-
-    Args:
-        train, validation, test: the parts; validation chooses, test is reported.
-        class_names: in the order of the class codes.
-        segmenter: the language's.
-        minority: the rare class of a binary task; None compares all classes.
-        anchors: new texts of the rare classes, if there are any.
-        embed: texts → `[n, d]` embeddings of a frozen encoder, for the linear head and for which
-            test rows are difficult.
-        encoder: a pretrained encoder and its tokenizer, for word vectors.
-    """
-
-    train: Texts
-    validation: Texts
-    test: Texts
-    class_names: list[str]
-    segmenter: Segmenter
-    minority: int | None = 1
-    anchors: Texts | None = None
-    embed: Callable[[Sequence[str]], np.ndarray] | None = None
-    encoder: tuple[PreTrainedModel, PreTrainedTokenizerBase] | None = None
-    cache: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def counts(self) -> np.ndarray:
-        return np.bincount(self.train.labels, minlength=len(self.class_names))
-
-    def embedded(self, part: str) -> np.ndarray:
-        """Embeddings of a part ("train", "validation", "test", "anchors"), computed once."""
-        if self.embed is None:
-            raise ValueError("This task has no encoder to embed texts with.")
-        key = f"embedded {part}"
-        if key not in self.cache:
-            self.cache[key] = self.embed(getattr(self, part).texts)
-        return self.cache[key]
-
-    def difficult_test_rows(self) -> np.ndarray | None:
-        """Test rows with another class among their 5 nearest test rows, in the frozen encoder."""
-        if self.embed is None:
-            return None
-        if "difficult" not in self.cache:
-            mask = np.zeros(len(self.test), bool)
-            targets = [self.minority] if self.minority is not None else None
-            found = difficult_samples(
-                self.embedded("test"), self.test.labels, k=5, minority=targets
-            )
-            mask[found.rows] = found.is_difficult
-            self.cache["difficult"] = mask
-        return self.cache["difficult"]
-
+__all__ = ["REMEDIES", "Classifier", "Task", "Texts", "compare", "new_classifier"]
 
 Classifier = Literal["textcnn", "textrnn", "linear"]
 
@@ -168,8 +90,8 @@ def compare(
         if remedy == "logit adjustment":
             scores = scores.adjusted(task.counts)
         elif remedy == "anchors once + logit adjustment":
-            extra = np.bincount(task.anchors.labels, minlength=len(task.class_names))  # type: ignore[union-attr]
-            scores = scores.adjusted(task.counts + extra)
+            texts, _ = training_rows(task, remedy, seed)
+            scores = scores.adjusted(np.bincount(texts.labels, minlength=len(task.class_names)))
         results[remedy] = _report(task, scores)
     return results
 
@@ -212,66 +134,6 @@ def _report(task: Task, scores: _Scores) -> dict[str, float]:
     return {name: value for name, value in report.items() if isinstance(value, float)}
 
 
-# ---- what each remedy trains on
-
-
-def _edited(task: Task, remedy: str, seed: int) -> Texts:
-    """As many edits of rare rows as there are anchors (ten a row without), the same for each row."""
-    counts = task.counts
-    texts: list[str] = []
-    labels: list[int] = []
-    wanted = (
-        np.bincount(task.anchors.labels, minlength=len(counts))
-        if task.anchors is not None
-        else np.where(counts < counts.max(), np.minimum(10 * counts, counts.max() - counts), 0)
-    )
-    neighbors = _neighbors(task) if remedy == "synonym edits" else None
-    for label in np.flatnonzero(wanted):
-        rows = np.flatnonzero(task.train.labels == label)
-        for number in range(int(wanted[label])):
-            row = int(rows[number % len(rows)])
-            rng = noise.generator(seed, noise.stream("edit"), row, number // len(rows))
-            text = task.train.texts[row]
-            if neighbors is None:
-                texts.append(eda(text, task.segmenter, rng))
-            else:
-                texts.append(neighbor_edit(text, task.segmenter, rng, neighbors))
-            labels.append(int(label))
-    return Texts(texts, np.asarray(labels, np.int64))
-
-
-def _neighbors(task: Task) -> Neighbors:
-    if task.encoder is None:
-        raise ValueError("Synonym edits need a pretrained encoder's word table (task.encoder).")
-    if "neighbors" not in task.cache:
-        vocabulary = word_vocabulary(task.train.texts, task.segmenter)
-        matrix = word_vectors(vocabulary, *task.encoder, scale=None).numpy()
-        words = vocabulary.convert_ids_to_tokens(list(range(len(vocabulary))))
-        task.cache["neighbors"] = word_neighbors(words, matrix, task.segmenter)
-    return task.cache["neighbors"]
-
-
-def _training_rows(task: Task, remedy: str, seed: int) -> tuple[Texts, np.ndarray | None]:
-    """Texts to train on, and in what proportions rows are drawn (None: each once a pass)."""
-    if remedy not in ADDS_TEXTS:
-        if remedy != "duplicates":
-            return task.train, None
-        return task.train, (1 / task.counts)[task.train.labels]
-    extra = task.anchors if remedy.startswith("anchors") else _edited(task, remedy, seed)
-    assert extra is not None
-    joined = Texts(
-        task.train.texts + extra.texts, np.concatenate([task.train.labels, extra.labels])
-    )
-    if remedy.startswith("anchors once"):
-        return joined, None
-    # every class as often; of a class with new texts, half real rows and half new ones
-    added = np.bincount(extra.labels, minlength=len(task.counts))
-    share = np.where(added > 0, 0.5, 1.0)
-    real = (share / np.maximum(task.counts, 1))[task.train.labels]
-    new = (0.5 / np.maximum(added, 1))[extra.labels]
-    return joined, np.concatenate([real, new])
-
-
 # ---- classifiers
 
 
@@ -280,7 +142,7 @@ def _neural(kind: str, pretrained_words: bool, steps: int) -> Callable[[Task, st
         raise ValueError(f"classifier is {kind!r}; it must be 'textcnn', 'textrnn' or 'linear'.")
 
     def train(task: Task, remedy: str, seed: int) -> _Scores:
-        texts, weights = _training_rows(task, remedy, seed)
+        texts, weights = training_rows(task, remedy, seed)
         # one vocabulary for all remedies: that of the real rows
         if "vocabulary" not in task.cache:
             task.cache["vocabulary"] = word_vocabulary(task.train.texts, task.segmenter)
@@ -302,7 +164,7 @@ def _neural(kind: str, pretrained_words: bool, steps: int) -> Callable[[Task, st
             if remedy == "class weights"
             else None,
             validation=(task.cache["encoded validation"], task.validation.labels),
-            eval_every=max(1, steps // 8),
+            eval_every=max(1, steps // 5),
             seed=seed,
         )
         return _Scores(
@@ -343,7 +205,7 @@ def new_classifier(
 
 def _linear(task: Task, remedy: str, seed: int) -> _Scores:
     """Logistic regression on frozen embeddings; copies and proportions become sample weights."""
-    texts, weights = _training_rows(task, remedy, seed)
+    texts, weights = training_rows(task, remedy, seed)
     x = task.embedded("train")
     if len(texts) > len(task.train):
         key = "anchors" if remedy.startswith("anchors") else None
@@ -365,5 +227,4 @@ def _linear(task: Task, remedy: str, seed: int) -> _Scores:
         result[:, head.classes_] = head.predict_proba(task.embedded(part))
         return result
 
-    with torch.no_grad():
-        return _Scores(probabilities("validation"), probabilities("test"), None)
+    return _Scores(probabilities("validation"), probabilities("test"), None)

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 def has_fast_bfloat16() -> bool:
     """
-    Whether matrix products in bfloat16 are faster than in float32 here: a GPU of compute capability 8 or a processor
+    Whether matrix products in bfloat16 are faster than in float32 here: a GPU of compute capability
+        8 or a processor
     with AVX-512 BF16 or AMX. Elsewhere bfloat16 is emulated, and slower.
     """
     import torch

@@ -16,7 +16,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from hf_oversample import MisoConfig, MisoForAnchorGeneration, MisoModel
 from hf_oversample.encoding import pad
-from hf_oversample.models.miso.modeling_miso import SemanticFusion
+from hf_oversample.models.miso.layers_miso import SemanticFusion
 from miso_fixtures import (
     encode,
     make_corpus,

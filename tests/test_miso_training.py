@@ -19,6 +19,7 @@ from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.training.arguments import MisoTrainingArguments
 from hf_oversample.training.batches import MisoPairs
 from hf_oversample.training.miso import MisoTrainer
+from hf_oversample.training.miso_objectives import GeneratorObjective
 from miso_fixtures import (
     arguments,
     encode,
@@ -84,7 +85,7 @@ def test_each_phase_trains_its_players() -> None:
         "alpha", "z/spread", "z/rank", "proximity",
     }  # fmt: skip
     assert len(trainer.record.history) == 12
-    assert all(parameter.requires_grad for parameter in trainer.critics_module.parameters())
+    assert all(parameter.requires_grad for parameter in trainer.players.critics.parameters())
 
 
 @pytest.mark.parametrize(("choice", "pretrained", "trained"), [
@@ -292,7 +293,7 @@ def test_a_loss_that_is_not_finite_stops_training(
     phase: str, step: int, part: str, term: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
-    original = getattr(miso_training.GeneratorObjective, phase)
+    original = getattr(GeneratorObjective, phase)
 
     def poisoned(self: Any, batch: Any, *inputs: Any) -> Any:
         calls.append(phase)
@@ -302,7 +303,7 @@ def test_a_loss_that_is_not_finite_stops_training(
             losses["loss"] = losses.get("loss", 0.0) + losses[part]
         return losses
 
-    monkeypatch.setattr(miso_training.GeneratorObjective, phase, poisoned)
+    monkeypatch.setattr(GeneratorObjective, phase, poisoned)
     with pytest.raises(
         FloatingPointError, match=f"{term}' is nan at step {step} of phase '{phase}'"
     ):
@@ -334,13 +335,13 @@ def test_gradient_accumulation() -> None:
     weights, trainer = train(arguments(gradient_accumulation_steps=2))
     assert all(torch.isfinite(value).all() for value in weights.values())
 
-    def optimizer_steps(number: int) -> set[int]:
-        states = trainer.optimizers[number].optimizer.state.values()
+    def optimizer_steps(player: str) -> set[int]:
+        states = trainer.players.optimizers[player].optimizer.state.values()
         return {int(state["step"]) for state in states}
 
     # of 12 micro-steps: phases 1 and 3, at most; two critic updates a micro-step of phase 3
-    assert max(optimizer_steps(0)) == 4
-    assert max(optimizer_steps(2)) == 2
+    assert max(optimizer_steps("generator")) == 4
+    assert max(optimizer_steps("discriminators")) == 2
     once, _ = train()
     assert different(once, weights)
 
@@ -460,24 +461,27 @@ def test_information_moves_the_right_way() -> None:
     texts, labels = make_corpus((300, 60))
     model = make_generator(texts)
     training = arguments(
-        pretrain_steps=200,
-        critic_steps=200,
-        adversarial_steps=160,
+        pretrain_steps=150,
+        critic_steps=40,
+        adversarial_steps=120,
         batch_size=32,
-        pair_batch_size=32,
+        pair_batch_size=64,
         learning_rate=2e-3,
         encoder_learning_rate=1e-3,
+        # with the defaults α ends at 0.9 and the last steps move z back to q
+        alpha_maximum=0.5,
+        proximity=0.3,
     )
     trainer = make_trainer(model, texts, labels, training)
     trainer.train()
     reports = [h for h in trainer.record.history if h["phase"] == "adversarial"]
-    assert len(reports) == 160
+    assert len(reports) == 120
     early, late = (
         {name: np.mean([h[name] for h in part]) for name in ("I(K)", "I(Q)", "z/spread")}
-        for part in (reports[:40], reports[-40:])
+        for part in (reports[:30], reports[-30:])
     )
-    assert late["I(K)"] < early["I(K)"] - 0.05
-    assert late["I(Q)"] > early["I(Q)"] + 0.05
+    assert late["I(K)"] < early["I(K)"] - 0.3
+    assert late["I(Q)"] > early["I(Q)"] + 0.3
     assert late["z/spread"] > 0.3  # and not because all z became one
 
 

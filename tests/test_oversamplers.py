@@ -247,7 +247,7 @@ def test_save_and_load(case: Case, tmp_path: Path) -> None:
     for loader in (Oversampler, type(oversampler)):
         loaded = loader.from_pretrained(str(folder))
         check_saved_equal(oversampler, loaded, dataset)
-        assert repr(loaded) == repr(oversampler)
+        assert case.plain_params(loaded) == case.plain_params(oversampler)
         assert map_rows(dataset, loaded) == map_rows(dataset, oversampler)
     (folder / "README.md").write_text("mine")
     case.fitted(dataset, seed=5).save_pretrained(folder)

@@ -162,6 +162,7 @@ LAYERS = {
     "transforms": 2,
     "hub": 2,
     "training": 3,
+    "remedies": 4,
     "evaluation": 4,
     "runs": 5,
 }

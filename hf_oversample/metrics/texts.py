@@ -15,7 +15,15 @@ from sklearn.feature_extraction.text import CountVectorizer
 
 from hf_oversample.text import Language, Segmenter, normalized
 
-__all__ = ["Copies", "copy_rate", "distinct_n", "distinct_share", "normalized", "self_bleu"]
+__all__ = [
+    "Copies",
+    "copy_rate",
+    "distinct_n",
+    "distinct_share",
+    "normalized",
+    "self_bleu",
+    "text_report",
+]
 
 _CHUNK = 1000
 
@@ -148,6 +156,35 @@ def self_bleu(
         for row, own in enumerate(tokens)
     ]
     return float(np.mean(scores))
+
+
+def text_report(
+    texts: Sequence[str], reference: Sequence[str], language: Language = "en"
+) -> dict[str, float]:
+    """Copies and diversity of generated texts: all of this module's measures by name.
+
+    Args:
+        texts: the generated texts, at least one.
+        reference: the texts that they may be copied from, at least one.
+        language: decides how tokens are found.
+
+    Returns:
+        ``exact_copies``, ``near_copies``, ``distinct``, ``distinct_2`` and, of several texts,
+        ``self_bleu``.
+
+    Raises:
+        ValueError: a collection is empty.
+    """
+    copies = copy_rate(texts, reference, language=language)
+    report = {
+        "exact_copies": copies.exact_rate,
+        "near_copies": copies.near_rate,
+        "distinct": distinct_share(texts),
+        "distinct_2": distinct_n(texts, 2, language=language),
+    }
+    if len(texts) > 1:
+        report["self_bleu"] = self_bleu(texts, language=language)
+    return report
 
 
 def _tokenized(texts: Sequence[str], language: Language) -> list[list[str]]:

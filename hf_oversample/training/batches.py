@@ -22,7 +22,8 @@ from hf_oversample.training.arguments import MisoTrainingArguments
 @dataclass(frozen=True)
 class MisoPairs:
     """
-    For each target class: its rows, their nearest rows of other classes, and how difficult each row is.
+    For each target class: its rows, their nearest rows of other classes, and how difficult each row
+        is.
 
     Args:
         rows: class → `[m]` training rows, the most difficult first.
@@ -38,11 +39,25 @@ class MisoPairs:
 
     @classmethod
     def find(
-        cls, embeddings: np.ndarray, labels: np.ndarray, targets: Sequence[int], arguments: MisoTrainingArguments
+        cls,
+        embeddings: np.ndarray,
+        labels: np.ndarray,
+        targets: Sequence[int],
+        arguments: MisoTrainingArguments,
     ) -> MisoPairs:
-        """Exact neighbours in `embeddings` `[n, d]` (section 7.1, k = 5 unless set)."""
+        """
+        Exact neighbours (section 7.1).
+
+        Args:
+            embeddings: `[n, d]`, of the training texts.
+            labels: `[n]`, theirs.
+            targets: the classes that anchors are for.
+            arguments: `neighbors` is k.
+        """
         largest = int(np.bincount(labels).max())
-        samples = difficult_samples(embeddings, labels, k=arguments.neighbors, minority=list(targets))
+        samples = difficult_samples(
+            embeddings, labels, k=arguments.neighbors, minority=list(targets)
+        )
         rows, neighbors, difficulty, counts = {}, {}, {}, {}
         for label in targets:
             own = samples.labels == label
@@ -58,15 +73,24 @@ class MisoPairs:
         return cls(rows, neighbors, difficulty, counts)
 
     def all_rows(self) -> np.ndarray:
-        return np.unique(np.concatenate([*self.rows.values(), *(n.ravel() for n in self.neighbors.values())]))
+        """Every training row that a pair can hold: sorted, `[m]`."""
+        return np.unique(
+            np.concatenate([*self.rows.values(), *(n.ravel() for n in self.neighbors.values())])
+        )
 
     def draw(
         self, arguments: MisoTrainingArguments, step: int, process: int, size: int
     ) -> tuple[int, np.ndarray, np.ndarray]:
-        """`size` pairs of one target class: class, its rows, and a majority neighbour of each."""
+        """
+        Pairs of one target class, drawn by (seed, step, process).
+
+        Returns: the class, `[size]` of its rows, and `[size]` majority neighbours of theirs.
+        """
         rng = noise.generator(arguments.seed, noise.stream("pairs"), step, process)
         classes = list(self.rows)
-        weights = np.asarray([len(self.rows[c]) for c in classes], float) ** arguments.class_smoothing
+        weights = (
+            np.asarray([len(self.rows[c]) for c in classes], float) ** arguments.class_smoothing
+        )
         label = classes[rng.choice(len(classes), p=weights / weights.sum())]
         # difficult rows twice as often as the others
         chance = np.where(self.difficulty[label] > 0, 2.0, 1.0)
@@ -81,13 +105,18 @@ class MisoPairs:
         return int(rng.choice(self.neighbors[label][place]))
 
     def reference(self, label: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Pairs for the reference bank, most difficult first, neighbours cycled: deterministic."""
+        """
+        Pairs for the reference bank, the most difficult first, neighbours cycled.
+
+        Returns: `[size]` rows of the class, and `[size]` majority neighbours.
+        """
         number = np.arange(size)
         own, other = self.rows[label], self.neighbors[label]
         row = number % len(own)
         return own[row], other[row, (number // len(own)) % other.shape[1]]
 
     def save(self, path: Path) -> None:
+        """A safetensors file."""
         arrays = {}
         for label in self.rows:
             arrays[f"rows.{label}"] = self.rows[label]
@@ -98,9 +127,9 @@ class MisoPairs:
 
     @classmethod
     def load(cls, path: Path) -> MisoPairs:
+        """What `save` wrote."""
         arrays = load_file(str(path))
-        labels = [int(name.split(".")[1]) for name in arrays if name.startswith("rows.")]
-        labels = sorted(labels)
+        labels = sorted(int(n.removeprefix("rows.")) for n in arrays if n.startswith("rows."))
         return cls(
             {c: arrays[f"rows.{c}"] for c in labels},
             {c: arrays[f"neighbors.{c}"] for c in labels},
@@ -110,7 +139,19 @@ class MisoPairs:
 
 
 class MisoBatches:
-    """Draws, masks and pads the texts of each training step."""
+    """
+    Draws, masks and pads the texts of each training step.
+
+    Args:
+        encoded: the training texts.
+        labels: `[n]`, theirs.
+        arguments: sizes of the batches, shares, the seed.
+        positions: `[vocabulary]`, place of each token among the output tokens, −100 for others.
+        config: the generator's.
+        padding, mask_token: ids of these tokens.
+        process: this process's number; each draws batches of its own.
+        device: of the batches.
+    """
 
     def __init__(
         self,
@@ -128,19 +169,26 @@ class MisoBatches:
         self.encoded, self.labels = encoded, np.asarray(labels, np.int64)
         self.arguments, self.config = arguments, config
         self.positions = positions.numpy()
-        self.padding, self.mask_token, self.process, self.device = padding, mask_token, process, device
+        self.padding, self.mask_token = padding, mask_token
+        self.process, self.device = process, device
         counts = np.bincount(self.labels, minlength=config.num_labels)
         weights = np.where(counts > 0, counts.astype(float) ** arguments.class_smoothing, 0.0)
         self.class_chance = weights / weights.sum()
         self.class_rows = [np.flatnonzero(self.labels == c) for c in range(config.num_labels)]
 
     def padded(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Token ids and mask of training rows `[n]`: `[n, l]` each."""
         return pad([self.encoded[row].input_ids for row in rows], self.padding, self.device)
 
     def mask_words(
         self, texts: Sequence[EncodedText], rng: np.random.Generator
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Whole words masked, `mask_share` of them and one at least; ids, and output places of what was masked."""
+        """
+        Mask whole words, `mask_share` of them and one at least.
+
+        Returns: for each text `[l]` token ids, and `[l]` output places of what was masked, −100
+        elsewhere.
+        """
         ids, targets = [], []
         for text in texts:
             words = int(text.word_index.max()) + 1
@@ -156,7 +204,8 @@ class MisoBatches:
         self, texts: Sequence[EncodedText], rng: np.random.Generator, number: int = 4
     ) -> list[dict[str, Tensor]]:
         """
-        A batch, masked, in `number` groups of like length: half of a batch padded to its longest text is padding.
+        A batch, masked, in `number` groups of like length: half of a batch padded to its longest
+        text is padding.
 
         Each group has its places in the batch (`rows`), `ids`, `masked_ids`, `mask` and `targets`.
         """
@@ -181,8 +230,8 @@ class MisoBatches:
         """
         Texts of phase 1, classes drawn in proportion to rows ** class_smoothing.
 
-        The first `decoder_rows` are also rebuilt by the decoders; those of target classes come with a majority
-        neighbour, for Q̃.
+        The first `decoder_rows` are also rebuilt by the decoders; those of target classes come with
+        a majority neighbour, for Q̃.
         """
         a = self.arguments
         rng = noise.generator(a.seed, noise.stream("pretrain"), step, self.process)
@@ -192,18 +241,25 @@ class MisoBatches:
         batch: dict[str, Any] = {"groups": self._groups(texts, rng)}
         decoded = min(a.decoder_rows, len(rows))
         batch["decoder_ids"], batch["decoder_mask"] = self.padded(rows[:decoded])
-        paired = [i for i in range(decoded) if pairs is not None and int(classes[i]) in pairs.rows]
+        known = pairs.rows if pairs is not None else {}
+        paired = [i for i in range(decoded) if int(classes[i]) in known]
         batch["paired_rows"] = torch.tensor(paired, dtype=torch.long, device=self.device)
-        if paired:
+        if pairs is not None and paired:
             partners = [pairs.partner(int(rows[i]), int(classes[i]), rng) for i in paired]
             batch["partner_ids"], batch["partner_mask"] = self.padded(np.asarray(partners))
         dropped = rng.random(len(rows)) < a.class_dropout
         batch["classes"] = torch.as_tensor(classes, device=self.device)
-        batch["fill_classes"] = torch.as_tensor(np.where(dropped, self.config.num_labels, classes), device=self.device)
+        batch["fill_classes"] = torch.as_tensor(
+            np.where(dropped, self.config.num_labels, classes), device=self.device
+        )
         return batch
 
     def adversarial(self, step: int, pairs: MisoPairs) -> tuple[dict[str, Any], int]:
-        """Pairs of phase 3: the first half the target class's texts, the second their majority neighbours."""
+        """
+        Pairs of phase 3: first the target class's texts, then their majority neighbours.
+
+        Returns: the batch, and the target class.
+        """
         a = self.arguments
         label, own, other = pairs.draw(a, step, self.process, a.pair_batch_size)
         rng = noise.generator(a.seed, noise.stream("adversarial"), step, self.process)
@@ -214,11 +270,17 @@ class MisoBatches:
         classes = self.labels[rows]
         dropped = rng.random(len(rows)) < a.class_dropout
         batch["classes"] = torch.as_tensor(classes, device=self.device)
-        batch["fill_classes"] = torch.as_tensor(np.where(dropped, self.config.num_labels, classes), device=self.device)
-        batch["know_latent"] = torch.as_tensor(rng.random(len(rows)) < 0.5, device=self.device).float()
+        batch["fill_classes"] = torch.as_tensor(
+            np.where(dropped, self.config.num_labels, classes), device=self.device
+        )
+        batch["know_latent"] = torch.as_tensor(
+            rng.random(len(rows)) < 0.5, device=self.device
+        ).float()
         return batch, label
 
-    def validation(self, encoded: Sequence[EncodedText], labels: np.ndarray, limit: int = 512) -> list[dict]:
+    def validation(
+        self, encoded: Sequence[EncodedText], labels: np.ndarray, limit: int = 512
+    ) -> list[dict]:
         """At most `limit` validation texts, in batches with masks fixed by the seed."""
         rng = noise.generator(self.arguments.seed, noise.stream("validation"))
         rows = rng.permutation(len(encoded))[:limit]

@@ -1,41 +1,62 @@
-"""A new MISO generator for a data set: its encoder, tokenizer, decoder and the words that it may write."""
+"""A MISO generator for a data set: tokenizer, encoder, decoder, vocabulary, and its training."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, PreTrainedTokenizerBase, set_seed
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    BertConfig,
+    PreTrainedTokenizerBase,
+    set_seed,
+)
 
-from hf_oversample.encoding import EncodedText
+from hf_oversample.encoding import EncodedText, TextEncoder
+from hf_oversample.labeled_texts import Texts
 from hf_oversample.models.miso.configuration_miso import MisoConfig
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
-from hf_oversample.text import Segmenter
+from hf_oversample.text import Language, Segmenter
 from hf_oversample.tokenization import special_token_frame, train_tokenizer
+from hf_oversample.training.arguments import MisoTrainingArguments
+from hf_oversample.training.miso import MisoTrainer
 
-# A small encoder for data without a pretrained one (Chinese, or no model at hand): "small" in the sense of Turc et
-# al. (2019), BERT-mini's four layers of width 256.
-SCRATCH_ENCODER = dict(
-    hidden_size=256,
-    num_hidden_layers=4,
-    num_attention_heads=4,
-    intermediate_size=1024,
-    max_position_embeddings=512,
-)
+# A small encoder for data without a pretrained one (Chinese, or no model at hand): BERT-mini's four
+# layers of width 256 (Turc et al., 2019).
+SCRATCH_ENCODER = {
+    "hidden_size": 256,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "intermediate_size": 1024,
+    "max_position_embeddings": 512,
+}
 
 
 def load_tokenizer(
     texts: Sequence[str],
     *,
     encoder_name_or_path: str | Path | None,
-    language: str,
-    kind: str = "bpe",
+    language: Language,
+    kind: Literal["bpe", "word"] = "bpe",
     vocab_size: int = 8000,
     revision: str | None = None,
 ) -> PreTrainedTokenizerBase:
-    """The pretrained encoder's tokenizer, or one trained on the texts where there is no pretrained encoder."""
+    """
+    The pretrained encoder's tokenizer, or one trained on the texts where there is none.
+
+    Args:
+        texts: the training texts.
+        encoder_name_or_path: a pretrained encoder, or None.
+        language: "en" or "zh".
+        kind: "bpe" or "word", of a new tokenizer.
+        vocab_size: tokens of a new tokenizer at most.
+        revision: of the pretrained encoder on the Hub.
+    """
     if encoder_name_or_path is not None:
         return AutoTokenizer.from_pretrained(str(encoder_name_or_path), revision=revision)
     return train_tokenizer(texts, kind=kind, language=language, vocab_size=vocab_size)
@@ -53,7 +74,7 @@ def output_vocabulary(
     whole: set[int] = set()
     for text in encoded:
         seen.update(text.input_ids.tolist())
-        first = {}
+        first: dict[int, list[int]] = {}
         for token, word in zip(text.input_ids.tolist(), text.word_index.tolist(), strict=True):
             first.setdefault(word, []).append(token)
         for word, tokens in first.items():
@@ -86,7 +107,8 @@ def new_generator(
         segmenter: the language's words.
         class_names: names of the labels, in order.
         target_classes: the classes that anchors are for.
-        encoder_name_or_path: a pretrained encoder for `AutoModel`; none starts a small one from scratch.
+        encoder_name_or_path: a pretrained encoder for `AutoModel`; none starts a small one from
+            scratch.
         revision: of the pretrained encoder on the Hub.
         decoder_layers: layers of the decoder, which always starts from scratch.
         seed: of the initial weights.
@@ -97,13 +119,15 @@ def new_generator(
     """
     if tokenizer.mask_token_id is None:
         raise ValueError(
-            f"The tokenizer of {encoder_name_or_path} has no mask token, which the edit realiser needs. "
-            "Choose an encoder that was pre-trained by masking (BERT, MiniLM, RoBERTa …)."
+            f"The tokenizer of {encoder_name_or_path} has no mask token, which the edit realiser "
+            "needs. Choose an encoder that was pre-trained by masking (BERT, MiniLM, RoBERTa …)."
         )
     if encoder_name_or_path is not None:
         encoder = AutoConfig.from_pretrained(str(encoder_name_or_path), revision=revision)
     else:
-        encoder = BertConfig(vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **SCRATCH_ENCODER)
+        encoder = BertConfig(
+            vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **SCRATCH_ENCODER
+        )
     decoder = BertConfig(
         vocab_size=encoder.vocab_size,
         hidden_size=encoder.hidden_size,
@@ -127,14 +151,110 @@ def new_generator(
     set_seed(seed)
     model = MisoForAnchorGeneration(config)
     if encoder_name_or_path is not None:
-        pretrained = AutoModel.from_pretrained(str(encoder_name_or_path), revision=revision, dtype=torch.float32)
+        pretrained = AutoModel.from_pretrained(
+            str(encoder_name_or_path), revision=revision, dtype=torch.float32
+        )
         model.miso.encoder.load_state_dict(pretrained.state_dict())
     model.set_output_tokens(tokens, is_word)
     prefix, suffix = special_token_frame(tokenizer)
-    settings_of_generation = model.generation_config
-    settings_of_generation.decoder_start_token_id = prefix[0] if prefix else tokenizer.pad_token_id
-    settings_of_generation.bos_token_id = settings_of_generation.decoder_start_token_id
-    settings_of_generation.eos_token_id = suffix[0] if suffix else tokenizer.eos_token_id
-    settings_of_generation.pad_token_id = tokenizer.pad_token_id
-    settings_of_generation.max_new_tokens = 48
+    generation = model.generation_config
+    generation.decoder_start_token_id = prefix[0] if prefix else tokenizer.pad_token_id
+    generation.bos_token_id = generation.decoder_start_token_id
+    generation.eos_token_id = suffix[0] if suffix else tokenizer.eos_token_id
+    generation.pad_token_id = tokenizer.pad_token_id
+    generation.max_new_tokens = 48
     return model
+
+
+@dataclass
+class TrainedGenerator:
+    """
+    A generator as training leaves it, with what reads and writes its texts.
+
+    Args:
+        model: the generator.
+        tokenizer, segmenter: its tokens and words.
+        trainer: its trainer, with the record of the training.
+    """
+
+    model: MisoForAnchorGeneration
+    tokenizer: PreTrainedTokenizerBase
+    segmenter: Segmenter
+    trainer: MisoTrainer
+
+    def save(self, folder: str | Path) -> None:
+        """Weights, configuration and tokenizer, for `from_pretrained`."""
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+
+def train_generator(
+    train: Texts,
+    *,
+    class_names: Sequence[str],
+    target_classes: Sequence[int],
+    language: Language,
+    training: MisoTrainingArguments,
+    encoder_name: str | None = None,
+    encoder_revision: str | None = None,
+    tokenizer_kind: Literal["bpe", "word"] = "bpe",
+    validation: Texts | None = None,
+    output_dir: str | Path | None = None,
+    resume_from_checkpoint: str | Path | None = None,
+    **settings: Any,
+) -> TrainedGenerator:
+    """
+    Tokenizer, new generator, training: from labelled texts to a generator of their rare classes.
+
+    Args:
+        train: training texts.
+        class_names, target_classes: the labels' names, and those that anchors are for.
+        language: "en" or "zh".
+        training: steps and rates.
+        encoder_name: a pretrained encoder; None starts a small one from scratch, with a tokenizer
+            trained on the texts (`tokenizer_kind`: "bpe" or "word"; Chinese is cut by jieba).
+        encoder_revision: its revision on the Hub.
+        validation: texts that the losses are evaluated on.
+        output_dir: where checkpoints go.
+        resume_from_checkpoint: a checkpoint to go on from.
+        **settings: further fields of `MisoConfig`.
+
+    Raises:
+        ValueError: if the encoder's tokenizer has no mask token, a setting cannot work, or the
+            checkpoint is of another run.
+    """
+    segmenter = Segmenter(language)
+    tokenizer = load_tokenizer(
+        train.texts,
+        encoder_name_or_path=encoder_name,
+        language=language,
+        kind=tokenizer_kind,
+        revision=encoder_revision,
+    )
+    encoder = TextEncoder(tokenizer, segmenter, training.max_length)
+    encoded = encoder.many(train.texts)
+    model = new_generator(
+        encoded,
+        tokenizer,
+        segmenter,
+        class_names=class_names,
+        target_classes=target_classes,
+        encoder_name_or_path=encoder_name,
+        revision=encoder_revision,
+        seed=training.seed,
+        **settings,
+    )
+    trainer = MisoTrainer(
+        model,
+        encoded,
+        train.labels,
+        training,
+        padding=tokenizer.pad_token_id,
+        mask_token=tokenizer.mask_token_id,
+        encoder_is_pretrained=encoder_name is not None,
+        validation=encoder.many(validation.texts) if validation is not None else (),
+        validation_labels=validation.labels if validation is not None else None,
+        output_dir=output_dir,
+    )
+    trainer.train(resume_from_checkpoint=resume_from_checkpoint)
+    return TrainedGenerator(model, tokenizer, segmenter, trainer)

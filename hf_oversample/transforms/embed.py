@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_oversample.encoding import pad, token_budget_batches
+from hf_oversample.workers import one_thread_if_forked
 
 
 def pool_states(states: Tensor, mask: Tensor, pooling: str) -> Tensor:
@@ -33,7 +34,8 @@ def embed_token_ids(
     token_budget: int = 8192,
 ) -> np.ndarray:
     """
-    Embeddings of token-id rows: `[n, hidden]` float32, the same for every order and batch of the rows.
+    Embeddings of token-id rows: `[n, hidden]` float32, the same for every order and batch of the
+    rows.
 
     A MISO generator (`MisoModel`) gives its flattened latents instead of pooled states.
     """
@@ -59,7 +61,8 @@ def embed_token_ids(
 
 class TextEmbedder:
     """
-    Embeds a text column: `dataset.map(TextEmbedder(model), batched=True)` adds a float32 column of fixed width.
+    Embeds a text column: `dataset.map(TextEmbedder(model), batched=True)` adds a float32 column of
+    fixed width.
 
     Args:
         model_name_or_path: an encoder that `AutoModel` and `AutoTokenizer` load.
@@ -68,13 +71,16 @@ class TextEmbedder:
         normalize: scale embeddings to length 1 (default).
         max_length: longest text in tokens (default 128).
         token_budget: padded tokens in a batch (default 8192).
-        dtype: `"float32"` (default) or `"bfloat16"`, the precision of the encoder; the column is float32 always.
+        dtype: `"float32"` (default) or `"bfloat16"`, the precision of the encoder; the column is
+            float32 always.
         revision: of the model on the Hub.
 
-    The model is loaded at first use and left out of pickles, so that the transform hashes and travels small.
+    The model is loaded at first use and left out of pickles, so that the transform hashes and
+    travels small.
 
     Raises:
-        ValueError: for an unknown pooling or dtype, or a row whose text is null, empty or no string.
+        ValueError: for an unknown pooling or dtype, or a row whose text is null, empty or no
+            string.
     """
 
     def __init__(
@@ -104,13 +110,19 @@ class TextEmbedder:
         return self.__dict__ | {"_loaded": None}
 
     def __repr__(self) -> str:
-        return f"TextEmbedder({self.model_name_or_path!r}, pooling={self.pooling!r}, dtype={self.dtype!r})"
+        return (
+            f"TextEmbedder({self.model_name_or_path!r}, pooling={self.pooling!r}, "
+            f"dtype={self.dtype!r})"
+        )
 
     @property
     def loaded(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """The encoder and its tokenizer, loaded now if they were not."""
         if self._loaded is None:
-            tokenizer = AutoTokenizer.from_pretrained(self.model_name_or_path, revision=self.revision)
+            one_thread_if_forked()
+            tokenizer = AutoTokenizer.from_pretrained(
+                self.model_name_or_path, revision=self.revision
+            )
             model = AutoModel.from_pretrained(
                 self.model_name_or_path, revision=self.revision, dtype=getattr(torch, self.dtype)
             )
@@ -123,8 +135,8 @@ class TextEmbedder:
         for row, text in enumerate(texts):
             if not isinstance(text, str) or not text.strip():
                 raise ValueError(
-                    f"Row {row} of column {self.text_column!r} is {text!r}, which has no embedding: drop such rows "
-                    "first, for example with dataset.filter."
+                    f"Row {row} of column {self.text_column!r} is {text!r}, which has no "
+                    "embedding: drop such rows first, for example with dataset.filter."
                 )
         model, tokenizer = self.loaded
         rows = tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
@@ -139,5 +151,7 @@ class TextEmbedder:
 
     def __call__(self, batch: dict[str, list]) -> dict[str, Any]:
         if self.text_column not in batch:
-            raise ValueError(f"There is no column {self.text_column!r} to embed; there are {sorted(batch)}.")
+            raise ValueError(
+                f"There is no column {self.text_column!r} to embed; there are {sorted(batch)}."
+            )
         return {self.embedding_column: list(self.embed(batch[self.text_column]))}

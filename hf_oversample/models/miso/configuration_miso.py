@@ -1,8 +1,8 @@
 """Configuration of the MISO generator (Tian et al., EMNLP 2021)."""
 
-# No postponed annotations here: `strict` checks a field's type only where it is a type and no string.
+# No postponed annotations here: `strict` checks a field only where its type is no string.
 
-from typing import Literal
+from typing import Any, Literal, cast
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig
@@ -18,25 +18,29 @@ class MisoConfig(PreTrainedConfig):
         encoder (`PreTrainedConfig` or `dict`, *optional*):
             The shared encoder, any architecture of `AutoModel` that takes `inputs_embeds`.
         decoder (`PreTrainedConfig` or `dict`, *optional*):
-            The decoder, any architecture of `AutoModel` with `is_decoder` and `add_cross_attention`,
-            of the encoder's hidden size and vocabulary: word embeddings are shared.
+            The decoder, any architecture of `AutoModel` with `is_decoder` and
+            `add_cross_attention`, of the encoder's hidden size and vocabulary: word embeddings are
+            shared.
         target_classes (`list[int]`, defaults to `[1]`):
             The classes that anchors are written for: the minority in the paper, each in turn here.
         num_latent_heads (`int`, defaults to 8), latent_size (`int`, defaults to 64):
-            The latent of a text is `[num_latent_heads, latent_size]`: h and d of the paper's section 6.
+            The latent of a text is `[num_latent_heads, latent_size]`: h and d of section 6.
         share_decoder (`bool`, defaults to `True`):
             One decoder told apart by a class embedding; `False` is the paper's pair of decoders.
         use_sfm (`bool`, defaults to `True`), use_mi (`bool`, defaults to `True`):
-            Semantic fusion module and mutual-information loss; both off is the paper's CAG ablation (section 7.2).
+            Semantic fusion module and mutual-information loss; both off is the paper's CAG ablation
+            (section 7.2).
         critic_mode (`"class"` or `"instance"`, defaults to `"class"`):
-            `"instance"` is the paper's I(K; Q̄) − I(Q; Q̄) between single texts, whose optimum is a copy;
-            `"class"` estimates how much a latent tells of its class (PAPERS.md).
+            `"instance"` is the paper's I(K; Q̄) − I(Q; Q̄) between single texts, whose optimum is a
+            copy; `"class"` estimates how much a latent tells of its class (PAPERS.md).
         critic_bound (`"dv"` or `"jsd"`, defaults to `"dv"`):
-            What the critics ascend: Donsker–Varadhan with an EMA-corrected gradient, or Jensen–Shannon.
+            What the critics ascend: Donsker–Varadhan with an EMA-corrected gradient, or
+            Jensen–Shannon.
         critic_hidden_size (`int`, defaults to 256), critic_score_limit (`float`, defaults to 5.0):
-            Width of a critic, and the bound of its scores, `limit · tanh(T / limit)`; 0 leaves them unbounded.
+            Width of a critic, and the bound of its scores, `limit · tanh(T / limit)`; 0 leaves them
+            unbounded.
         discriminator_hidden_size (`int`, defaults to 128):
-            Width of the single hidden layer of D₊ and D₋ (section 4.2).
+            Width of the single hidden layer of D_φ+ and D_φ− (section 4.2).
         bank_size (`int`, defaults to 64):
             Pairs per class in the reference bank that stands for the batch when anchors are made.
         bank_temperature (`float`, defaults to 1.0):
@@ -47,7 +51,8 @@ class MisoConfig(PreTrainedConfig):
             Dropout on the latent slots that the decoder reads.
 
     Raises:
-        `ValueError`: if a size is not positive, a target class is not a label, or the decoder cannot read the encoder.
+        `ValueError`: if a size is not positive, a target class is not a label, or the decoder
+            cannot read the encoder.
     """
 
     model_type = "miso"
@@ -77,22 +82,25 @@ class MisoConfig(PreTrainedConfig):
     is_encoder_decoder: bool = True
     pad_token_id: int | None = 0
 
-    def __post_init__(self, **kwargs):
+    def __post_init__(self, **kwargs: Any) -> None:
         if self.target_classes is None:
             self.target_classes = [1]
         super().__post_init__(**kwargs)
-        self.decoder.is_decoder = True
-        self.decoder.add_cross_attention = True
+        decoder = cast(PreTrainedConfig, self.decoder)  # a configuration by now
+        decoder.is_decoder = True
+        decoder.add_cross_attention = True
 
     @property
     def vocab_size(self) -> int:
-        return self.encoder.vocab_size
+        """The shared encoder's."""
+        return cast(PreTrainedConfig, self.encoder).vocab_size
 
     @property
     def hidden_size(self) -> int:
-        return self.encoder.hidden_size
+        """The shared encoder's."""
+        return cast(PreTrainedConfig, self.encoder).hidden_size
 
-    def validate_sizes(self):
+    def validate_sizes(self) -> None:
         """Every size is positive, and every target class is a label."""
         for name in (
             "num_latent_heads",
@@ -116,7 +124,7 @@ class MisoConfig(PreTrainedConfig):
                 f"MisoConfig.target_classes has {wrong}, but labels run from 0 to {labels - 1}."
             )
 
-    def validate_decoder(self):
+    def validate_decoder(self) -> None:
         """The decoder reads the encoder's word embeddings, so hidden size and vocabulary agree."""
         if not isinstance(self.encoder, PreTrainedConfig) or not isinstance(
             self.decoder, PreTrainedConfig
@@ -126,8 +134,8 @@ class MisoConfig(PreTrainedConfig):
             ours, theirs = getattr(self.encoder, name), getattr(self.decoder, name)
             if ours != theirs:
                 raise ValueError(
-                    f"MisoConfig: the encoder's {name} is {ours} and the decoder's {theirs}. They share their word "
-                    f"embeddings: give the decoder {name}={ours}."
+                    f"MisoConfig: the encoder's {name} is {ours} and the decoder's {theirs}. They "
+                    f"share their word embeddings: give the decoder {name}={ours}."
                 )
 
 

@@ -1,4 +1,4 @@
-"""MISO's losses: mutual-information critics (section 4.2, "MI Loss") and surface discriminators ("CAG")."""
+"""MISO's losses (section 4.2): mutual-information critics ("MI Loss"), discriminators ("CAG")."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class MutualInformationCritic(nn.Module):
     T_ω(a, b) of MINE (Belghazi et al., 2018): scores a pair of latents.
 
     The input is [a; b; a·b]: the elementwise product spares a small network learning to multiply.
-    Scores are bounded softly, `limit · tanh(T / limit)`, because a Donsker–Varadhan bound at batch size n cannot
-    exceed about ln n and an unbounded critic trades its variance for nothing.
+    Scores are bounded softly, `limit · tanh(T / limit)`, because a Donsker–Varadhan bound at batch
+    size n cannot exceed about ln n and an unbounded critic trades its variance for nothing.
 
     Args:
         size: width of a and of b.
@@ -46,14 +46,16 @@ def derangement(
     n: int, generator: torch.Generator | None = None, device: torch.device | None = None
 ) -> Tensor:
     """
-    A random permutation of n items without fixed points (a uniform n-cycle), so that no negative is a positive.
+    A random permutation of n items without fixed points (a uniform n-cycle), so that no negative
+    is a positive: `[n]` int64.
 
     Raises:
         ValueError: if n < 2, since a single item has no other place.
     """
     if n < 2:
         raise ValueError(
-            f"A batch of {n} has no derangement: mutual information needs at least 2 pairs in a batch."
+            f"A batch of {n} has no derangement: mutual information needs at least 2 pairs in a "
+            "batch."
         )
     order = torch.randperm(n, generator=generator)
     result = torch.empty_like(order)
@@ -62,12 +64,15 @@ def derangement(
 
 
 def donsker_varadhan(joint: Tensor, product: Tensor) -> Tensor:
-    """E_joint[T] − log E_product[e^T] (section 4.2), by logsumexp: a scalar in nats."""
+    """E_joint[T] − log E_product[e^T] (section 4.2) of scores `[n]` each: a scalar in nats."""
     return joint.float().mean() - (torch.logsumexp(product.float(), 0) - math.log(product.numel()))
 
 
 def jensen_shannon(joint: Tensor, product: Tensor) -> Tensor:
-    """The Jensen–Shannon bound −E[softplus(−T)] − E[softplus(T)]: better behaved for training, not in nats."""
+    """
+    The Jensen–Shannon bound −E[softplus(−T)] − E[softplus(T)] of scores `[n]` each: a scalar,
+    better behaved for training, not in nats.
+    """
     return -F.softplus(-joint.float()).mean() - F.softplus(product.float()).mean()
 
 
@@ -75,8 +80,15 @@ class CriticObjective(nn.Module):
     """
     What one critic ascends, with the state that its gradient needs.
 
-    With `"dv"` the batch gradient of log E[e^T] is biased; MINE divides by a moving average of E[e^T] instead
-    (Belghazi et al., section 3.2). With `"jsd"` there is no such state.
+    With `"dv"` the batch gradient of log E[e^T] is biased; MINE divides by a moving average of
+    E[e^T] instead (Belghazi et al., section 3.2). With `"jsd"` there is no such state.
+
+    Args:
+        bound: `"dv"` (default) or `"jsd"`.
+        decay: of the moving average.
+
+    Raises:
+        ValueError: for another bound.
     """
 
     def __init__(self, bound: str = "dv", decay: float = 0.99):
@@ -108,7 +120,14 @@ class CriticObjective(nn.Module):
 
 
 class SurfaceDiscriminator(nn.Module):
-    """D_φ of section 4.2, one hidden layer: real against generated, on the mean of a text's token embeddings."""
+    """
+    D_φ of section 4.2, one hidden layer: real against generated, on the mean of a text's token
+    embeddings.
+
+    Args:
+        size: width of a token embedding.
+        hidden_size: width of the hidden layer.
+    """
 
     def __init__(self, size: int, hidden_size: int = 128):
         super().__init__()
@@ -124,12 +143,12 @@ class SurfaceDiscriminator(nn.Module):
 
 
 def discriminator_loss(real: Tensor, generated: Tensor) -> Tensor:
-    """−E[log D(x)] − E[log(1 − D(E(x)))] from logits: what φ descends."""
+    """−E[log D(x)] − E[log(1 − D(E(x)))] from logits `[n]` each: what φ descends, a scalar."""
     return F.softplus(-real.float()).mean() + F.softplus(generated.float()).mean()
 
 
 def adversarial_loss(generated: Tensor) -> Tensor:
-    """−E[log D(E(x))] from logits: the non-saturating form of what ψ and σ descend."""
+    """−E[log D(E(x))] from logits `[n]`: the non-saturating form of what ψ and σ descend."""
     return F.softplus(-generated.float()).mean()
 
 
@@ -137,7 +156,8 @@ def straight_through_embeddings(
     logits: Tensor, embeddings: Tensor, temperature: float, noise: Tensor | None = None
 ) -> Tensor:
     """
-    Embeddings of sampled tokens through which a gradient reaches the logits (Straight-Through Gumbel–softmax).
+    Embeddings of sampled tokens through which a gradient reaches the logits (Straight-Through
+    Gumbel–softmax).
 
     Args:
         logits: `[n, v]` over the tokens that can be written.
@@ -157,21 +177,31 @@ def critic_pairs(
     mode: str, q: Tensor, k: Tensor, z: Tensor, generator: torch.Generator | None = None
 ) -> dict[str, tuple[Tensor, Tensor, Tensor, Tensor]]:
     """
-    Which latents each critic is to compare, for a batch of n pairs; latents are `[n, h, d]`.
+    Which latents each critic is to compare, for a batch of n pairs (section 4.2, "MI Loss").
 
-    * `"instance"`: the paper's. I(K; Q̄) and I(Q; Q̄) over the n·h triples of section 4.2, negatives a derangement.
-    * `"class"`: a critic sees two texts and tells a pair of one class from a pair of a text and the mixture of both
-      classes, so that its score is the pointwise mutual information of a latent with the class; z is scored against
-      texts of the class.
+    * `"instance"`: the paper's. I(K; Q̄) and I(Q; Q̄) over the n·h triples of section 4.2,
+      negatives a derangement.
+    * `"class"`: a critic sees two texts and tells a pair of one class from a pair of a text and the
+      mixture of both classes, so that its score is the pointwise mutual information of a latent
+      with the class; z is scored against texts of the class.
 
-    Returns: for "minority" and "majority" (a, b, a', b'): joint pairs (a_i, b_i) and product pairs (a'_i, b'_i),
-    for the critics' own ascent under `"…"` and for what moves z under `"…_of_z"`; each `[m, width]`.
+    Args:
+        mode: `"class"` or `"instance"`.
+        q, k, z: `[n, h, d]`, latents of minority texts, of their majority neighbours, and fused.
+        generator: of the derangements; on the CPU.
+
+    Returns: for "minority" and "majority" (a, b, a', b'): joint pairs (a_i, b_i) and product pairs
+    (a'_i, b'_i), for the critics' own ascent under `"…"` and for what moves z under `"…_of_z"`;
+    each `[m, width]`.
     """
     n = q.shape[0]
     if mode == "instance":
         order = derangement(n, generator, q.device)
-        triples = {"minority": q, "majority": k}
-        pairs = {name: tuple(x.flatten(0, 1) for x in (a, z, a, z[order])) for name, a in triples.items()}
+        pairs = {}
+        for name, a in {"minority": q, "majority": k}.items():
+            parts = (a, z, a, z[order])
+            first, second, third, fourth = (latents.flatten(0, 1) for latents in parts)
+            pairs[name] = (first, second, third, fourth)
         return pairs | {f"{name}_of_z": value for name, value in pairs.items()}
     q, k, z = (x.flatten(1) for x in (q, k, z))
     first, second = (derangement(n, generator, q.device) for _ in range(2))
@@ -185,9 +215,12 @@ def critic_pairs(
 
 
 def effective_rank(latents: Tensor) -> Tensor:
-    """exp of the entropy of the normalised singular values of the centred latents `[n, …]` (Roy & Vetterli, 2007)."""
+    """
+    exp of the entropy of the normalised singular values of the centred latents `[n, …]` (Roy &
+    Vetterli, 2007): a scalar from 1 to n − 1, NaN where a latent is not finite.
+    """
     flat = latents.detach().float().flatten(1)
-    if not torch.isfinite(flat).all():  # the decomposition would raise; the caller's check names the term
+    if not torch.isfinite(flat).all():  # the decomposition would raise
         return flat.new_tensor(float("nan"))
     values = torch.linalg.svdvals(flat - flat.mean(0))
     share = values / values.sum().clamp(min=1e-12)

@@ -1,0 +1,243 @@
+"""How fast MISO trains and writes, against plain transformers, alternating in one run.
+
+    python benchmarks/throughput.py --output benchmarks/throughput.json
+
+Training: a step of 64 texts of the demo's SMS data, MISO's phases 1 and 3 against a plain
+`EncoderDecoderModel` of the same encoder and decoder with the same optimiser, as it comes and with
+its word embeddings frozen, as MISO freezes a pretrained table.
+Writing: texts per second of both realisers, by canonical lengths and token budget, against the same
+model in arrival order, 16 texts a batch padded to the longest.
+Only ratios are worth quoting: each is the median over rounds of two neighbouring timings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    EncoderDecoderConfig,
+    EncoderDecoderModel,
+    set_seed,
+)
+
+from hf_oversample.data import demo_encoder_path, demo_sms
+from hf_oversample.encoding import TextEncoder, pad
+from hf_oversample.realizers import AnchorRequest, EditRealizer, GenerateRealizer
+from hf_oversample.text import Segmenter
+from hf_oversample.training.arguments import MisoTrainingArguments
+from hf_oversample.training.generator import new_generator
+from hf_oversample.training.miso import MisoTrainer
+
+ARRIVAL_BATCH = 16
+
+
+def timed(work: Callable[[int], Any], number: int) -> float:
+    """Seconds of one round of a work."""
+    start = time.perf_counter()
+    work(number)
+    return time.perf_counter() - start
+
+
+def alternate(works: dict[str, Callable[[int], Any]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each work, round by round, the order turned about each time."""
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for name in works:
+        works[name](0)  # warm-up
+    for number in range(1, rounds + 1):
+        names = list(works) if number % 2 else list(works)[::-1]
+        for name in names:
+            seconds[name].append(timed(works[name], number))
+    return seconds
+
+
+def training(rounds: int, precision: Literal["no", "bf16"]) -> dict[str, Any]:
+    """Seconds of a step, MISO's phases against a plain encoder–decoder, and their ratios."""
+    dataset = demo_sms()
+    texts, labels = list(dataset["text"]), np.asarray(dataset["label"], np.int64)
+    path = str(demo_encoder_path())
+    tokenizer, segmenter = AutoTokenizer.from_pretrained(path), Segmenter("en")
+    encoded = TextEncoder(tokenizer, segmenter, 64).many(texts)
+    arguments = MisoTrainingArguments(
+        pretrain_steps=rounds + 1,
+        critic_steps=0,
+        adversarial_steps=rounds + 1,
+        mixed_precision=precision,
+    )
+    model = new_generator(
+        encoded,
+        tokenizer,
+        segmenter,
+        class_names=["ham", "spam"],
+        target_classes=[1],
+        encoder_name_or_path=path,
+    )
+    trainer = MisoTrainer(
+        model,
+        encoded,
+        labels,
+        arguments,
+        padding=tokenizer.pad_token_id,
+        mask_token=tokenizer.mask_token_id,
+    )
+    trainer.find_pairs()
+
+    def phase(step_function: Callable, first: int) -> Callable[[int], None]:
+        def step(number: int) -> None:
+            torch.manual_seed(number)
+            trainer.model.train()
+            step_function(first + number, 0.5)
+
+        return step
+
+    def plain(frozen: bool) -> Callable[[int], None]:
+        decoder = model.config.decoder.to_dict()
+        config = EncoderDecoderConfig(
+            encoder=AutoConfig.from_pretrained(path).to_dict(), decoder=decoder
+        )
+        set_seed(0)
+        other = EncoderDecoderModel(config)
+        other.encoder.load_state_dict(AutoModel.from_pretrained(path).state_dict())
+        other.config.decoder_start_token_id, other.config.pad_token_id = 101, 0
+        if frozen:
+            other.encoder.get_input_embeddings().weight.requires_grad_(False)
+        trained = [p for p in other.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(trained, 1e-4, fused=True)
+
+        def step(number: int) -> None:
+            rows = np.random.default_rng(number).integers(len(encoded), size=64)
+            ids, mask = pad([encoded[row].input_ids for row in rows], 0)
+            other.train()
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+                labels = ids.masked_fill(mask == 0, -100)
+                loss = other(input_ids=ids, attention_mask=mask, labels=labels).loss
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(trained, 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+
+        return step
+
+    works = {
+        "plain": plain(False),
+        "plain, frozen words": plain(True),
+        "MISO phase 1": phase(trainer._pretrain_step, 0),
+        "MISO phase 3": phase(trainer._adversarial_step, rounds + 1),
+    }
+    seconds = alternate(works, rounds)
+    tokens = 64 * float(np.mean([len(text) for text in encoded]))
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    result: dict[str, dict[str, float]] = {
+        name: {"seconds": median, "tokens_per_second": tokens / median}
+        for name, median in medians.items()
+    }
+    for base in ("plain", "plain, frozen words"):
+        for ours in ("MISO phase 1", "MISO phase 3"):
+            ratios = [a / b for a, b in zip(seconds[ours], seconds[base], strict=True)]
+            result[f"{ours} / {base}"] = {"ratio": statistics.median(ratios)}
+    return result
+
+
+def writing(rounds: int, number: int) -> dict[str, Any]:
+    """Texts per second of both realisers, against arrival order, and their ratios."""
+    dataset = demo_sms()
+    texts = list(dataset["text"])[:number]
+    path = str(demo_encoder_path())
+    tokenizer, segmenter = AutoTokenizer.from_pretrained(path), Segmenter("en")
+    encoder = TextEncoder(tokenizer, segmenter, 64)
+    encoded = encoder.many(texts)
+    model = new_generator(
+        encoded,
+        tokenizer,
+        segmenter,
+        class_names=["ham", "spam"],
+        target_classes=[1],
+        encoder_name_or_path=path,
+    ).eval()
+    model.miso.set_bank(1, torch.randn(64, 8, 64), torch.randn(64, 8, 64))
+    requests = [AnchorRequest(text, 1, 0, (row, 0, 0)) for row, text in enumerate(encoded)]
+    edit = EditRealizer(model, tokenizer, segmenter)
+    # an untrained decoder never ends a text: all texts are of the longest length, the same for both
+    generate = GenerateRealizer(model, tokenizer, segmenter, guidance=0.0, max_new_tokens=16)
+
+    def arrival(work: Callable[[list[AnchorRequest]], Any]) -> Callable[[int], None]:
+        def run(_: int) -> None:
+            for start in range(0, len(requests), ARRIVAL_BATCH):
+                work(requests[start : start + ARRIVAL_BATCH])
+
+        return run
+
+    def plain_generate(part: list[AnchorRequest]) -> None:
+        ids, mask = pad([request.source.input_ids for request in part], tokenizer.pad_token_id)
+        with torch.no_grad():
+            classes = torch.ones(len(part), dtype=torch.long)
+            model.generate(
+                ids,
+                attention_mask=mask,
+                class_ids=classes,
+                do_sample=True,
+                top_k=50,
+                max_new_tokens=16,
+            )
+
+    def padded_edit(part: list[AnchorRequest]) -> None:
+        plans = [edit._mask(request) for request in part]
+        with torch.no_grad():
+            edit._fill(part, plans, max(len(ids) for ids, _ in plans))
+
+    works = {
+        "generate, arrival order": arrival(plain_generate),
+        "generate, ours": lambda _: generate(requests),
+        "edit, arrival order": arrival(padded_edit),
+        "edit, ours": lambda _: edit(requests),
+    }
+    seconds = alternate(works, rounds)
+    result = {
+        name: {"texts_per_second": number / statistics.median(v)} for name, v in seconds.items()
+    }
+    for kind in ("generate", "edit"):
+        before, ours = seconds[f"{kind}, arrival order"], seconds[f"{kind}, ours"]
+        ratios = [a / b for a, b in zip(before, ours, strict=True)]
+        result[f"{kind}: ours over arrival order"] = {"ratio": statistics.median(ratios)}
+    return result
+
+
+def main() -> int:
+    """Measure all and write the record."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--texts", type=int, default=512)
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "throughput.json")
+    options = parser.parse_args()
+    cores, threads = os.cpu_count(), torch.get_num_threads()
+    record = {
+        "machine": f"{platform.machine()}, {cores} cores, {threads} threads",
+        "versions": {name: metadata.version(name) for name in ("torch", "transformers", "numpy")},
+        "rounds": options.rounds,
+        "training, float32": training(options.rounds, "no"),
+        "training, mixed bfloat16": training(options.rounds, "bf16"),
+        "writing, float32": writing(max(3, options.rounds // 3), options.texts),
+    }
+    options.output.write_text(json.dumps(record, indent=2) + "\n")
+    print(json.dumps(record, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

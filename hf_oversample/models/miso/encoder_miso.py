@@ -1,0 +1,153 @@
+"""Texts to latents: MISO's shared encoder, latent pooling and fusion (section 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModel, PreTrainedModel
+from transformers import initialization as init
+from transformers.modeling_outputs import ModelOutput
+
+from .configuration_miso import MisoConfig
+from .layers_miso import LatentPooling, SemanticFusion
+
+
+@dataclass
+class MisoModelOutput(ModelOutput):
+    """
+    Latents of texts.
+
+    Args:
+        last_hidden_state: what the decoders read: the latents, or the fused latents where `fuse`
+            was asked, `[batch, heads, latent_size]`.
+        latents: q, the texts' own latents, same shape.
+    """
+
+    last_hidden_state: Tensor | None = None
+    latents: Tensor | None = None
+
+
+class MisoPreTrainedModel(PreTrainedModel):
+    """What both models share: the configuration, and how weights start."""
+
+    config_class = MisoConfig
+    base_model_prefix = "miso"
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = False
+    _no_split_modules: list[str] = []
+
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, LatentPooling):
+            init.normal_(module.queries, std=1.0)
+        elif isinstance(module, MisoModel):
+            for fusion in (module.fusion, module.surrogate_fusion):  # z starts as q
+                init.zeros_(fusion.narrow.weight)
+                init.zeros_(fusion.narrow.bias)
+            init.zeros_(module.bank_queries)
+            init.zeros_(module.bank_keys)
+            init.zeros_(module.bank_is_filled)
+
+
+class MisoModel(MisoPreTrainedModel):
+    """
+    The shared encoder E, latent pooling and the semantic fusion module: texts to latents.
+
+    `last_hidden_state` is the text's latent q `[batch, heads, latent_size]`; with `fuse=True` it is
+    z, q moved by SFM against the reference bank of its class (`class_ids`), which makes a text's z
+    independent of its batch.
+    """
+
+    def __init__(self, config: MisoConfig):
+        super().__init__(config)
+        self.encoder = AutoModel.from_config(config.encoder)
+        self.pooling = LatentPooling(
+            config.hidden_size, config.num_latent_heads, config.latent_size
+        )
+        self.fusion = SemanticFusion(config.latent_size)
+        # Q̃ = FFN(concat(K, Q)), SFM's stand-in while the encoder–decoders and critics are
+        # pre-trained (section 5)
+        self.surrogate_fusion = SemanticFusion(config.latent_size)
+        shape = (config.num_labels, config.bank_size, config.num_latent_heads, config.latent_size)
+        self.bank_queries = nn.Buffer(torch.zeros(shape))
+        self.bank_keys = nn.Buffer(torch.zeros(shape))
+        self.bank_is_filled = nn.Buffer(torch.zeros(config.num_labels, dtype=torch.bool))
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        """The encoder's word embeddings."""
+        return self.encoder.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
+        """Replace the encoder's word embeddings."""
+        self.encoder.set_input_embeddings(value)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        class_ids: Tensor | None = None,
+        fuse: bool = False,
+        **kwargs: Any,
+    ) -> MisoModelOutput:
+        """
+        Latents of texts.
+
+        Args:
+            input_ids: `[batch, length]`, token ids.
+            attention_mask: `[batch, length]`, 1 for tokens and 0 for padding; all ones by default.
+            class_ids: `[batch]`, the class that each anchor is for; needed with `fuse`.
+            fuse: return z instead of q as `last_hidden_state`.
+
+        Raises:
+            ValueError: as `fuse_with_bank`.
+        """
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_ids)
+        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        latents = self.pooling(states, attention_mask)
+        fused = self.fuse_with_bank(latents, class_ids) if fuse else latents
+        return MisoModelOutput(last_hidden_state=fused, latents=latents)
+
+    def fuse_with_bank(self, latents: Tensor, class_ids: Tensor | None) -> Tensor:
+        """
+        z of latents `[n, h, d]` against the reference pairs of the classes `[n]`.
+
+        Raises:
+            ValueError: if no class is given, or a class has no reference pairs (it was not trained
+                as a target).
+        """
+        if class_ids is None:
+            raise ValueError("Fused latents need class_ids: the class that each anchor is for.")
+        result = torch.empty_like(latents)
+        for label in class_ids.unique().tolist():
+            if not self.bank_is_filled[label]:
+                raise ValueError(
+                    f"The generator has no reference pairs for class {label}: it was trained for "
+                    f"the classes {self.config.target_classes}. Train it with this class among its "
+                    "targets, or pass fuse=False."
+                )
+            rows = class_ids == label
+            attended = self.fusion.attend(
+                latents[rows],
+                self.bank_queries[label],
+                self.bank_keys[label],
+                self.config.bank_temperature,
+            )
+            result[rows] = self.fusion.fuse(latents[rows], attended)
+        return result
+
+    def set_bank(self, label: int, queries: Tensor, keys: Tensor) -> None:
+        """Keep pairs `[m, h, d]` of class `label`, repeated in order up to `bank_size`."""
+        size = self.config.bank_size
+        index = torch.arange(size, device=queries.device) % queries.shape[0]
+        with torch.no_grad():
+            self.bank_queries[label] = queries[index].to(self.bank_queries)
+            self.bank_keys[label] = keys[index].to(self.bank_keys)
+            self.bank_is_filled[label] = True
+
+
+__all__ = ["MisoModel", "MisoModelOutput", "MisoPreTrainedModel"]

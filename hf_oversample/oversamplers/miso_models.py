@@ -1,0 +1,131 @@
+"""The models that MISO's oversampler works with: loaded at need, and saved with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from hf_oversample.encoding import EncodedText, TextEncoder
+from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
+from hf_oversample.quality import LinearJudge, critic_evidence
+from hf_oversample.realizers import EditRealizer, GenerateRealizer
+from hf_oversample.text import Language, Segmenter
+from hf_oversample.transforms.embed import TextEmbedder, embed_token_ids
+from hf_oversample.workers import one_thread_if_forked
+
+
+@dataclass
+class MisoModels:
+    """
+    A generator and what works with it.
+
+    Args:
+        model, tokenizer, segmenter: the generator and its language.
+        encoder: cuts texts into its words and tokens.
+        realizer: writes anchors.
+        embedder: another encoder for the space of neighbours and the gate, if one is used.
+    """
+
+    model: MisoForAnchorGeneration
+    tokenizer: PreTrainedTokenizerBase
+    segmenter: Segmenter
+    encoder: TextEncoder
+    realizer: EditRealizer | GenerateRealizer
+    embedder: TextEmbedder | None
+
+    @classmethod
+    def load(
+        cls,
+        generator: str,
+        embedder: str | None,
+        *,
+        realizer: Literal["edit", "generate"],
+        language: Language,
+        max_length: int,
+        precision: Literal["float32", "bfloat16"],
+        edit_options: dict[str, Any],
+        **options: Any,
+    ) -> Self:
+        """
+        Load from folders or the Hub, on a GPU where there is one.
+
+        Args:
+            generator, embedder, realizer, language, max_length, precision: of `MisoOversampler`.
+            edit_options: further options that `EditRealizer` alone takes.
+            **options: those of both realisers.
+        """
+        one_thread_if_forked()
+        model = MisoForAnchorGeneration.from_pretrained(generator).eval()
+        if torch.cuda.is_available():
+            model = model.to("cuda")
+        tokenizer = AutoTokenizer.from_pretrained(generator)
+        segmenter = Segmenter(language)
+        options["precision"] = precision
+        writer: EditRealizer | GenerateRealizer
+        if realizer == "edit":
+            writer = EditRealizer(model, tokenizer, segmenter, **options, **edit_options)
+        else:
+            writer = GenerateRealizer(model, tokenizer, segmenter, **options)
+        other = None
+        if embedder is not None:
+            other = TextEmbedder(embedder, max_length=max_length, dtype=precision)
+        encoder = TextEncoder(tokenizer, segmenter, max_length)
+        return cls(model, tokenizer, segmenter, encoder, writer, other)
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """`[n, d]` float32 in the space of neighbours and the gate."""
+        if self.embedder is not None:
+            return self.embedder.embed(texts)
+        rows = [self.encoder(text).input_ids for text in texts]
+        return embed_token_ids(self.model.miso.encoder, rows, padding=self.tokenizer.pad_token_id)
+
+    def word_pulls(
+        self,
+        judge: LinearJudge,
+        sources: Sequence[EncodedText],
+        toward: np.ndarray,
+        away: np.ndarray,
+    ) -> list[np.ndarray]:
+        """
+        How much each word of a text pulls a judge to class `toward` from class `away`.
+
+        Args:
+            judge: fitted on what `embed` gives.
+            sources: n texts, as `encoder` cuts them.
+            toward, away: `[n]`, class codes.
+
+        Returns: `[words]` per text.
+        """
+        if self.embedder is not None:
+            model, tokenizer = self.embedder.loaded
+            encoder = TextEncoder(tokenizer, self.segmenter, self.encoder.max_length)
+            texts = encoder.many(source.text for source in sources)
+        else:
+            model, tokenizer, texts = self.model.miso.encoder, self.tokenizer, list(sources)
+        pulls = judge.word_pulls(model, texts, toward, away, padding=tokenizer.pad_token_id)
+        # two tokenizers cut long texts at different words
+        result = [np.zeros(len(source.spans)) for source in sources]
+        for whole, pull in zip(result, pulls, strict=True):
+            shared = min(len(whole), len(pull))
+            whole[:shared] = pull[:shared]
+        return result
+
+    def evidence(self, texts: Sequence[str], classes: np.ndarray) -> np.ndarray:
+        """`critic_evidence` of texts for the generator's labels `classes` `[n]`: `[n]`, in nats."""
+        rows = [self.encoder(text).input_ids for text in texts]
+        return critic_evidence(self.model, rows, classes, padding=self.tokenizer.pad_token_id)
+
+    def save(self, folder: Path) -> None:
+        """`folder/generator`, and `folder/embedder` if there is one, for `from_pretrained`."""
+        self.model.save_pretrained(folder / "generator")
+        self.tokenizer.save_pretrained(folder / "generator")
+        if self.embedder is not None:
+            model, tokenizer = self.embedder.loaded
+            model.save_pretrained(folder / "embedder")
+            tokenizer.save_pretrained(folder / "embedder")

@@ -1,0 +1,16 @@
+"""The two ways in which a MISO generator makes text: editing a source, generating from a latent."""
+
+from hf_oversample.realizers.common import AnchorRequest, source_latents
+from hf_oversample.realizers.edit import EditRealizer, choose_words, match_case
+from hf_oversample.realizers.generate import ContrastiveGuidance, GenerateRealizer, KeyedGumbel
+
+__all__ = [
+    "AnchorRequest",
+    "ContrastiveGuidance",
+    "EditRealizer",
+    "GenerateRealizer",
+    "KeyedGumbel",
+    "choose_words",
+    "match_case",
+    "source_latents",
+]

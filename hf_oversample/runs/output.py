@@ -1,0 +1,72 @@
+"""The folder that a run writes to; nothing in it is ever half written."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class OutputFolder:
+    """
+    Files and folders that are written beside their place and then renamed.
+
+    Args:
+        path: the folder; it is made if it is not there.
+        overwrite: whether a finished run in it may be replaced.
+
+    Raises:
+        FileExistsError: if it holds a finished run (`run.json`) and `overwrite` is not set.
+    """
+
+    def __init__(self, path: str | Path, *, overwrite: bool = False):
+        self.path = Path(path)
+        if (self.path / "run.json").exists() and not overwrite:
+            raise FileExistsError(
+                f"{self.path} holds a finished run (run.json). Choose another output_dir, or pass "
+                "--overwrite."
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def file(self, name: str) -> Iterator[Path]:
+        """A path to write to, which becomes the file `name`."""
+        final = self.path / name
+        temporary = final.with_name(f".part-{final.name}")
+        yield temporary
+        temporary.replace(final)
+
+    @contextmanager
+    def folder(self, name: str) -> Iterator[Path]:
+        """A new folder to fill, which becomes the folder `name`; an older one is replaced."""
+        final, temporary = self.path / name, self.path / f".{name}.part"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        yield temporary
+        if final.exists():
+            shutil.rmtree(final)
+        temporary.rename(final)
+
+    def write(self, name: str, text: str) -> None:
+        """A text file, in UTF-8."""
+        with self.file(name) as path:
+            path.write_text(text, encoding="utf-8")
+
+    def checkpoint(self, name: str | None) -> Path | None:
+        """
+        The checkpoint to resume from: none, the "last" in this folder, or the folder `name`.
+
+        Raises:
+            FileNotFoundError: if the last is asked for and there is none.
+        """
+        if name is None:
+            return None
+        if name != "last":
+            return Path(name)
+        found = sorted(self.path.glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
+        if not found:
+            raise FileNotFoundError(
+                f"There is no checkpoint in {self.path} to resume from; set --save_steps."
+            )
+        return found[-1]

@@ -1,0 +1,305 @@
+"""What each player of MISO's training descends, each as one forward of a module of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hf_oversample.models.miso.layers_miso import normalize_latents
+from hf_oversample.models.miso.losses_miso import (
+    CriticObjective,
+    adversarial_loss,
+    discriminator_loss,
+    donsker_varadhan,
+    jensen_shannon,
+    straight_through_embeddings,
+)
+from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
+from hf_oversample.training.arguments import MisoTrainingArguments
+
+SIDES = ("minority", "majority")
+Pairs = Mapping[str, tuple[Tensor, ...]]
+
+
+class GeneratorObjective(nn.Module):
+    """
+    The generator's losses as one forward, so that data-parallel training sees every use of its
+    weights.
+
+    The critics and discriminators are submodules whose weights this objective never trains: the
+    trainer prepares them as modules of their own and switches their gradients off around the
+    generator's step.
+
+    Args:
+        model: the generator.
+        arguments: `latent_noise` and `adversarial_rows` are read.
+    """
+
+    def __init__(self, model: MisoForAnchorGeneration, arguments: MisoTrainingArguments):
+        super().__init__()
+        self.model, self.arguments = model, arguments
+
+    def forward(self, part: str, *inputs: Any, **named: Any) -> Any:
+        """Calls the method `part`: "pretrain" or "adversarial"."""
+        return getattr(self, part)(*inputs, **named)
+
+    def latents(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """q of token ids and mask `[n, l]`: `[n, h, d]`."""
+        return self.model.miso(ids, mask).latents
+
+    def grouped_latents(self, groups: Sequence[Mapping[str, Tensor]]) -> Tensor:
+        """q of a batch that comes in groups of like length, in the batch's order: `[n, h, d]`."""
+        parts = torch.cat([self.latents(group["ids"], group["mask"]) for group in groups])
+        order = torch.cat([group["rows"] for group in groups])
+        return torch.empty_like(parts).index_copy(0, order, parts)
+
+    def reconstruction(self, ids: Tensor, mask: Tensor, latents: Tensor, classes: Tensor) -> Tensor:
+        """
+        Teacher-forced cross-entropy of texts from their latents; padding is not decoded to words.
+
+        Args:
+            ids, mask: `[n, l]`, the texts.
+            latents: `[n, h, d]`.
+            classes: `[n]`, the classes to write as.
+
+        Returns: the mean over tokens (over the texts of a decoder, where there are two), a scalar
+        in nats.
+        """
+        total = torch.zeros((), device=ids.device)
+        for group in self.decoder_groups(classes):
+            loss = self._reconstruction_of_one_decoder(
+                ids[group], mask[group], latents[group], classes[group]
+            )
+            total = total + loss * (len(group) / len(classes))
+        return total
+
+    def _reconstruction_of_one_decoder(
+        self, ids: Tensor, mask: Tensor, latents: Tensor, classes: Tensor
+    ) -> Tensor:
+        targets = self.model.output_positions[ids[:, 1:]].masked_fill(mask[:, 1:] == 0, -100)
+        states = self.model.decode_states(
+            ids[:, :-1], latents, classes, attention_mask=mask[:, :-1], use_cache=False
+        ).last_hidden_state
+        wanted = targets != -100
+        logits = self.model.output_logits(self.model.decoder_head(states[wanted]))
+        return nn.functional.cross_entropy(logits.float(), targets[wanted])
+
+    def decoder_logits(self, ids: Tensor, mask: Tensor, latents: Tensor, classes: Tensor) -> Tensor:
+        """Logits of next tokens, from what `reconstruction` takes: `[n, l, output tokens]`."""
+        groups = self.decoder_groups(classes)
+        parts = torch.cat(
+            [
+                self.model.decode_logits(
+                    ids[group], latents[group], classes[group], attention_mask=mask[group]
+                )
+                for group in groups
+            ]
+        )
+        return torch.empty_like(parts).index_copy(0, torch.cat(groups), parts)
+
+    def filling(
+        self, groups: Sequence[Mapping[str, Tensor]], classes: Tensor, latents: Tensor | None
+    ) -> Tensor:
+        """
+        Cross-entropy of masked words, of a batch that comes in groups of like length.
+
+        Args:
+            groups: `rows`, `masked_ids`, `mask` and `targets` of each; targets are output places,
+                −100 where nothing was masked.
+            classes: `[n]` in the batch's order; `num_labels` stands for "no class".
+            latents: `[n, h, d]` in the batch's order, or none.
+
+        Returns: the mean over masked tokens, a scalar in nats.
+        """
+        total, count = torch.zeros((), device=classes.device), 0
+        for group in groups:
+            rows, positions = group["rows"], group["targets"] != -100
+            known = None if latents is None else latents[rows]
+            logits = self.model.fill(
+                group["masked_ids"], group["mask"], classes[rows], positions, known
+            )
+            wanted = group["targets"][positions]
+            total = total + nn.functional.cross_entropy(logits.float(), wanted, reduction="sum")
+            count += wanted.numel()
+        return total / max(count, 1)
+
+    def noisy(self, latents: Tensor) -> Tensor:
+        """z as the filler is given it: noise keeps it from spelling the masked words out."""
+        return normalize_latents(latents + self.arguments.latent_noise * torch.randn_like(latents))
+
+    def decoder_groups(self, classes: Tensor) -> list[Tensor]:
+        """
+        Rows that one decoder handles at a time, for classes `[n]`: all of them, or, with two
+        decoders, those of target classes and the others apart.
+        """
+        if self.model.config.share_decoder:
+            return [torch.arange(len(classes), device=classes.device)]
+        targets = torch.tensor(self.model.config.target_classes, device=classes.device)
+        is_target = torch.isin(classes, targets)
+        groups = (is_target.nonzero()[:, 0], (~is_target).nonzero()[:, 0])
+        return [rows for rows in groups if len(rows)]
+
+    def pretrain(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """
+        Phase 1 (Algorithm 1, lines 1–2): the decoders rebuild texts from q, and minority texts
+        from Q̃; the filler refills masked words.
+
+        Args:
+            batch: as `MisoBatches.pretrain` draws it.
+
+        Returns: `reconstruction`, `filling`, and their sum `loss`.
+        """
+        latents = self.latents(batch["decoder_ids"], batch["decoder_mask"])
+        rows = batch["paired_rows"]
+        if len(rows):
+            keys = self.latents(batch["partner_ids"], batch["partner_mask"])
+            surrogate = self.model.miso.surrogate_fusion.fuse(latents[rows], keys)
+            latents = latents.index_copy(0, rows, surrogate.to(latents.dtype))
+        classes = batch["classes"][: len(latents)]
+        reconstruction = self.reconstruction(
+            batch["decoder_ids"], batch["decoder_mask"], latents, classes
+        )
+        # the first rows' fills know their latent, the others only class and context
+        condition = latents.new_zeros(len(batch["classes"]), *latents.shape[1:])
+        condition = torch.cat([self.noisy(latents), condition[len(latents) :]])
+        filling = self.filling(batch["groups"], batch["fill_classes"], condition)
+        return {
+            "loss": reconstruction + filling,
+            "reconstruction": reconstruction,
+            "filling": filling,
+        }
+
+    def adversarial(
+        self, batch: Mapping[str, Any], temperature: float, gumbel_temperature: float
+    ) -> dict[str, Tensor]:
+        """
+        Phase 3 (Algorithm 1, lines 5–9), what ψ and σ need.
+
+        Args:
+            batch: as `MisoBatches.adversarial` draws it: n pairs, minority texts first.
+            temperature: τ_e of SFM.
+            gumbel_temperature: of the discriminators' soft tokens.
+
+        Returns: latents `q`, `k`, `z` `[n, h, d]`; `reconstruction` and `filling`, scalars; for
+        each side `…_generated` and `…_real`, token embeddings `[m, l, hidden]`, and
+        `…_real_mask` `[m, l]`.
+        """
+        model, n = self.model, len(batch["classes"]) // 2
+        latents = self.grouped_latents(batch["groups"])
+        q, k = latents[:n], latents[n:]
+        if model.config.use_sfm:
+            z = model.miso.fusion(q, k, temperature)
+        else:
+            z = model.miso.surrogate_fusion.fuse(q, k)
+        decoded = torch.cat([z, k])
+        result = {"q": q, "k": k, "z": z}
+        embeddings = model.get_input_embeddings().weight[model.output_tokens]
+        reconstruction = torch.zeros((), device=latents.device)
+        few = min(self.arguments.adversarial_rows, n)
+        for side, start in zip(SIDES, (0, n), strict=True):
+            ids, mask = batch[f"{side}_ids"], batch[f"{side}_mask"]
+            rows = slice(start, start + n)
+            loss = self.reconstruction(ids, mask, decoded[rows], batch["classes"][rows])
+            reconstruction = reconstruction + loss / 2
+            ids, mask, rows = ids[:few], mask[:few], slice(start, start + few)
+            logits = self.decoder_logits(
+                ids[:, :-1], mask[:, :-1], decoded[rows], batch["classes"][rows]
+            )
+            flat = logits.flatten(0, 1)
+            gumbel = -torch.log(-torch.log(torch.rand_like(flat.float()).clamp(1e-9, 1 - 1e-7)))
+            soft = straight_through_embeddings(
+                flat, embeddings, gumbel_temperature, gumbel.to(flat.dtype)
+            )
+            result[f"{side}_generated"] = soft.view(*logits.shape[:2], -1)
+            result[f"{side}_real"] = model.get_input_embeddings()(ids[:, 1:]).detach()
+            result[f"{side}_real_mask"] = mask[:, 1:]
+        know = self.noisy(decoded) * batch["know_latent"][:, None, None]
+        filling = self.filling(batch["groups"], batch["fill_classes"], know)
+        return result | {"reconstruction": reconstruction, "filling": filling}
+
+
+class Critics(nn.Module):
+    """
+    Both critics' own objectives (what ω ascends, negated) as one forward.
+
+    Args:
+        model: its critics T_ω+ and T_ω− are trained, by the bound of its configuration.
+    """
+
+    def __init__(self, model: MisoForAnchorGeneration):
+        super().__init__()
+        self.minority, self.majority = model.minority_critic, model.majority_critic
+        self.minority_objective = CriticObjective(model.config.critic_bound)
+        self.majority_objective = CriticObjective(model.config.critic_bound)
+
+    def forward(self, pairs: Pairs) -> Tensor:
+        """The loss of pairs as `critic_pairs` makes them: a scalar."""
+        minority, majority = (self._of_side(side, pairs[side]) for side in SIDES)
+        return minority + majority
+
+    def _of_side(self, side: str, pairs: tuple[Tensor, ...]) -> Tensor:
+        a, b, c, d = pairs
+        critic = getattr(self, side)
+        return getattr(self, f"{side}_objective")(critic(a, b), critic(c, d))
+
+
+class Discriminators(nn.Module):
+    """
+    D_φ+ and D_φ− on real and generated texts (what φ ascends, negated) as one forward.
+
+    Args:
+        model: its discriminators are trained.
+    """
+
+    def __init__(self, model: MisoForAnchorGeneration):
+        super().__init__()
+        self.minority, self.majority = model.minority_discriminator, model.majority_discriminator
+
+    def forward(self, parts: Mapping[str, Tensor]) -> Tensor:
+        """The loss of what `GeneratorObjective.adversarial` gives: a scalar."""
+        minority, majority = (self._of_side(side, parts) for side in SIDES)
+        return minority + majority
+
+    def _of_side(self, side: str, parts: Mapping[str, Tensor]) -> Tensor:
+        discriminator, mask = getattr(self, side), parts[f"{side}_real_mask"]
+        real = discriminator(parts[f"{side}_real"], mask)
+        generated = discriminator(parts[f"{side}_generated"].detach(), mask)
+        return discriminator_loss(real, generated)
+
+
+def generated_as_real(model: MisoForAnchorGeneration, parts: Mapping[str, Tensor]) -> Tensor:
+    """The adversarial term of ψ and σ: both sides' generated texts taken for real, a scalar."""
+    minority, majority = (
+        adversarial_loss(
+            getattr(model, f"{side}_discriminator")(
+                parts[f"{side}_generated"].float(), parts[f"{side}_real_mask"]
+            )
+        )
+        for side in SIDES
+    )
+    return minority + majority
+
+
+def information(model: MisoForAnchorGeneration, pairs: Pairs) -> dict[str, float]:
+    """I(Q; Q̄) and I(K; Q̄) as the paper defines them, Donsker–Varadhan values in nats."""
+    values = {}
+    for side, symbol in zip(SIDES, ("I(Q)", "I(K)"), strict=True):
+        joint, product = _scores_of_z(model, side, pairs)
+        values[symbol] = float(donsker_varadhan(joint, product))
+    return values
+
+
+def information_loss(model: MisoForAnchorGeneration, pairs: Pairs) -> Tensor:
+    """I(K; Q̄) − I(Q; Q̄), what σ and ψ descend (section 4.2, "MI Loss"): a scalar."""
+    bound = donsker_varadhan if model.config.critic_bound == "dv" else jensen_shannon
+    minority, majority = (bound(*_scores_of_z(model, side, pairs)) for side in SIDES)
+    return majority - minority
+
+
+def _scores_of_z(model: MisoForAnchorGeneration, side: str, pairs: Pairs) -> tuple[Tensor, Tensor]:
+    a, b, c, d = pairs[f"{side}_of_z"]
+    critic = getattr(model, f"{side}_critic")
+    return critic(a, b), critic(c, d)

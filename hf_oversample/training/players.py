@@ -1,0 +1,130 @@
+"""The three players of MISO's training: their weights, optimisers and learning rates."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any, Literal
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
+from hf_oversample.training.arguments import MisoTrainingArguments
+from hf_oversample.training.miso_objectives import Critics, Discriminators, GeneratorObjective
+
+# the place of SFM's weights among the generator's parameter groups
+FUSION_GROUP = 2
+Player = Literal["generator", "critics", "discriminators"]
+
+
+class Players:
+    """
+    The generator (ψ and σ), the critics (ω) and the discriminators (φ), each with its AdamW.
+
+    Args:
+        model: the generator, on its device.
+        arguments: rates, weight decay, warm-up and clipping.
+        accelerator: prepares and wraps modules and optimisers.
+        train_word_embeddings: whether the shared encoder's word embeddings are trained.
+
+    Attributes:
+        objective, critics, discriminators: the wrapped modules.
+        optimizers: the wrapped optimisers by player.
+    """
+
+    def __init__(
+        self,
+        model: MisoForAnchorGeneration,
+        arguments: MisoTrainingArguments,
+        accelerator: Accelerator,
+        *,
+        train_word_embeddings: bool,
+    ):
+        self.arguments, self.accelerator = arguments, accelerator
+        model.get_input_embeddings().weight.requires_grad_(train_word_embeddings)
+        critics, discriminators = Critics(model), Discriminators(model)
+        encoder = list(model.miso.encoder.parameters())
+        fusion = list(model.miso.fusion.parameters())
+        others = [*encoder, *fusion, *critics.parameters(), *discriminators.parameters()]
+        apart = {id(p) for p in others}
+        rest = [p for p in model.parameters() if id(p) not in apart]
+        groups = [
+            {"params": encoder, "lr": arguments.encoder_learning_rate},
+            {"params": rest, "lr": arguments.learning_rate},
+            # SFM starts at nothing and is trained in the last phase alone: it has few steps
+            {"params": fusion, "lr": arguments.fusion_learning_rate},
+        ]
+        decay = arguments.weight_decay
+        optimizers: dict[Player, torch.optim.Optimizer] = {
+            "generator": torch.optim.AdamW(groups, weight_decay=decay, fused=True),
+            "critics": torch.optim.AdamW(
+                critics.parameters(), arguments.critic_learning_rate, weight_decay=decay
+            ),
+            "discriminators": torch.optim.AdamW(
+                discriminators.parameters(),
+                arguments.discriminator_learning_rate,
+                weight_decay=decay,
+            ),
+        }
+        self.base_rates = {
+            player: [group["lr"] for group in optimizer.param_groups]
+            for player, optimizer in optimizers.items()
+        }
+        # data-parallel wrapping takes the weights that ask for gradients at this moment: each
+        # wrapper only its own
+        critics.requires_grad_(False)
+        discriminators.requires_grad_(False)
+        self.objective: nn.Module = accelerator.prepare(GeneratorObjective(model, arguments))
+        critics.requires_grad_(True)
+        discriminators.requires_grad_(True)
+        self.critics: nn.Module = accelerator.prepare(critics)
+        self.discriminators: nn.Module = accelerator.prepare(discriminators)
+        self.optimizers: dict[Player, Any] = {
+            player: accelerator.prepare(optimizer) for player, optimizer in optimizers.items()
+        }
+
+    def accumulate(self) -> AbstractContextManager[None]:
+        """One micro-step of all players: gradients are synchronised at the last of a step."""
+        return self.accelerator.accumulate(self.objective, self.critics, self.discriminators)
+
+    def set_rates(self, phase: str, progress: float) -> None:
+        """
+        Linear warm-up and decay, over phases 1 and 3 apart; the critics' rate is constant, and
+        SFM's but for the warm-up.
+
+        Args:
+            phase: "pretrain", "critics" or "adversarial".
+            progress: share of the phase that is done, from 0 to 1.
+        """
+        warm = self.arguments.warmup_share
+        factor = rising = min(1.0, (progress + 1e-3) / warm) if warm else 1.0
+        if phase == "adversarial":
+            factor *= 0.5 * (1 - 0.9 * progress)  # it fine-tunes what phase 1 learnt
+        else:
+            factor *= 1 - 0.9 * progress
+        for player, optimizer in self.optimizers.items():
+            rates = self.base_rates[player]
+            for number, (group, rate) in enumerate(zip(optimizer.param_groups, rates, strict=True)):
+                is_fusion = player == "generator" and number == FUSION_GROUP
+                factors = {"critics": 1.0, "generator": rising if is_fusion else factor}
+                group["lr"] = rate * factors.get(player, factor)
+
+    def update(self, player: Player, loss: Tensor) -> None:
+        """Backward, clipping and one optimiser step of one player."""
+        modules = {
+            "generator": self.objective,
+            "critics": self.critics,
+            "discriminators": self.discriminators,
+        }
+        self.accelerator.backward(loss)
+        if self.accelerator.sync_gradients:
+            trained = [p for p in modules[player].parameters() if p.grad is not None]
+            self.accelerator.clip_grad_norm_(trained, self.arguments.max_grad_norm)
+        self.optimizers[player].step()
+        self.optimizers[player].zero_grad()
+
+    def train_opponents(self, train: bool) -> None:
+        """Switch the critics' and discriminators' gradients on, or off for the generator's step."""
+        self.critics.requires_grad_(train)
+        self.discriminators.requires_grad_(train)

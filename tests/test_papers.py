@@ -1,0 +1,66 @@
+"""PAPERS.md says what the code does: its tables of defaults are compared with the code's."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hf_oversample import MisoConfig, MisoOversampler, MisoTrainingArguments
+
+PROJECT = Path(__file__).resolve().parent.parent
+PAPERS = (PROJECT / "PAPERS.md").read_text(encoding="utf-8")
+# of every oversampler, or without a default
+COMMON = {"self", "generator", "embedder", "sampling_strategy", "seed", "copy_columns"}
+# of every model, or found from the data
+OF_THE_DATA = {"encoder", "decoder", "target_classes", "initializer_range", "is_encoder_decoder"}
+
+
+def table(name: str) -> str:
+    """The table between two comments of PAPERS.md."""
+    return PAPERS.split(f"<!-- {name} -->\n")[1].split(f"\n<!-- end of {name} -->")[0]
+
+
+def defaults_in_papers(name: str) -> dict[str, str]:
+    rows = [line.split("|") for line in table(name).splitlines()[2:]]
+    assert all(len(row) == 5 and row[3].strip() for row in rows), "a default without a source"
+    return {row[1].strip(" `"): row[2].strip() for row in rows}
+
+
+def shown(values: dict[str, Any]) -> dict[str, str]:
+    return {name: str(value) for name, value in values.items()}
+
+
+def test_every_training_default_is_in_papers() -> None:
+    wanted = MisoTrainingArguments.describe()
+    assert table("training defaults") == wanted, f"put this between the comments:\n{wanted}"
+
+
+def test_every_default_of_the_model_is_in_papers() -> None:
+    own = set(inspect.get_annotations(MisoConfig)) - OF_THE_DATA - {"pad_token_id"}
+    code = {field.name: field.default for field in fields(MisoConfig) if field.name in own}
+    assert defaults_in_papers("model defaults") == shown(code)
+
+
+def test_every_default_of_the_oversampler_is_in_papers() -> None:
+    parameters = inspect.signature(MisoOversampler.__init__).parameters.values()
+    code = {p.name: p.default for p in parameters if p.name not in COMMON}
+    assert defaults_in_papers("oversampler defaults") == shown(code)
+
+
+@pytest.mark.parametrize("field", fields(MisoTrainingArguments), ids=lambda field: field.name)
+def test_every_training_default_has_a_meaning_and_a_source(field: Any) -> None:
+    assert field.metadata["help"]
+    assert field.metadata["source"]
+
+
+def test_files_named_in_papers_are_there() -> None:
+    names = {part for part in PAPERS.split("`") if part.endswith(".py")}
+    missing = {
+        n for n in names if not any((PROJECT / top / n).is_file() for top in ("hf_oversample", "."))
+    }
+    assert names
+    assert not missing

@@ -1,0 +1,242 @@
+"""The recipe as a user starts it: a file in, and everything it promises out."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+from miso_fixtures import CLASS_NAMES, encoder_folder, make_corpus
+
+PROJECT = Path(__file__).resolve().parent.parent
+FEW_STEPS = (
+    "--pretrain_steps 4 --critic_steps 3 --adversarial_steps 2 --batch_size 8 --pair_batch_size 4 "
+    "--decoder_rows 4 --adversarial_rows 2 --max_length 24 --mixed_precision no "
+    "--evaluation_steps_of_classifiers 4"
+).split()
+
+
+def run_recipe(*arguments: str, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    command = [*(launcher or (sys.executable,)), str(PROJECT / "recipes" / "miso.py"), *arguments]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=PROJECT)
+
+
+def write_csv(path: Path, counts: tuple[int, ...] = (90, 30), seed: int = 0) -> Path:
+    texts, labels = make_corpus(counts, seed)
+    names = [CLASS_NAMES[label] for label in labels]
+    datasets.Dataset.from_dict({"message": texts, "kind": names}).to_csv(str(path))
+    return path
+
+
+def columns() -> list[str]:
+    return ["--text_column", "message", "--label_column", "kind"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output of one run by `accelerate launch`, on a csv file with a pretrained encoder."""
+    folder = tmp_path_factory.mktemp("recipe")
+    launcher = (
+        sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "1",
+        "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
+    )  # fmt: skip
+    answer = run_recipe(
+        "--train_file", str(write_csv(folder / "messages.csv")), *columns(),
+        "--output_dir", str(folder / "out"), "--encoder_name", str(encoder_folder()),
+        "--language", "en", *FEW_STEPS, "--save_steps", "3",
+        launcher=launcher,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    assert "TextCNN: anchors" in answer.stdout or "TextCNN: none" in answer.stdout
+    return folder / "out"
+
+
+def test_it_writes_what_it_promises(finished: Path) -> None:
+    record = json.loads((finished / "run.json").read_text())
+    balanced = datasets.load_from_disk(str(finished / "balanced"))
+    train = balanced["train"]
+    names = train.features["kind"].names
+    counts = Counter(names[label] for label in train["kind"])
+    assert len(set(counts.values())) == 1, "the classes must end equal"
+    assert dict(counts) == record["counts"]["after"]
+    origin = Counter(train.features["origin"].names[code] for code in train["origin"])
+    assert dict(origin) == {k: v for k, v in record["counts"]["origin"].items() if v}
+    parquet = datasets.Dataset.from_parquet(str(finished / "balanced" / "train.parquet"))
+    assert parquet["message"][:] == train["message"][:]
+    for name in ("anchors.md", "report.png", "table.md", "generator/README.md"):
+        assert (finished / name).stat().st_size > 0
+    assert set(record["steps"]) == {"pretrain", "critics", "adversarial"}
+    assert record["arguments"]["training"]["pretrain_steps"] == 4
+    assert sum(record["rejections"].values()) > 0
+    assert not list(finished.glob(".*part*")), "nothing half written is left"
+
+
+def test_the_generator_loads_and_writes(finished: Path) -> None:
+    import hf_oversample  # noqa: F401
+    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+    model = AutoModelForSeq2SeqLM.from_pretrained(finished / "generator")
+    tokenizer = AutoTokenizer.from_pretrained(finished / "generator")
+    inputs = tokenizer(["win a free prize now !"], return_tensors="pt", return_token_type_ids=False)
+    ids = model.generate(**inputs, max_new_tokens=5)
+    assert ids.shape[0] == 1
+    assert not list((finished / "generator").glob("*.bin"))
+
+
+def test_parents_are_rows_of_the_training_part(finished: Path) -> None:
+    train = datasets.load_from_disk(str(finished / "balanced"))["train"]
+    origin, parent = np.asarray(train["origin"]), np.asarray(train["parent"])
+    real = int((origin == 0).sum())
+    assert (parent[origin == 0] == -1).all()
+    assert ((parent[origin != 0] >= 0) & (parent[origin != 0] < real)).all()
+    repeated = np.flatnonzero(origin == 2)
+    texts = train["message"][:]
+    assert all(texts[row] == texts[parent[row]] for row in repeated)
+
+
+def test_a_finished_run_is_not_overwritten(finished: Path) -> None:
+    answer = run_recipe(
+        "--train_file", str(finished.parent / "messages.csv"), *columns(),
+        "--output_dir", str(finished),
+    )  # fmt: skip
+    assert answer.returncode == 2
+    assert "--overwrite" in answer.stderr
+
+
+def test_resume_ends_with_the_same_generator(finished: Path, tmp_path: Path) -> None:
+    """From the checkpoint in the middle, in a fresh process, the same weights and texts come out."""
+    from safetensors.numpy import load_file
+
+    checkpoint = finished / "checkpoint-6"
+    answer = run_recipe(
+        "--train_file", str(finished.parent / "messages.csv"), *columns(),
+        "--output_dir", str(tmp_path / "again"), "--encoder_name", str(encoder_folder()),
+        "--language", "en", *FEW_STEPS, "--save_steps", "3", "--evaluation_seeds", "1",
+        "--resume", str(checkpoint),
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    weights = [
+        load_file(folder / "generator" / "model.safetensors")
+        for folder in (finished, tmp_path / "again")
+    ]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(np.array_equal(weights[0][name], weights[1][name]) for name in weights[0])
+    texts = [
+        datasets.load_from_disk(str(folder / "balanced"))["train"]["message"][:]
+        for folder in (finished, tmp_path / "again")
+    ]
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--text_column", "body", "--label_column", "kind"], "no column 'body'"),
+        (["--text_column", "message", "--label_column", "class"], "no column 'class'"),
+        ([*columns(), "--imbalance_ratio", "3"], "ratio"),
+        ([*columns(), "--demo", "sms"], "exactly one of"),
+        ([*columns(), "--mask_share", "2"], "mask_share"),
+        ([*columns(), "--minority_class", "eggs", "--imbalance_ratio", "0.1"], "eggs"),
+        ([*columns(), "--resume", "last"], "no checkpoint"),
+    ],
+)
+def test_bad_arguments_say_what_is_wrong(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    file = write_csv(tmp_path / "messages.csv")
+    answer = run_recipe(
+        "--train_file", str(file), "--output_dir", str(tmp_path / "out"), *arguments
+    )
+    assert answer.returncode == 2, answer.stderr[-2000:]
+    assert message in answer.stderr
+    assert not (tmp_path / "out" / "run.json").exists()
+
+
+def test_an_unknown_flag_is_refused() -> None:
+    answer = run_recipe("--output_dir", "x", "--demo", "sms", "--learning_rat", "1")
+    assert answer.returncode == 2
+    assert "--learning_rat" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([("one text", "a"), ("", "b"), ("two", "a")], "row 1"),
+        ([("one text", "a"), ("two", "a"), ("three", "a")], "class"),
+    ],
+)
+def test_bad_rows_are_named(rows: list[tuple[str, str]], message: str, tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps({"text": t, "label": c}) + "\n" for t, c in rows))
+    answer = run_recipe("--train_file", str(file), "--output_dir", str(tmp_path / "out"))
+    assert answer.returncode == 2, answer.stderr[-2000:]
+    assert message in answer.stderr
+
+
+def test_help_needs_no_torch_and_shows_sources() -> None:
+    code = (
+        "import sys, runpy; sys.argv = ['miso.py', '--help']\n"
+        f"try:\n    runpy.run_path({str(PROJECT / 'recipes' / 'miso.py')!r}, run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "print([m for m in ('torch', 'transformers', 'datasets') if m in sys.modules])"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert answer.stdout.strip().endswith("[]"), answer.stdout[-500:]
+    assert "paper, section 6" in " ".join(answer.stdout.split())
+
+
+CHINESE = (
+    (
+        "股市今日大幅上涨",
+        "央行宣布降低利率",
+        "公司发布季度财报",
+        "基金经理看好科技股",
+        "人民币汇率保持稳定",
+    ),
+    ("球队昨晚赢得比赛", "教练对训练表示满意", "冠军在决赛中获胜", "球员因伤缺席比赛"),
+)
+
+
+def test_chinese_from_scratch(tmp_path: Path) -> None:
+    """jieba, an encoder from scratch, and texts without inserted spaces."""
+    rng = np.random.default_rng(0)
+    places = ["北京", "上海", "广州", "深圳", "成都", "杭州", "武汉", "西安"]
+    rows = []
+    for label, count in ((0, 60), (1, 20)):
+        for number in range(count):
+            text = f"{rng.choice(places)}{rng.choice(CHINESE[label])}{number}次"
+            rows.append({"text": text, "label": ["财经", "体育"][label]})
+    file = tmp_path / "news.jsonl"
+    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    answer = run_recipe(
+        "--train_file", str(file), "--output_dir", str(tmp_path / "out"), *FEW_STEPS,
+        "--evaluation_seeds", "0", "--gate", "",
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert record["data"]["language"] == "zh"
+    train = datasets.load_from_disk(str(tmp_path / "out" / "balanced"))["train"]
+    made = train.filter(lambda row: row["origin"] == 1)
+    assert len(made) > 0
+    assert not any(" " in text for text in made["text"])
+    assert set(train["label"]) == {0, 1}
+
+
+def test_every_class_is_brought_to_the_largest(tmp_path: Path) -> None:
+    file = write_csv(tmp_path / "three.csv", counts=(50, 25, 15))
+    answer = run_recipe(
+        "--train_file", str(file), *columns(), "--output_dir", str(tmp_path / "out"),
+        "--encoder_name", str(encoder_folder()), *FEW_STEPS,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert len(set(record["counts"]["after"].values())) == 1
+    assert len(record["counts"]["after"]) == 3
+    assert "macro_f1" in record["metrics"]["TextCNN: none"]
