@@ -16,13 +16,17 @@ install: $(STAMP)
 
 demo: $(STAMP)
 	$(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no \
-	  --dynamo_backend no recipes/miso.py --demo sms --output_dir $(OUTPUT)
+	  --dynamo_backend no recipes/miso.py --demo sms --output_dir $(OUTPUT) \
+	  --max_train_seconds 180 --overwrite
 	@echo
 	@echo "The balanced data set   $(OUTPUT)/balanced"
 	@echo "The generator           $(OUTPUT)/generator"
 	@echo "Texts and their anchors $(OUTPUT)/anchors.md"
 	@echo "Before and after        $(OUTPUT)/report.png"
 	@echo "Everything measured     $(OUTPUT)/run.json"
+
+# One thread a process: tests start processes of their own, and two cores are shared.
+test test-slow: export OMP_NUM_THREADS = 1
 
 # The last line is pytest's. With CI=true the slow tests run in the same call.
 test: check

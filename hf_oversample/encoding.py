@@ -68,6 +68,7 @@ class TextEncoder:
             )
 
     def __call__(self, text: str) -> EncodedText:
+        """One text, cut after the last word that fits."""
         spans = self.segmenter.spans(text)
         words = [text[start:end] for start, end in spans]
         space_before = [start > 0 and text[start - 1].isspace() for start, _ in spans]

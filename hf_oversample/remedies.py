@@ -57,6 +57,7 @@ class Task:
 
     @property
     def counts(self) -> np.ndarray:
+        """Training rows of each class: `[classes]`."""
         return np.bincount(self.train.labels, minlength=len(self.class_names))
 
     def embedded(self, part: str) -> np.ndarray:

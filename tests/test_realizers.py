@@ -196,8 +196,8 @@ def test_only_chosen_words_change(text: str, share: float, key: tuple[int, int, 
             assert word.isupper()
         elif old[:1].isupper():
             assert word[:1].isupper()
-    for kept in KEPT:
-        assert anchor.split().count(kept) == text.split().count(kept)
+    for kept in KEPT:  # the filler may write such a word itself, but takes none away
+        assert anchor.split().count(kept) >= text.split().count(kept)
 
 
 @settings(deadline=None, max_examples=60)

@@ -138,6 +138,16 @@ class MisoPairs:
         )
 
 
+# Padded lengths of training batches are multiples of this: kernels are compiled for each new shape
+# of a product on some processors, and a few shapes that come again take half the time.
+TRAINING_LENGTH_STEP = 8
+
+
+def _shared_length(rows: Sequence[np.ndarray]) -> int:
+    longest = max(len(row) for row in rows)
+    return -(-longest // TRAINING_LENGTH_STEP) * TRAINING_LENGTH_STEP
+
+
 class MisoBatches:
     """
     Draws, masks and pads the texts of each training step.
@@ -178,7 +188,8 @@ class MisoBatches:
 
     def padded(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
         """Token ids and mask of training rows `[n]`: `[n, l]` each."""
-        return pad([self.encoded[row].input_ids for row in rows], self.padding, self.device)
+        ids = [self.encoded[row].input_ids for row in rows]
+        return pad(ids, self.padding, self.device, _shared_length(ids))
 
     def mask_words(
         self, texts: Sequence[EncodedText], rng: np.random.Generator
@@ -213,25 +224,39 @@ class MisoBatches:
         order = np.argsort([len(text) for text in texts], kind="stable")
         groups = []
         for part in np.array_split(order, min(number, len(order))):
-            ids, mask = pad([texts[i].input_ids for i in part], self.padding, self.device)
-            wanted, inside = pad([targets[i] for i in part], 0, self.device)
+            length = _shared_length([texts[i].input_ids for i in part])
+            ids, mask = pad([texts[i].input_ids for i in part], self.padding, self.device, length)
+            hidden, _ = pad([masked[i] for i in part], self.padding, self.device, length)
+            wanted, inside = pad([targets[i] for i in part], 0, self.device, length)
             groups.append(
                 {
                     "rows": torch.as_tensor(part, device=self.device),
                     "ids": ids,
                     "mask": mask,
-                    "masked_ids": pad([masked[i] for i in part], self.padding, self.device)[0],
+                    "masked_ids": hidden,
                     "targets": wanted.masked_fill(inside == 0, -100),
                 }
             )
+        return groups
+
+    def _length_groups(self, rows: np.ndarray, size: int = 8) -> list[dict[str, Tensor]]:
+        """Training rows in groups of like length, each with its places (`rows`), `ids`, `mask`."""
+        order = np.argsort([len(self.encoded[row]) for row in rows], kind="stable")
+        groups = []
+        for start in range(0, len(order), size):
+            part = order[start : start + size]
+            ids, mask = self.padded(rows[part])
+            places = torch.as_tensor(part, device=self.device)
+            groups.append({"rows": places, "ids": ids, "mask": mask})
         return groups
 
     def pretrain(self, step: int, pairs: MisoPairs | None) -> dict[str, Any]:
         """
         Texts of phase 1, classes drawn in proportion to rows ** class_smoothing.
 
-        The first `decoder_rows` are also rebuilt by the decoders; those of target classes come with
-        a majority neighbour, for Q̃.
+        The first `decoder_rows` are also rebuilt by the decoders; those of target classes
+        (`paired_rows`) come with a majority neighbour, for Q̃. `latent_groups` holds the former,
+        then the latter.
         """
         a = self.arguments
         rng = noise.generator(a.seed, noise.stream("pretrain"), step, self.process)
@@ -241,12 +266,14 @@ class MisoBatches:
         batch: dict[str, Any] = {"groups": self._groups(texts, rng)}
         decoded = min(a.decoder_rows, len(rows))
         batch["decoder_ids"], batch["decoder_mask"] = self.padded(rows[:decoded])
+        read = rows[:decoded]
         known = pairs.rows if pairs is not None else {}
         paired = [i for i in range(decoded) if int(classes[i]) in known]
         batch["paired_rows"] = torch.tensor(paired, dtype=torch.long, device=self.device)
         if pairs is not None and paired:
             partners = [pairs.partner(int(rows[i]), int(classes[i]), rng) for i in paired]
-            batch["partner_ids"], batch["partner_mask"] = self.padded(np.asarray(partners))
+            read = np.concatenate([read, partners])
+        batch["latent_groups"] = self._length_groups(read)
         dropped = rng.random(len(rows)) < a.class_dropout
         batch["classes"] = torch.as_tensor(classes, device=self.device)
         batch["fill_classes"] = torch.as_tensor(

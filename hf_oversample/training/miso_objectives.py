@@ -24,6 +24,10 @@ SIDES = ("minority", "majority")
 Pairs = Mapping[str, tuple[Tensor, ...]]
 
 
+# the number of tokens that a head reads is rounded up to a multiple of this
+TOKENS_STEP = 64
+
+
 class GeneratorObjective(nn.Module):
     """
     The generator's losses as one forward, so that data-parallel training sees every use of its
@@ -84,8 +88,23 @@ class GeneratorObjective(nn.Module):
             ids[:, :-1], latents, classes, attention_mask=mask[:, :-1], use_cache=False
         ).last_hidden_state
         wanted = targets != -100
-        logits = self.model.output_logits(self.model.decoder_head(states[wanted]))
-        return nn.functional.cross_entropy(logits.float(), targets[wanted])
+        total = self._token_loss(states[wanted], targets[wanted], self.model.decoder_head)
+        return total / wanted.sum().clamp(min=1)
+
+    def _token_loss(self, states: Tensor, targets: Tensor, head: nn.Module) -> Tensor:
+        """
+        Summed cross-entropy of token states `[m, hidden]`, their number rounded up.
+
+        Kernels are compiled for each new shape of a product on some processors: a few shapes that
+        come again take half the time of one shape a step.
+        """
+        missing = -len(states) % TOKENS_STEP
+        states = nn.functional.pad(states, (0, 0, 0, missing))
+        targets = nn.functional.pad(targets, (0, missing), value=-100)
+        logits = self.model.output_logits(head(states))
+        return nn.functional.cross_entropy(
+            logits.float(), targets, ignore_index=-100, reduction="sum"
+        )
 
     def decoder_logits(self, ids: Tensor, mask: Tensor, latents: Tensor, classes: Tensor) -> Tensor:
         """Logits of next tokens, from what `reconstruction` takes: `[n, l, output tokens]`."""
@@ -118,11 +137,11 @@ class GeneratorObjective(nn.Module):
         for group in groups:
             rows, positions = group["rows"], group["targets"] != -100
             known = None if latents is None else latents[rows]
-            logits = self.model.fill(
-                group["masked_ids"], group["mask"], classes[rows], positions, known
+            states = self.model.fill_states(
+                group["masked_ids"], group["mask"], classes[rows], known
             )
             wanted = group["targets"][positions]
-            total = total + nn.functional.cross_entropy(logits.float(), wanted, reduction="sum")
+            total = total + self._token_loss(states[positions], wanted, self.model.fill_head)
             count += wanted.numel()
         return total / max(count, 1)
 
@@ -152,10 +171,10 @@ class GeneratorObjective(nn.Module):
 
         Returns: `reconstruction`, `filling`, and their sum `loss`.
         """
-        latents = self.latents(batch["decoder_ids"], batch["decoder_mask"])
-        rows = batch["paired_rows"]
+        latents = self.grouped_latents(batch["latent_groups"])
+        decoded, rows = len(batch["decoder_ids"]), batch["paired_rows"]
+        latents, keys = latents[:decoded], latents[decoded:]
         if len(rows):
-            keys = self.latents(batch["partner_ids"], batch["partner_mask"])
             surrogate = self.model.miso.surrogate_fusion.fuse(latents[rows], keys)
             latents = latents.index_copy(0, rows, surrogate.to(latents.dtype))
         classes = batch["classes"][: len(latents)]

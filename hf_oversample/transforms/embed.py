@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from hf_oversample.encoding import pad, token_budget_batches
+from hf_oversample.encoding import SMALLEST_BATCH, pad, token_budget_batches
 from hf_oversample.workers import one_thread_if_forked
 
 
@@ -43,13 +43,14 @@ def embed_token_ids(
     model.eval()
     result: np.ndarray | None = None
     for batch, length in token_budget_batches([len(row) for row in rows], token_budget):
-        ids, mask = pad([rows[i] for i in batch], padding, model.device, length)
+        filler = [batch[0]] * max(0, SMALLEST_BATCH - len(batch))
+        ids, mask = pad([rows[i] for i in [*batch, *filler]], padding, model.device, length)
         output = model(input_ids=ids, attention_mask=mask)
         if getattr(output, "latents", None) is not None:
             values = output.latents.flatten(1)
         else:
             values = pool_states(output.last_hidden_state, mask, pooling)
-        values = values.float()
+        values = values[: len(batch)].float()
         if normalize:
             values = torch.nn.functional.normalize(values, dim=-1)
         if result is None:
@@ -150,6 +151,7 @@ class TextEmbedder:
         )
 
     def __call__(self, batch: dict[str, list]) -> dict[str, Any]:
+        """The embedding column of a batch, for `dataset.map`."""
         if self.text_column not in batch:
             raise ValueError(
                 f"There is no column {self.text_column!r} to embed; there are {sorted(batch)}."

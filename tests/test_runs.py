@@ -1,0 +1,116 @@
+"""What a run reads and writes: its data, its folder, its arguments on the command line."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import ClassLabel, Dataset, Features, Value
+
+from hf_oversample.cli import add_fields, chosen_fields
+from hf_oversample.labeled_texts import Texts
+from hf_oversample.runs.arguments import MisoRunArguments
+from hf_oversample.runs.data import read_data
+from hf_oversample.runs.output import OutputFolder
+from miso_fixtures import CLASS_NAMES, make_corpus
+
+
+def test_a_finished_run_is_kept_unless_asked(tmp_path: Path) -> None:
+    OutputFolder(tmp_path).write("run.json", "{}")
+    with pytest.raises(FileExistsError, match="finished run"):
+        OutputFolder(tmp_path)
+    OutputFolder(tmp_path, overwrite=True).write("run.json", "[]")
+    assert (tmp_path / "run.json").read_text() == "[]"
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_nothing_is_half_written(tmp_path: Path, kind: str) -> None:
+    output = OutputFolder(tmp_path)
+
+    def write(text: str, fail: bool) -> None:
+        with getattr(output, kind)("out") as path:
+            (path / "part" if kind == "folder" else path).write_text(text)
+            if fail:
+                raise RuntimeError("stopped")
+
+    written = tmp_path / "out" / "part" if kind == "folder" else tmp_path / "out"
+    write("first", fail=False)
+    with pytest.raises(RuntimeError, match="stopped"):
+        write("second", fail=True)
+    assert written.read_text() == "first"
+    write("third", fail=False)
+    assert written.read_text() == "third"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_the_checkpoint_to_resume_from(tmp_path: Path) -> None:
+    output = OutputFolder(tmp_path)
+    assert output.checkpoint(None) is None
+    assert output.checkpoint("elsewhere") == Path("elsewhere")
+    with pytest.raises(FileNotFoundError, match="save_steps"):
+        output.checkpoint("last")
+    for step in (5, 40, 100):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    assert output.checkpoint("last") == tmp_path / "checkpoint-100"
+
+
+def write_csv(folder: Path) -> str:
+    texts, labels = make_corpus((30, 12))
+    rows = {"text": texts, "label": [CLASS_NAMES[label] for label in labels]}
+    Dataset.from_dict(rows).to_csv(str(folder / "messages.csv"))
+    return str(folder / "messages.csv")
+
+
+@pytest.mark.parametrize("seeds", [0, 1])
+def test_the_data_of_a_run(tmp_path: Path, seeds: int) -> None:
+    arguments = MisoRunArguments(
+        str(tmp_path / "out"), train_file=write_csv(tmp_path), evaluation_seeds=seeds
+    )
+    data = read_data(arguments)
+    assert (data.name, data.rows, data.language) == ("messages", 42, "en")
+    assert data.class_names == ["ham", "spam"]
+    assert data.targets == [1]
+    assert set(data.texts) == ({"train", "validation", "test"} if seeds else {"train"})
+    assert sum(len(texts) for texts in data.texts.values()) == 42
+    assert data.train.texts == data.parts["train"]["text"][:]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"text_column": "body"}, "no column 'body'.*--text_column"),
+        ({"imbalance_ratio": 0.1, "minority_class": "eggs"}, "minority_class is 'eggs'"),
+    ],
+)
+def test_data_that_a_run_cannot_use(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    arguments = MisoRunArguments(str(tmp_path / "out"), train_file=write_csv(tmp_path), **changes)
+    with pytest.raises(ValueError, match=message):
+        read_data(arguments)
+
+
+def test_texts_of_a_data_set() -> None:
+    features = Features({"body": Value("string"), "kind": ClassLabel(names=["a", "b"])})
+    rows = Dataset.from_dict({"body": ["x", "y"], "kind": [1, 0]}, features=features)
+    texts = Texts.of(rows, "body", "kind")
+    assert (texts.texts, texts.labels.tolist(), len(texts)) == (["x", "y"], [1, 0], 2)
+
+
+def test_every_field_of_a_run_is_on_the_command_line() -> None:
+    parser = argparse.ArgumentParser()
+    add_fields(parser, MisoRunArguments, skip=("training",))
+    assert chosen_fields(parser.parse_args(["--output_dir", "out"]), MisoRunArguments) == {
+        "output_dir": "out"
+    }
+    words = "--output_dir out --demo sms --use_mi false --push_to_hub --gate critics,neighbors"
+    options = parser.parse_args([*words.split(), "--anchor_share", "0.25"])
+    assert chosen_fields(options, MisoRunArguments) == {
+        "output_dir": "out",
+        "demo": "sms",
+        "use_mi": False,
+        "push_to_hub": True,
+        "gate": ("critics", "neighbors"),
+        "anchor_share": 0.25,
+    }
+    assert "MiniLM with --demo" in " ".join(parser.format_help().split())
