@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 OUTPUT ?= demo_output
+# accelerate gives a process one thread unless it is told otherwise
+CORES ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
@@ -16,7 +18,7 @@ install: $(STAMP)
 
 demo: $(STAMP)
 	$(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no \
-	  --dynamo_backend no recipes/miso.py --demo sms --output_dir $(OUTPUT) \
+	  --dynamo_backend no --num_cpu_threads_per_process $(CORES) recipes/miso.py --demo sms --output_dir $(OUTPUT) \
 	  --max_train_seconds 180 --overwrite
 	@echo
 	@echo "The balanced data set   $(OUTPUT)/balanced"
