@@ -19,7 +19,7 @@ install: $(STAMP)
 demo: $(STAMP)
 	$(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no \
 	  --dynamo_backend no --num_cpu_threads_per_process $(CORES) recipes/miso.py --demo sms --output_dir $(OUTPUT) \
-	  --max_train_seconds 180 --overwrite
+	  --max_train_seconds 150 --overwrite
 	@echo
 	@echo "The balanced data set   $(OUTPUT)/balanced"
 	@echo "The generator           $(OUTPUT)/generator"

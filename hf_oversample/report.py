@@ -159,21 +159,25 @@ def anchors_markdown(
     return _write(Path(path), lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def metrics_table(metrics: Mapping[str, Mapping[str, Any]]) -> str:
+def metrics_table(
+    metrics: Mapping[str, Mapping[str, Any]], columns: Sequence[str] | None = None
+) -> str:
     """A Markdown table of remedies (rows) and metrics (columns), the best of each column in bold.
 
     Shares between 0 and 1 are printed as percentages with one decimal. Larger is better, but for
-    metrics whose name is or ends in `ece`, `error` or `loss`.
+    metrics whose name is or ends in `ece`, `error`, `loss` or `difficult_share`.
 
     Args:
         metrics: `{remedy: {metric: value}}`; a value that is missing or not a number prints as "–".
+        columns: metrics to show, in order, those that no remedy has left out; all by default.
     """
-    columns = list(dict.fromkeys(name for values in metrics.values() for name in values))
+    present = list(dict.fromkeys(name for values in metrics.values() for name in values))
+    columns = present if columns is None else [name for name in columns if name in present]
     best = {}
     for column in columns:
         values = [row[column] for row in metrics.values() if _is_number(row.get(column))]
         if len(values) > 1:
-            smaller = column.endswith(("ece", "error", "loss"))
+            smaller = column.endswith(("ece", "error", "loss", "difficult_share"))
             best[column] = min(values) if smaller else max(values)
     body = []
     for remedy, row in metrics.items():

@@ -31,6 +31,18 @@ CLASSIFIERS: dict[Classifier, str] = {
 }
 
 
+# what the table shows; run.json has every metric
+SHOWN = (
+    "f1",
+    "macro_f1",
+    "average_precision",
+    "f1_tuned",
+    "f1_difficult",
+    "f1_other",
+    "difficult_share",
+)
+
+
 def run_miso(
     arguments: MisoRunArguments, resume_from_checkpoint: str | None = None
 ) -> dict[str, Any]:
@@ -75,7 +87,7 @@ def run_miso(
     record = run_record(
         a, data, trained.trainer, balanced, metrics=metrics, report=report, timings=timings
     )
-    table = metrics_table(metrics) if metrics else "No table: evaluation_seeds is 0."
+    table = metrics_table(metrics, SHOWN) if metrics else "No table: evaluation_seeds is 0."
     output.write("table.md", table + "\n")
     output.write("generator/README.md", generator_card(record))
     output.write("balanced/README.md", dataset_card(record))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from transformers import (
     AutoConfig,
@@ -156,6 +157,13 @@ def new_generator(
         )
         model.miso.encoder.load_state_dict(pretrained.state_dict())
     model.set_output_tokens(tokens, is_word)
+    # tokens start as likely as they are: what else would take a hundred steps to learn
+    used = np.bincount(
+        np.concatenate([text.input_ids for text in encoded]), minlength=encoder.vocab_size
+    )
+    with torch.no_grad():
+        frequency = torch.from_numpy(used[tokens.numpy()] / used.sum())
+        model.output_bias.copy_(torch.log(frequency))
     prefix, suffix = special_token_frame(tokenizer)
     generation = model.generation_config
     generation.decoder_start_token_id = prefix[0] if prefix else tokenizer.pad_token_id
