@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -27,7 +28,7 @@ FEW_STEPS = [
 
 def run_recipe(*arguments: str, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     command = [*(launcher or (sys.executable,)), str(PROJECT / "recipes" / "miso.py"), *arguments]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    environment = {"HF_HUB_OFFLINE": "1"} | os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=PROJECT)
 
 
@@ -206,6 +207,27 @@ def test_help_needs_no_torch_and_shows_sources() -> None:
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert answer.stdout.strip().endswith("[]"), answer.stdout[-500:]
     assert "paper, section 6" in " ".join(answer.stdout.split())
+
+
+@pytest.mark.slow
+def test_push_and_tracker(hub: Any, tmp_path: Path) -> None:
+    """The generator goes to the Hub in one commit with its card, and loads from there."""
+    from transformers import AutoModelForSeq2SeqLM
+
+    answer = run_recipe(
+        "--train_file", str(write_csv(tmp_path / "messages.csv")), *columns(),
+        "--output_dir", str(tmp_path / "out"), "--encoder_name", str(encoder_folder()),
+        *FEW_STEPS, "--evaluation_seeds", "0", "--logging_steps", "1",
+        "--report_to", "tensorboard", "--push_to_hub", "--hub_model_id", "someone/miso-tiny",
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    repository = hub.repositories["models", "someone/miso-tiny"]
+    assert len(repository.messages) == 1
+    assert {"README.md", "config.json", "model.safetensors"} <= set(repository.files)
+    assert not any(name.endswith((".bin", ".pt", ".pkl")) for name in repository.files)
+    model = AutoModelForSeq2SeqLM.from_pretrained("someone/miso-tiny")
+    assert type(model).__name__ == "MisoForAnchorGeneration"
+    assert list((tmp_path / "out" / "logs").rglob("events.out.tfevents.*"))
 
 
 CHINESE = (

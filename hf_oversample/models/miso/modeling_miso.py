@@ -327,7 +327,7 @@ class MisoForAnchorGeneration(MisoPreTrainedModel, GenerationMixin):
         )
         return full.index_copy(-1, self.output_tokens, restricted)
 
-    def _prepare_encoder_decoder_kwargs_for_generation(
+    def _prepare_text_encoder_decoder_kwargs_for_generation(
         self, inputs_tensor: Tensor, model_kwargs: dict[str, Any], *args: Any, **kwargs: Any
     ) -> dict[str, Any]:
         # anchors are written from z where there is one
@@ -336,7 +336,7 @@ class MisoForAnchorGeneration(MisoPreTrainedModel, GenerationMixin):
             model_kwargs["fuse"] = bool(self.miso.bank_is_filled.any())
         if model_kwargs.get("fuse") and model_kwargs.get("class_ids") is None:
             model_kwargs["class_ids"] = self._first_target(inputs_tensor.shape[0])
-        return super()._prepare_encoder_decoder_kwargs_for_generation(
+        return super()._prepare_text_encoder_decoder_kwargs_for_generation(
             inputs_tensor, model_kwargs, *args, **kwargs
         )
 
