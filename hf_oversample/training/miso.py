@@ -184,6 +184,8 @@ class MisoTrainer:
     ) -> bool:
         a = self.arguments
         limit = a.max_train_seconds * PHASE_SECONDS[phase]
+        if phase == "critics" and steps and done < first + steps:
+            self._cache_latents()  # not a step: it has no part of the phase's time
         start = time.perf_counter() - (self.record.seconds.get(phase, 0.0) if done > first else 0.0)
         bar = tqdm(
             range(max(first, min(done, first + steps)), first + steps),
@@ -290,12 +292,16 @@ class MisoTrainer:
 
     # ---- phase 2
 
+    def _cache_latents(self) -> None:
+        """q of every text that phase 2 draws; its encoder is frozen."""
+        rows = self.find_pairs().all_rows()
+        self.cached_latents = dict(zip(rows.tolist(), self._latents(rows), strict=True))
+
     def _critic_step(self, step: int, progress: float) -> dict[str, float]:
         """Critics alone, on Q, Q̃ and K; the encoder is frozen, so its latents are computed once."""
         a, pairs = self.arguments, self.find_pairs()
         if self.cached_latents is None:
-            rows = pairs.all_rows()
-            self.cached_latents = dict(zip(rows.tolist(), self._latents(rows), strict=True))
+            raise RuntimeError("The latents of phase 2 are read before they were computed.")
         _, own, other = pairs.draw(a, step, self.process, a.batch_size)
         q = torch.stack([self.cached_latents[row] for row in own.tolist()])
         k = torch.stack([self.cached_latents[row] for row in other.tolist()])
