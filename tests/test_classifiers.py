@@ -357,3 +357,9 @@ class TestLinearHead:
             np.repeat(x, weights.astype(int), 0), np.repeat(y, weights.astype(int))
         )
         np.testing.assert_allclose(weighted.coef_, repeated.coef_, atol=1e-3)
+
+
+@pytest.mark.parametrize("config", [TextCnnConfig, TextRnnConfig])
+def test_configurations_check_types(config: type) -> None:
+    with pytest.raises(Exception, match="vocab_size"):
+        config(vocab_size="many")

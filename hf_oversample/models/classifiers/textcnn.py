@@ -1,6 +1,6 @@
 """TextCNN (Kim 2014, "Convolutional Neural Networks for Sentence Classification")."""
 
-from __future__ import annotations
+# No postponed annotations here: `strict` checks a field only where its type is no string.
 
 import torch
 import torch.nn.functional as F

@@ -1,9 +1,8 @@
 """TextRNN: a bidirectional recurrent network with pooling over the words."""
 
-from __future__ import annotations
-
 from typing import Literal
 
+# No postponed annotations here: `strict` checks a field only where its type is no string.
 import torch
 from huggingface_hub.dataclasses import strict
 from torch import Tensor, nn
