@@ -15,7 +15,8 @@ def _argument(default: Any, help: str, source: str) -> Any:
 
 PAPER = "paper, section 6"
 MEASURED = "measured, benchmarks/miso.md"
-NOTED = "measured, PAPERS.md"
+NOTED = "prototype, PAPERS.md"
+TIME = "choice: time on two cores"
 
 
 _IN_MICRO_STEPS = ("critic_steps", "adversarial_steps", "pretrain_steps", "save_steps")
@@ -50,12 +51,10 @@ class MisoTrainingArguments:
     """
 
     pretrain_steps: int = _argument(
-        240, "steps of phase 1, the encoder–decoders and the filler (Alg. 1, 1–2)", MEASURED
+        240, "steps of phase 1, the encoder–decoders and the filler (Alg. 1, 1–2)", TIME
     )
-    critic_steps: int = _argument(
-        100, "steps of phase 2, the critics alone (Alg. 1, 3–4)", MEASURED
-    )
-    adversarial_steps: int = _argument(30, "steps of phase 3, all parts (Alg. 1, 5–9)", MEASURED)
+    critic_steps: int = _argument(100, "steps of phase 2, the critics alone (Alg. 1, 3–4)", TIME)
+    adversarial_steps: int = _argument(30, "steps of phase 3, all parts (Alg. 1, 5–9)", TIME)
     max_train_seconds: float = _argument(
         0.0, "stop each phase at its share of this time; 0: no limit", "choice"
     )
@@ -76,11 +75,11 @@ class MisoTrainingArguments:
     encoder_learning_rate: float = _argument(
         5e-4, "AdamW, the shared encoder", MEASURED + " (paper: 1e-4)"
     )
-    fusion_learning_rate: float = _argument(2e-3, "AdamW, the semantic fusion module", NOTED)
-    critic_learning_rate: float = _argument(1e-3, "AdamW, critics", MEASURED + " (paper: 1e-4)")
+    fusion_learning_rate: float = _argument(2e-3, "AdamW, the semantic fusion module", MEASURED)
+    critic_learning_rate: float = _argument(1e-3, "AdamW, critics", "choice (paper: 1e-4)")
     discriminator_learning_rate: float = _argument(1e-4, "AdamW, discriminators", PAPER)
     train_word_embeddings: Literal["auto", "yes", "no"] = _argument(
-        "auto", "train the word embeddings; auto: only those that start from scratch", MEASURED
+        "auto", "train the word embeddings; auto: only those that start from scratch", TIME
     )
     weight_decay: float = _argument(0.01, "AdamW", "Loshchilov & Hutter, 2019")
     warmup_share: float = _argument(
@@ -92,13 +91,13 @@ class MisoTrainingArguments:
         0.1, "share of texts filled as 'no class'", "Ho & Salimans, 2022"
     )
     latent_noise: float = _argument(
-        1.0, "sd of the noise on z where the filler is trained with it", MEASURED
+        1.0, "sd of the noise on z where the filler is trained with it", "choice"
     )
     class_smoothing: float = _argument(
         0.5, "classes are drawn in proportion to rows ** this", NOTED
     )
     critic_updates: int = _argument(2, "critic steps per phase-3 step", NOTED)
-    proximity: float = _argument(0.3, "weight of |z − q|² per value", NOTED)
+    proximity: float = _argument(0.3, "weight of |z − q|² per value", MEASURED)
     adversarial_weight: float = _argument(0.1, "weight of the discriminators' term", NOTED)
     alpha_minimum: float = _argument(0.3, "lower bound of α_e = 1/τ_e", NOTED)
     alpha_maximum: float = _argument(0.9, "upper bound of α_e", NOTED)
