@@ -139,13 +139,14 @@ class Children:
     """What a method made: one entry per child, in the order of the plan that it was given.
 
     Attributes:
-        columns: values by column name. Columns left out are null, or copied from the parent where
-            the user asks. The label column is filled in from the plan.
+        columns: values by column name, sequences or, for embeddings, a matrix [children, d].
+            Columns left out are null, or copied from the parent where the user asks. The label
+            column is filled in from the plan.
         origin: SYNTHETIC or RESAMPLED, one for all or one per child.
         parent: row numbers [children] where they differ from the plan's: a child whose tries are
             used up may repeat another real row, and then names that one.
     """
 
-    columns: Mapping[str, Sequence[object]]
+    columns: Mapping[str, Sequence[object] | npt.NDArray[np.generic]]
     origin: int | npt.ArrayLike = SYNTHETIC
     parent: npt.ArrayLike | None = None

@@ -118,7 +118,7 @@ def test_a_method_that_breaks_its_promise_is_told() -> None:
         def _plan(self, children: Any) -> Plan:
             return Plan.from_counts([0], [2], 1)
 
-    with pytest.raises(RuntimeError, match=r"made 2 children of class 'spam', asked were 6"):
+    with pytest.raises(RuntimeError, match=r"planned 2 children of class 'spam', asked were 6"):
         Few().fit(dataset)
 
     class Short(Tagging):

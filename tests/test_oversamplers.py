@@ -221,7 +221,7 @@ def test_the_second_map_comes_from_the_cache(
     def fail(*_: Any, **__: Any) -> None:
         raise AssertionError("the map ran again")
 
-    monkeypatch.setattr(type(oversampler), "children_of", fail)
+    monkeypatch.setattr(type(oversampler), "children_table", fail)
     loaded = pickle.loads(pickle.dumps(oversampler))
     again = dataset.map(loaded, batched=True, with_indices=True)
     assert again._fingerprint == first._fingerprint

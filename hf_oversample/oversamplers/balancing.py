@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 from datasets import Dataset, concatenate_datasets
 from datasets.fingerprint import Hasher
+from datasets.formatting.formatting import LazyBatch
 
 from hf_oversample.plan import REAL, IntArray
 
@@ -35,36 +37,31 @@ class ChildrenOnly:
     def __init__(self, oversampler: Oversampler, parents: IntArray) -> None:
         self.oversampler, self.parents = oversampler, parents
 
-    def __call__(
-        self, batch: Mapping[str, Sequence[Any]], indices: Sequence[int]
-    ) -> dict[str, list[Any]]:
-        """The children's columns."""
+    def __call__(self, batch: LazyBatch, indices: Sequence[int]) -> pa.Table:
+        """The children, as an Arrow table."""
         rows, columns = self.oversampler.check_batch(batch, self.parents[indices])
-        made, _ = self.oversampler.children_of(columns, rows)
-        return made
+        return self.oversampler.children_table(batch.pa_table, columns, rows)[0]
 
 
 def children(
     oversampler: Oversampler, dataset: Dataset, *, num_proc: int | None, batch_size: int
 ) -> Dataset:
     """See :meth:`Oversampler.children`."""
-    plan = oversampler.fitted_plan()
+    oversampler.fitted_plan()
     difference = oversampler.difference(dataset)
     if difference is not None:
         raise ValueError(
             f"this {type(oversampler).__name__} was fitted on another data set: {difference}; fit "
             "it on this one"
         )
-    return _make(oversampler, dataset, np.unique(plan.parent), num_proc, batch_size)
+    return oversampler.all_children(dataset, num_proc, batch_size)
 
 
-def _make(
-    oversampler: Oversampler,
-    dataset: Dataset,
-    parents: IntArray,
-    num_proc: int | None,
-    batch_size: int,
+def map_children(
+    oversampler: Oversampler, dataset: Dataset, *, num_proc: int | None, batch_size: int
 ) -> Dataset:
+    """All children, by a map over their parents."""
+    parents = np.unique(oversampler.fitted_plan().parent)
     features = oversampler.output_features(dataset.features)
     if not len(parents):
         return Dataset.from_dict({name: [] for name in features}, features=features)
@@ -109,8 +106,7 @@ def balance(
         if {"text_column", "embedding_column"} & set(given):  # one replaces the other
             fit_on = {name: fit_on[name] for name in fit_on if name == "label_column"}
         oversampler.fit(dataset, **{**fit_on, **given})
-    parents = np.unique(oversampler.fitted_plan().parent)
-    made = _make(oversampler, dataset, parents, num_proc, batch_size)
+    made = oversampler.all_children(dataset, num_proc, batch_size)
     real = with_provenance(oversampler, dataset).with_format(None)
     balanced = concatenate_datasets([real, made])
     if dataset.format["type"] is None:

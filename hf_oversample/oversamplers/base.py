@@ -23,6 +23,8 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from datasets.formatting.formatting import LazyBatch
 
 from hf_oversample.columns import (
+    ListColumns,
+    as_arrow,
     as_list,
     check_texts,
     content_digest,
@@ -39,6 +41,7 @@ __all__ = ["ORIGINS", "REAL", "RESAMPLED", "SYNTHETIC", "Children", "Oversampler
 
 logger = logging.getLogger(__name__)
 
+FloatMatrix = npt.NDArray[np.float32]
 PROVENANCE_COLUMNS = ("origin", "parent")
 
 
@@ -65,10 +68,12 @@ class Oversampler(FittedState):
     A method sets, as it needs: ``input_kind`` (the column that it reads), ``code_version`` (raised
     when its code changes what it makes: ``datasets`` hashes an installed class by name only, and
     would return rows cached from the old code), ``_lazy_attributes`` (models and caches that are
-    rebuilt at need; left out of pickles, and None after).
+    rebuilt at need; left out of pickles, and None after), ``_copies_rows`` (whether a child has all
+    columns of its parent, ``copy_columns`` or not).
     """
 
     input_kind: ClassVar[Literal["any", "text", "embedding"]] = "any"
+    _copies_rows: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -84,6 +89,17 @@ class Oversampler(FittedState):
         self.copy_columns = copy_columns
 
     # ---- what a method may define ---------------------------------------------------------------
+
+    def _learn_from(
+        self, dataset: Dataset, embeddings: FloatMatrix | None, children: Mapping[int, int]
+    ) -> Plan:
+        """Learn from all rows and plan ``children[code]`` children of each class.
+
+        ``labels_`` and the column names are set; ``embeddings`` is the embedding column, if one
+        was named. Default: :meth:`_fit`, then :meth:`_plan`.
+        """
+        self._fit(dataset)
+        return self._plan(children)
 
     def _fit(self, dataset: Dataset) -> None:
         """Learn what needs the whole data set. ``labels_`` and the column names are set."""
@@ -101,7 +117,7 @@ class Oversampler(FittedState):
         """Make the children of a batch.
 
         Args:
-            batch: the columns of the real rows.
+            batch: the columns of the real rows, as lists; converted when they are asked for.
             positions: int64 [children], the place of each child's parent in the batch.
             plan: the children's entries of the plan.
 
@@ -162,8 +178,9 @@ class Oversampler(FittedState):
         )
         if text_column is not None:
             check_texts(dataset, text_column)
+        embeddings = None
         if embedding_column is not None:
-            embedding_matrix(dataset, embedding_column)
+            embeddings = embedding_matrix(dataset, embedding_column)
         self.plan_ = None
         self.label_column_, self.text_column_ = label_column, text_column
         self.embedding_column_ = embedding_column
@@ -171,17 +188,18 @@ class Oversampler(FittedState):
         self.label_names_ = labels.names
         self.features_ = dataset.features.copy()
         self.digest_ = content_digest(dataset, self.columns_read())
-        self._fit(dataset)
-        plan = self._plan(children)
-        made = np.bincount(plan.label, minlength=len(labels.names))
+        self._take_plan(self._learn_from(dataset, embeddings, children), children)
+        return self
+
+    def _take_plan(self, plan: Plan, children: Mapping[int, int]) -> None:
+        made = np.bincount(plan.label, minlength=len(self.label_names_))
         for code, total in children.items():
             if made[code] != total:
                 raise RuntimeError(
-                    f"{type(self).__name__}._plan made {made[code]} children of class "
-                    f"{labels.names[code]!r}, asked were {total}"
+                    f"{type(self).__name__} planned {made[code]} children of class "
+                    f"{self.label_names_[code]!r}, asked were {total}"
                 )
         self.plan_ = plan
-        return self
 
     def columns_read(self) -> list[str]:
         columns = [self.label_column_, self.text_column_, self.embedding_column_]
@@ -241,23 +259,32 @@ class Oversampler(FittedState):
             ValueError: the batch is not of the fitted data set.
         """
         rows, columns = self.check_batch(batch, indices)
+        if isinstance(batch, LazyBatch):
+            return self._grown_table(batch.pa_table, columns, rows)
         made, positions = self.children_of(columns, rows)
-        columns["origin"] = [REAL] * len(rows)
-        columns["parent"] = [-1] * len(rows)
-        # Stable: a row comes before its children, the children in the plan's order.
-        order = np.argsort(np.concatenate([np.arange(len(rows)), positions]), kind="stable")
         output = {}
-        for name, values in columns.items():
+        order = _family_order(len(rows), positions)
+        real = {**columns, "origin": [REAL] * len(rows), "parent": [-1] * len(rows)}
+        for name, values in real.items():
             joined = values + made[name]
             output[name] = [joined[place] for place in order]
-        return self._as_table(output) if isinstance(batch, LazyBatch) else output
+        return output
 
-    def _as_table(self, columns: dict[str, list[Any]]) -> pa.Table:
-        return Dataset.from_dict(columns, features=self.output_features(self.features_)).data.table
+    def _grown_table(
+        self, rows_table: pa.Table, columns: Mapping[str, list[Any]], rows: IntArray
+    ) -> pa.Table:
+        made, positions = self.children_table(rows_table, columns, rows)
+        provenance = {
+            "origin": pa.array(np.full(len(rows), REAL)),
+            "parent": pa.array(np.full(len(rows), -1)),
+        }
+        real = {name: rows_table[name] for name in columns} | provenance
+        joined = pa.concat_tables([pa.table(real).cast(made.schema), made])
+        return joined.take(_family_order(len(rows), positions))
 
     def check_batch(
         self, batch: Mapping[str, Sequence[Any]], indices: npt.ArrayLike
-    ) -> tuple[IntArray, dict[str, list[Any]]]:
+    ) -> tuple[IntArray, ListColumns]:
         """Row numbers and columns (as lists) of a batch, checked to be of the fitted data set."""
         self.fitted_plan()
         if not isinstance(batch, Mapping):
@@ -273,7 +300,7 @@ class Oversampler(FittedState):
                 f"{sorted(missing)}, new {sorted(unknown)}): fit on the data set to be mapped"
             )
         rows = np.asarray(indices, dtype=np.int64).reshape(-1)
-        columns = {name: as_list(batch[name]) for name in self.features_}
+        columns = ListColumns(batch, list(self.features_))
         labels = columns[self.label_column_]
         if len(labels) != len(rows):
             raise ValueError(
@@ -295,38 +322,74 @@ class Oversampler(FittedState):
         return rows, columns
 
     def children_of(
-        self, columns: dict[str, list[Any]], rows: IntArray
+        self, columns: Mapping[str, list[Any]], rows: IntArray
     ) -> tuple[dict[str, list[Any]], IntArray]:
         """All output columns of the children of some rows, and their parents' places."""
+        made, plan, positions = self._made(columns, rows)
+        parents, kept = _parents(made, plan)
+        output = {}
+        for name in columns:
+            if name == self.label_column_:
+                output[name] = [self.label_values_[code] for code in plan.label]
+            elif name in made.columns:
+                output[name] = as_list(made.columns[name])
+            elif self.copy_columns or self._copies_rows:
+                values = columns[name]
+                output[name] = [
+                    values[place] if own else None
+                    for place, own in zip(positions, kept, strict=True)
+                ]
+            else:
+                output[name] = [None] * len(plan)
+        output["origin"] = np.broadcast_to(made.origin, len(plan)).tolist()
+        output["parent"] = parents.tolist()
+        return output, positions
+
+    def children_table(
+        self, rows_table: pa.Table, columns: Mapping[str, list[Any]], rows: IntArray
+    ) -> tuple[pa.Table, IntArray]:
+        """As :meth:`children_of`, for rows that are in Arrow, and as an Arrow table."""
+        made, plan, positions = self._made(columns, rows)
+        parents, kept = _parents(made, plan)
+        schema = self.output_features(self.features_).arrow_schema
+        # A null index takes a null.
+        taken = pa.array(positions, mask=~kept)
+        output: list[Any] = []
+        for name in columns:
+            kind = schema.field(name).type
+            if name == self.label_column_:
+                output.append(pa.array(self.label_values_, type=kind).take(pa.array(plan.label)))
+            elif name in made.columns:
+                output.append(as_arrow(made.columns[name], self.features_[name]))
+            elif self.copy_columns or self._copies_rows:
+                output.append(rows_table[name].take(taken).cast(kind))
+            else:
+                output.append(pa.nulls(len(plan), kind))
+        output.append(pa.array(np.broadcast_to(made.origin, len(plan)), type=pa.int64()))
+        output.append(pa.array(parents))
+        return pa.table(output, schema=schema), positions
+
+    def _made(
+        self, columns: Mapping[str, list[Any]], rows: IntArray
+    ) -> tuple[Children, Plan, IntArray]:
         plan, positions = self.fitted_plan().of_rows(rows)
         made = self._make(columns, positions, plan) if len(plan) else Children({})
         unknown = sorted(set(made.columns) - set(columns))
         if unknown:
             raise RuntimeError(f"{type(self).__name__}._make gave columns that are new: {unknown}")
-        parents = plan.parent if made.parent is None else np.asarray(made.parent, dtype=np.int64)
-        origins = np.broadcast_to(np.asarray(made.origin, dtype=np.int64), len(plan))
-        output = {}
-        for name, values in columns.items():
-            if name == self.label_column_:
-                output[name] = [self.label_values_[code] for code in plan.label]
-            elif name in made.columns:
-                output[name] = list(made.columns[name])
-            elif self.copy_columns:
-                # A child that names another parent than planned has no row here to copy from.
-                own = parents == plan.parent
-                output[name] = [
-                    values[place] if kept else None
-                    for place, kept in zip(positions, own, strict=True)
-                ]
-            else:
-                output[name] = [None] * len(plan)
-            if len(output[name]) != len(plan):
+        for name, values in made.columns.items():
+            if len(values) != len(plan):
                 raise RuntimeError(
-                    f"{type(self).__name__}._make gave {len(output[name])} values of {name!r} for "
+                    f"{type(self).__name__}._make gave {len(values)} values of {name!r} for "
                     f"{len(plan)} children"
                 )
-        output["origin"], output["parent"] = origins.tolist(), parents.tolist()
-        return output, positions
+        return made, plan, positions
+
+    def all_children(
+        self, dataset: Dataset, num_proc: int | None = None, batch_size: int = 1000
+    ) -> Dataset:
+        """The children of the fitted data set, whose content is not checked again."""
+        return balancing.map_children(self, dataset, num_proc=num_proc, batch_size=batch_size)
 
     def children(
         self, dataset: Dataset, batch_size: int = 1000, num_proc: int | None = None
@@ -396,3 +459,17 @@ def refuse_provenance(columns: Any) -> None:
             f"the data set already has the column(s) {taken}, which the oversampler writes: it "
             "may be balanced already; remove or rename them"
         )
+
+
+def _family_order(rows: int, positions: IntArray) -> IntArray:
+    """The order in which each of ``rows`` rows is followed by its children, whose parents'
+    places are given, of real rows and children joined end to end."""
+    # Stable: a row comes before its children, the children in the plan's order.
+    return np.argsort(np.concatenate([np.arange(rows), positions]), kind="stable")
+
+
+def _parents(made: Children, plan: Plan) -> tuple[IntArray, np.ndarray]:
+    """The rows that children name as parents, and whether these are the planned ones: a child that
+    names another has no row at hand to copy from."""
+    parents = plan.parent if made.parent is None else np.asarray(made.parent, dtype=np.int64)
+    return parents, parents == plan.parent

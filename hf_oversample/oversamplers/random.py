@@ -29,6 +29,7 @@ class RandomOversampler(Oversampler):
         (['a', 'b', 'c', 'c'], [-1, -1, -1, 2])
     """
 
+    _copies_rows = True
+
     def _make(self, batch: Mapping[str, list[Any]], positions: IntArray, plan: Plan) -> Children:
-        copies = {name: [values[place] for place in positions] for name, values in batch.items()}
-        return Children(copies, origin=RESAMPLED)
+        return Children({}, origin=RESAMPLED)

@@ -1,0 +1,153 @@
+"""What the oversamplers of embeddings share: rows come and go as float32 matrices.
+
+A method learns from the whole matrix and makes rows of a matrix; the columns, Arrow buffers, and
+whether the rows go into a data set or an array, are settled here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from datasets import Dataset, Features, List, Value
+from datasets.fingerprint import Hasher
+
+from hf_oversample.columns import ListColumns
+from hf_oversample.oversamplers.base import FloatMatrix, Oversampler
+from hf_oversample.plan import SYNTHETIC, Children, IntArray, Plan
+from hf_oversample.sampling import children_per_class, class_counts
+
+
+@dataclass(frozen=True, eq=False)
+class MadeEmbeddings:
+    """What a method made: one row per child, in the order of the plan that it was given.
+
+    Attributes:
+        values: float32 [children, d].
+        origin: SYNTHETIC or RESAMPLED, one for all or one per child.
+        parent: int64 [children], row numbers where they differ from the plan's: a child that was
+            rejected may repeat another real row, and then names that one.
+    """
+
+    values: FloatMatrix
+    origin: int | npt.NDArray[np.int64] = SYNTHETIC
+    parent: IntArray | None = None
+
+
+class EmbeddingOversampler(Oversampler):
+    """Base class of the oversamplers that read and make embeddings.
+
+    A method defines :meth:`_learn` and :meth:`_make_embeddings`. It keeps what it needs of the
+    rows itself, so that the children do not depend on what batch their parents come in.
+    """
+
+    input_kind = "embedding"
+
+    # ---- what a method defines ------------------------------------------------------------------
+
+    def _learn(self, embeddings: FloatMatrix, children: Mapping[int, int]) -> Plan:
+        """Learn from all rows and plan the children.
+
+        Args:
+            embeddings: [n, d]; neither kept nor changed.
+            children: how many of each class code.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define _learn")
+
+    def _make_embeddings(self, plan: Plan) -> MadeEmbeddings:
+        """Children of some entries of the plan, the same whatever entries they are made with."""
+        raise NotImplementedError(f"{type(self).__name__} must define _make_embeddings")
+
+    # ---- data sets ------------------------------------------------------------------------------
+
+    def _learn_from(
+        self, dataset: Dataset, embeddings: FloatMatrix | None, children: Mapping[int, int]
+    ) -> Plan:
+        assert embeddings is not None, "fit reads the embedding column of these methods"
+        return self._learn(embeddings, children)
+
+    def _make(self, batch: Mapping[str, list[Any]], positions: IntArray, plan: Plan) -> Children:
+        made = self._make_embeddings(plan)
+        return Children({str(self.embedding_column_): made.values}, made.origin, made.parent)
+
+    def all_children(
+        self, dataset: Dataset, num_proc: int | None = None, batch_size: int = 1000
+    ) -> Dataset:
+        """All children, made at once: no map, and no rows read but those whose columns are copied.
+
+        ``num_proc`` and ``batch_size`` are without effect here.
+        """
+        parents = np.unique(self.fitted_plan().parent)
+        rows = pa.table({})
+        if self.copy_columns:
+            others = [name for name in dataset.column_names if name != self.embedding_column_]
+            rows = dataset.select_columns(others).select(parents).with_format("arrow")[:]
+        made, _ = self.children_table(rows, ListColumns({}, dataset.column_names), parents)
+        # Given, because the default would hash the whole table.
+        fingerprint = Hasher.hash([self.digest_, type(self).__name__, self.get_params()])
+        return Dataset(made, fingerprint=fingerprint)
+
+    # ---- arrays ---------------------------------------------------------------------------------
+
+    def fit_arrays(self, embeddings: npt.ArrayLike, labels: npt.ArrayLike) -> EmbeddingOversampler:
+        """Learn from arrays instead of a data set; :meth:`new_rows` then makes the children.
+
+        Args:
+            embeddings: [n, d], finite.
+            labels: [n], integers or strings.
+
+        Raises:
+            ValueError: one class only, NaN or infinite values, shapes that do not fit, or counts
+                that the sampling strategy does not allow.
+        """
+        matrix = np.ascontiguousarray(embeddings, dtype=np.float32)
+        values, codes = np.unique(np.asarray(labels), return_inverse=True)
+        if matrix.ndim != 2 or len(matrix) != len(codes) or not matrix.shape[1]:
+            raise ValueError(
+                f"embeddings must have shape [rows, width] and labels [rows], got {matrix.shape} "
+                f"and {codes.shape}"
+            )
+        if not np.isfinite(matrix.sum(dtype=np.float64)) and not np.isfinite(matrix).all():
+            row, place = (int(found[0]) for found in np.nonzero(~np.isfinite(matrix)))
+            raise ValueError(
+                f"embeddings have {matrix[row, place]} in row {row}, position {place}: they must "
+                "be finite; embed the row again or drop it"
+            )
+        self.plan_ = None
+        self.label_column_, self.text_column_, self.embedding_column_ = "label", None, "embedding"
+        self.label_values_, self.label_names_ = values.tolist(), [str(v) for v in values.tolist()]
+        self.labels_ = codes.astype(np.int64)
+        self.features_ = Features(
+            {
+                "label": Value("string" if values.dtype.kind in "UO" else "int64"),
+                "embedding": List(Value("float32"), length=matrix.shape[1]),
+            }
+        )
+        self.digest_ = ""
+        children = children_per_class(
+            self.sampling_strategy,
+            class_counts(self.labels_, names=self.label_names_),
+            self.label_names_,
+            self.label_values_,
+        )
+        self._take_plan(self._learn(matrix, children), children)
+        return self
+
+    def new_rows(self) -> tuple[FloatMatrix, npt.NDArray[Any], npt.NDArray[np.int64], IntArray]:
+        """All children as arrays.
+
+        Returns:
+            embeddings float32 [m, d], labels [m], origin codes [m] and parents' row numbers [m].
+
+        Raises:
+            RuntimeError: not fitted.
+        """
+        plan = self.fitted_plan()
+        made = self._make_embeddings(plan)
+        labels = np.asarray(self.label_values_)[plan.label]
+        origin = np.broadcast_to(np.asarray(made.origin, dtype=np.int64), len(plan))
+        return made.values, labels, origin, plan.parent if made.parent is None else made.parent
