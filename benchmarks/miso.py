@@ -1,7 +1,7 @@
 """Does MISO help? Every remedy on every data set and seed; one JSON line a variant of a seed, so
 that a killed run goes on.
 
-    python benchmarks/miso.py --data_dir DATA --tasks yelp-1% --seeds 0 1 2 3 4
+    python benchmarks/miso.py --data_dir DATA --tasks yelp-1% --seeds 1 2 3 4 5
     python benchmarks/miso_tables.py benchmarks/miso.jsonl
 
 DATA holds `sms_spam`, `yelp`, `toutiao` and `reuters_r8`, each a folder of parquet files with
@@ -37,6 +37,7 @@ from hf_oversample.labeled_texts import Texts
 from hf_oversample.metrics.texts import text_report
 from hf_oversample.oversamplers.miso import MisoOversampler
 from hf_oversample.plan import ORIGINS
+from hf_oversample.precision import has_fast_bfloat16
 from hf_oversample.text import Language, Segmenter, normalized
 from hf_oversample.training.arguments import MisoTrainingArguments
 from hf_oversample.training.checkpoints import MisoTrainingRecord
@@ -141,7 +142,7 @@ def problem(task: str, data: Path, seed: int) -> Problem:
         train, left = draw(pool, {0: 10_000, 1: round(10_000 * share)}, rng)
         clean = without(texts_of(held, 1 - np.asarray(held["label"])), pool)
         validation, rest = draw(clean, {0: 1000, 1: 1000}, rng)
-        test, _ = draw(rest, {0: 3000, 1: 3000}, rng)
+        test, _ = draw(rest, {0: 2000, 1: 2000}, rng)
         judge, _ = draw(left, {0: 5000, 1: 5000}, rng)
         return Problem(train, validation, test, judge, ["positive", "negative"], [1], "en", 32)
     if task == "toutiao":
@@ -172,7 +173,7 @@ def mini_lm() -> tuple[Any, Any, TextEmbedder]:
     return (
         AutoModel.from_pretrained(path),
         AutoTokenizer.from_pretrained(path),
-        TextEmbedder(path, max_length=96),
+        TextEmbedder(path, max_length=96, dtype="bfloat16" if has_fast_bfloat16() else "float32"),
     )
 
 
@@ -196,14 +197,13 @@ def anchors(
     """The new texts that a generator makes, and what they are worth on their own."""
     features = Features({"text": Value("string"), "label": ClassLabel(names=p.class_names)})
     dataset = Dataset.from_dict({"text": p.train.texts, "label": p.train.labels}, features=features)
-    fast = MisoTrainingArguments().resolved_precision() == "bf16"
     oversampler = MisoOversampler(
         str(folder),
         embedder=str(demo_encoder_path()) if p.language == "en" else None,
         seed=seed,
         language=p.language,
         max_length=p.max_length,
-        precision="bfloat16" if fast else "float32",
+        precision="bfloat16" if has_fast_bfloat16() else "float32",
         **options,
     )
     start = time.perf_counter()
@@ -321,7 +321,8 @@ def main() -> int:
     parser.add_argument("--data_dir", type=Path, required=True)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "miso.jsonl")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
+    # rows of seed 0 were looked at while the defaults were chosen
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5])
     parser.add_argument(
         "--ablations", action="store_true", help="the ablations instead of the comparison"
     )
@@ -330,7 +331,8 @@ def main() -> int:
         "--adversarial_steps", type=int, default=MisoTrainingArguments.adversarial_steps
     )
     parser.add_argument("--steps", type=int, default=300, help="of each classifier")
-    parser.add_argument("--textcnn_only", action="store_true")
+    kinds = sorted({kind for kind, _ in CLASSIFIERS})
+    parser.add_argument("--classifiers", nargs="+", choices=kinds, default=kinds)
     options = parser.parse_args()
     done = set()
     if options.output.exists():
@@ -360,7 +362,9 @@ def run(
     remedies = list(REMEDIES)
     if options.ablations:
         remedies = ["none", "anchors", "anchors once + logit adjustment"]
-    classifiers = CLASSIFIERS[:1] if options.ablations or options.textcnn_only else CLASSIFIERS
+    classifiers = [one for one in CLASSIFIERS if one[0] in options.classifiers]
+    if options.ablations:
+        classifiers = classifiers[:1]
     trained: dict[str, tuple[Path, MisoTrainingRecord]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for name, (settings, choices) in variants.items():

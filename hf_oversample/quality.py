@@ -205,6 +205,26 @@ class LinearJudge:
         logits[rows, labels] = -np.inf
         return own - logits.max(1)
 
+    def least_margins(
+        self, embeddings: np.ndarray, labels: np.ndarray, quantile: float
+    ) -> np.ndarray:
+        """
+        The margin that a text of each class needs to seem as much of it as real rows do.
+
+        Args:
+            embeddings: `[n, d]`, real rows.
+            labels: `[n]`, theirs.
+            quantile: from 0 to 1, of the margins of a class's rows.
+
+        Returns: `[classes]` float32, at least 0; 0 for a class without rows.
+        """
+        result = np.zeros(len(self.bias), np.float32)
+        for label in np.unique(labels):
+            rows = np.flatnonzero(labels == label)
+            margins = self.margin(embeddings[rows], labels[rows])
+            result[label] = max(0.0, float(np.quantile(margins, quantile)))
+        return result
+
     @torch.no_grad()
     def word_pulls(
         self,

@@ -163,6 +163,21 @@ def test_judge_is_balanced_logistic_regression(classes: list[int]) -> None:
     assert (judge.margin(embeddings, np.full(len(labels), absent)) < -1e6).all()
 
 
+def test_least_margins_are_quantiles_of_the_real_rows() -> None:
+    embeddings, labels = rows([0, 1, 2])
+    judge = LinearJudge.fit(embeddings, labels, 4)
+    least = judge.least_margins(embeddings, labels, 0.5)
+    for label in range(3):
+        own = embeddings[labels == label]
+        margins = judge.margin(own, np.full(len(own), label))
+        assert least[label] == np.float32(max(0, np.median(margins)))
+        assert 0 < (margins > least[label]).sum() <= len(own) / 2
+    assert least[3] == 0
+    # rows of a class that the judge misplaces set no negative margin
+    wrong = (labels + 1) % 3
+    assert (judge.least_margins(embeddings, wrong, 0.5) >= 0).all()
+
+
 def test_a_margin_does_not_depend_on_the_other_rows() -> None:
     embeddings, labels = rows([0, 1, 2])
     judge = LinearJudge.fit(embeddings, labels, 3)

@@ -66,6 +66,8 @@ class MisoOversampler(Oversampler):
         gate: which judges must place an anchor with its class: "classifier", "critics" (pointwise
             mutual information with the class against the majority), "neighbors" (majority of the
             5 nearest training rows); () for none.
+        gate_quantile: how clearly the classifier must see the class: its margin is at least this
+            quantile of the margins of the class's own training rows, and above 0.
         max_tries: how often an anchor is drawn before a real row takes its place.
         k: neighbours that say what is difficult (section 7.1).
         language: "en" or "zh".
@@ -109,6 +111,7 @@ class MisoOversampler(Oversampler):
         use_class: bool = True,
         splice: bool = True,
         gate: Sequence[str] = ("classifier",),
+        gate_quantile: float = 0.1,
         max_tries: int = 4,
         k: int = 5,
         language: Language = "en",
@@ -128,6 +131,7 @@ class MisoOversampler(Oversampler):
             "majority_share": majority_share,
             "edit_share": edit_share,
             "majority_edit_share": majority_edit_share,
+            "gate_quantile": gate_quantile,
         }
         for name, share in shares.items():
             if not 0 <= share <= 1:
@@ -145,7 +149,8 @@ class MisoOversampler(Oversampler):
         self.guidance, self.temperature = guidance, temperature
         self.top_k, self.rounds = top_k, rounds
         self.use_latent, self.use_class, self.splice = use_latent, use_class, splice
-        self.gate, self.max_tries, self.k = tuple(gate), max_tries, k
+        self.gate, self.gate_quantile = tuple(gate), gate_quantile
+        self.max_tries, self.k = max_tries, k
         self.language, self.precision, self.max_length = language, precision, max_length
         self._loaded: MisoModels | None = None
         self.rejections: Counter | None = None
@@ -206,6 +211,7 @@ class MisoOversampler(Oversampler):
         self.copies_ = CopyIndex.build(texts, self.loaded.segmenter)
         judge = LinearJudge.fit(embeddings, labels, len(self.label_names_))
         self.judge_weights_, self.judge_bias_ = judge.weights, judge.bias
+        self.least_margins_ = judge.least_margins(embeddings, labels, self.gate_quantile)
         # class code → its rows and their texts, which may be repeated
         self.class_texts_: dict[int, tuple[list[int], list[str]]] = {}
         self._fit_embeddings = embeddings
@@ -370,7 +376,7 @@ class MisoOversampler(Oversampler):
         if {"classifier", "neighbors"} & set(self.gate):
             embeddings = self.embed(texts)
         if "classifier" in self.gate:
-            result &= self.judge.margin(embeddings, labels) > 0
+            result &= self.judge.margin(embeddings, labels) > self.least_margins_[labels]
         if self.train_embeddings_ is not None:
             codes = np.asarray(self.labels_)
             vote = neighbor_vote(embeddings, self.train_embeddings_, codes, len(self.label_names_))
@@ -393,6 +399,7 @@ class MisoOversampler(Oversampler):
         arrays = {
             "judge.weights": self.judge_weights_,
             "judge.bias": self.judge_bias_,
+            "judge.least_margins": self.least_margins_,
             "copies.exact": self.copies_.exact,
             "copies.sets": self.copies_.sets,
             "copies.full": self.copies_.full,
@@ -403,6 +410,7 @@ class MisoOversampler(Oversampler):
 
     def _load_state_arrays(self, arrays: dict[str, np.ndarray]) -> None:
         self.judge_weights_, self.judge_bias_ = arrays["judge.weights"], arrays["judge.bias"]
+        self.least_margins_ = arrays["judge.least_margins"]
         self.copies_ = CopyIndex(
             arrays["copies.exact"], arrays["copies.sets"], arrays["copies.full"]
         )
