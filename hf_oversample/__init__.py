@@ -17,6 +17,11 @@ __version__ = "0.1.0.dev0"
 _MODULE_OF = {
     "Oversampler": "hf_oversample.oversamplers.base",
     "RandomOversampler": "hf_oversample.oversamplers.random",
+    "SmoteOversampler": "hf_oversample.oversamplers.smote",
+    "BorderlineSmoteOversampler": "hf_oversample.oversamplers.borderline_smote",
+    "AdasynOversampler": "hf_oversample.oversamplers.adasyn",
+    "AmoOversampler": "hf_oversample.oversamplers.amo",
+    "SimporOversampler": "hf_oversample.oversamplers.simpor",
     "MisoOversampler": "hf_oversample.oversamplers.miso",
     "MisoConfig": "hf_oversample.models.miso.configuration_miso",
     "MisoModel": "hf_oversample.models.miso.modeling_miso",
@@ -25,7 +30,11 @@ _MODULE_OF = {
     "TextCnnForSequenceClassification": "hf_oversample.models.classifiers.textcnn",
     "TextRnnConfig": "hf_oversample.models.classifiers.textrnn",
     "TextRnnForSequenceClassification": "hf_oversample.models.classifiers.textrnn",
+    "MlpConfig": "hf_oversample.models.classifiers.mlp",
+    "MlpForEmbeddingClassification": "hf_oversample.models.classifiers.mlp",
     "TextEmbedder": "hf_oversample.transforms.embed",
+    "LatentDecoder": "hf_oversample.transforms.decode",
+    "AmoCollator": "hf_oversample.training.amo_collator",
     "difficult_samples": "hf_oversample.neighbors",
     "MisoTrainingArguments": "hf_oversample.training.arguments",
     "MisoTrainer": "hf_oversample.training.miso",
@@ -34,6 +43,10 @@ _MODULE_OF = {
 __all__ = ["__version__", *_MODULE_OF]
 
 if TYPE_CHECKING:  # the same names, for type checkers and editors; a test compares the two
+    from hf_oversample.models.classifiers.mlp import MlpConfig as MlpConfig
+    from hf_oversample.models.classifiers.mlp import (
+        MlpForEmbeddingClassification as MlpForEmbeddingClassification,
+    )
     from hf_oversample.models.classifiers.textcnn import TextCnnConfig as TextCnnConfig
     from hf_oversample.models.classifiers.textcnn import (
         TextCnnForSequenceClassification as TextCnnForSequenceClassification,
@@ -48,11 +61,20 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors; a test compa
     )
     from hf_oversample.models.miso.modeling_miso import MisoModel as MisoModel
     from hf_oversample.neighbors import difficult_samples as difficult_samples
+    from hf_oversample.oversamplers.adasyn import AdasynOversampler as AdasynOversampler
+    from hf_oversample.oversamplers.amo import AmoOversampler as AmoOversampler
     from hf_oversample.oversamplers.base import Oversampler as Oversampler
+    from hf_oversample.oversamplers.borderline_smote import (
+        BorderlineSmoteOversampler as BorderlineSmoteOversampler,
+    )
     from hf_oversample.oversamplers.miso import MisoOversampler as MisoOversampler
     from hf_oversample.oversamplers.random import RandomOversampler as RandomOversampler
+    from hf_oversample.oversamplers.simpor import SimporOversampler as SimporOversampler
+    from hf_oversample.oversamplers.smote import SmoteOversampler as SmoteOversampler
+    from hf_oversample.training.amo_collator import AmoCollator as AmoCollator
     from hf_oversample.training.arguments import MisoTrainingArguments as MisoTrainingArguments
     from hf_oversample.training.miso import MisoTrainer as MisoTrainer
+    from hf_oversample.transforms.decode import LatentDecoder as LatentDecoder
     from hf_oversample.transforms.embed import TextEmbedder as TextEmbedder
 
 

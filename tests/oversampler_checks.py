@@ -87,6 +87,17 @@ def make_miso(**params: Any) -> Oversampler:
     return load_class("MisoOversampler")(folder, max_length=MAX_LENGTH, **params)
 
 
+def make_amo(**params: Any) -> Oversampler:
+    quick = {"hidden_size": 4, "epochs": 2, "head_options": {"min_steps": 10}}
+    # with few rows the paper's β rejects nearly all
+    return load_class("AmoOversampler")(**{**quick, "beta": 0.5, "acceptance": 0.4, **params})
+
+
+def make_simpor(**params: Any) -> Oversampler:
+    quick = {"query_rounds": 1, "hidden_size": 0, "informative_fraction": 0.5, "steps": 3}
+    return load_class("SimporOversampler")(**{**quick, **params})
+
+
 # One entry a method. A method that needs a trained model makes a tiny one in its `make` (cache it:
 # `make` is called often), and asks for no more than `text` or `embedding` of `make_dataset`.
 CASES: dict[str, Case] = {
@@ -94,6 +105,31 @@ CASES: dict[str, Case] = {
         make=lambda **params: load_class("RandomOversampler")(**params),
         fit_columns={},
         copies_all=True,
+    ),
+    "SmoteOversampler": Case(
+        make=lambda **params: load_class("SmoteOversampler")(**params),
+        fit_columns={"embedding_column": "embedding"},
+        smallest_class=2,
+    ),
+    # small random data often have no row near the border, which is an error by default
+    "BorderlineSmoteOversampler": Case(
+        make=lambda **params: load_class("BorderlineSmoteOversampler")(fallback="smote", **params),
+        fit_columns={"embedding_column": "embedding"},
+        smallest_class=2,
+    ),
+    "AdasynOversampler": Case(
+        make=lambda **params: load_class("AdasynOversampler")(fallback="smote", **params),
+        fit_columns={"embedding_column": "embedding"},
+        smallest_class=2,
+    ),
+    "AmoOversampler": Case(
+        make=make_amo, fit_columns={"embedding_column": "embedding"}, max_examples=10
+    ),
+    "SimporOversampler": Case(
+        make=make_simpor,
+        fit_columns={"embedding_column": "embedding"},
+        smallest_class=2,
+        max_examples=10,
     ),
     "MisoOversampler": Case(
         make=make_miso,

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
-from hf_oversample import neighbors
+from hf_oversample import neighbor_search
 from hf_oversample.neighbors import difficult_samples, nearest_neighbors
 
 
@@ -70,7 +72,7 @@ def test_any_shape_duplicates_and_blocks(
     k = data.draw(st.integers(1, count - 1))
     # Tiny blocks of the base as well, so that ties cross them.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(neighbors, "_BASE_BLOCK_ROWS", data.draw(st.sampled_from([1, 7, 8192])))
+        patch.setattr(neighbor_search, "_BASE_BLOCK_ROWS", data.draw(st.sampled_from([1, 7, 8192])))
         distances, indices = nearest_neighbors(
             base, base, k, exclude=exclude, block_bytes=block_bytes, dtype=dtype
         )
@@ -84,7 +86,7 @@ def test_any_shape_duplicates_and_blocks(
 def test_more_duplicates_than_candidates(
     dtype: str, base_block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(neighbors, "_BASE_BLOCK_ROWS", base_block)
+    monkeypatch.setattr(neighbor_search, "_BASE_BLOCK_ROWS", base_block)
     distinct = rows(1, 40, 16)
     base = distinct[np.random.default_rng(2).integers(0, 40, 4000)]
     distances, indices = nearest_neighbors(
@@ -119,15 +121,56 @@ def test_an_outlier_does_not_spoil_the_others(monkeypatch: pytest.MonkeyPatch) -
     base = rows(5, 3000, 32)
     base[0] = 1e4
     calls = []
-    unlimited = neighbors._Search._run_unlimited
+    unlimited = neighbor_search.Search._run_unlimited
     monkeypatch.setattr(
-        neighbors._Search,
+        neighbor_search.Search,
         "_run_unlimited",
         lambda self, *arguments: calls.append(1) or unlimited(self, *arguments),
     )
     _, indices = nearest_neighbors(base[:200], base, 5)
     np.testing.assert_array_equal(indices, brute_force(base[:200], base, 5)[1])
     assert not calls  # the bounds of ordinary rows stay tight
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_many_queries_with_near_ties(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # On a sphere about each query all are as near but for rounding: no bound tells them apart.
+    directions = rows(10, 700, 24)
+    base = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    queries = rows(11, 30, 24) * np.float32(1e-6)
+    monkeypatch.setattr(neighbor_search, "_BASE_BLOCK_ROWS", 128)
+    asked = []
+    unlimited = neighbor_search.Search._run_unlimited
+    monkeypatch.setattr(
+        neighbor_search.Search,
+        "_run_unlimited",
+        lambda self, rows, reach: asked.append(len(rows)) or unlimited(self, rows, reach),
+    )
+    distances, indices = nearest_neighbors(queries, base, 4, dtype=dtype, block_bytes=50_000)
+    expected, expected_indices = brute_force(queries, base, 4)
+    np.testing.assert_array_equal(indices, expected_indices)
+    np.testing.assert_array_equal(distances, expected)
+    assert sum(asked) > 10
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_base_is_never_copied_whole(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = rows(12, 3000, 16)
+    base.flags.writeable = False
+    monkeypatch.setattr(neighbor_search, "_BASE_BLOCK_ROWS", 256)
+    centered = neighbor_search.Search._centered
+    blocks = []
+
+    def noted(self: neighbor_search.Search, values: torch.Tensor) -> Any:
+        assert self.base.data_ptr() == base.ctypes.data
+        blocks.append(len(values))
+        return centered(self, values)
+
+    monkeypatch.setattr(neighbor_search.Search, "_centered", noted)
+    _, indices = nearest_neighbors(base[:500], base, 3, dtype=dtype)
+    np.testing.assert_array_equal(indices, brute_force(base[:500], base, 3)[1])
+    assert max(blocks) == 256
+    assert sum(blocks) < 2 * len(base)  # one pass for all queries
 
 
 def test_inputs_are_numpy_lists_or_tensors_and_stay_as_they_are() -> None:

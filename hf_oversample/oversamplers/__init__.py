@@ -8,6 +8,13 @@ from __future__ import annotations
 
 OVERSAMPLERS: dict[str, str] = {
     "RandomOversampler": "hf_oversample.oversamplers.random:RandomOversampler",
+    "SmoteOversampler": "hf_oversample.oversamplers.smote:SmoteOversampler",
+    "BorderlineSmoteOversampler": (
+        "hf_oversample.oversamplers.borderline_smote:BorderlineSmoteOversampler"
+    ),
+    "AdasynOversampler": "hf_oversample.oversamplers.adasyn:AdasynOversampler",
+    "AmoOversampler": "hf_oversample.oversamplers.amo:AmoOversampler",
+    "SimporOversampler": "hf_oversample.oversamplers.simpor:SimporOversampler",
     "MisoOversampler": "hf_oversample.oversamplers.miso:MisoOversampler",
 }
 """Where each oversampler's class is, by name. Strings, so that none is imported before its use."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -93,7 +93,7 @@ class EmbeddingOversampler(Oversampler):
 
     # ---- arrays ---------------------------------------------------------------------------------
 
-    def fit_arrays(self, embeddings: npt.ArrayLike, labels: npt.ArrayLike) -> EmbeddingOversampler:
+    def fit_arrays(self, embeddings: npt.ArrayLike, labels: npt.ArrayLike) -> Self:
         """Learn from arrays instead of a data set; :meth:`new_rows` then makes the children.
 
         Args:
@@ -104,7 +104,8 @@ class EmbeddingOversampler(Oversampler):
             ValueError: one class only, NaN or infinite values, shapes that do not fit, or counts
                 that the sampling strategy does not allow.
         """
-        matrix = np.ascontiguousarray(embeddings, dtype=np.float32)
+        with np.errstate(over="ignore"):  # told below, with its place
+            matrix = np.ascontiguousarray(embeddings, dtype=np.float32)
         values, codes = np.unique(np.asarray(labels), return_inverse=True)
         if matrix.ndim != 2 or len(matrix) != len(codes) or not matrix.shape[1]:
             raise ValueError(

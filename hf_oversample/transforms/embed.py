@@ -1,18 +1,35 @@
-"""Text to fixed-width embeddings with any encoder of `AutoModel`."""
+"""Text to fixed-width embeddings with any encoder of `AutoModel`, or to a MISO generator's latents.
+
+The encoder is loaded at first use and left out of pickles; what stands for it in them is a digest
+of its weights and tokenizer. So the transform travels small, and `datasets` finds rows in its cache
+exactly where the same weights made them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from datasets import Dataset, Features, List, Value
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from hf_oversample.encoding import SMALLEST_BATCH, pad, token_budget_batches
+import hf_oversample
+from hf_oversample.columns import as_list, check_texts
+from hf_oversample.encoding import SMALLEST_BATCH, TextEncoder, pad, token_budget_batches
+from hf_oversample.models.digest import weights_digest
+from hf_oversample.models.miso.encoder_miso import MisoModel
+from hf_oversample.text import Language, Segmenter
 from hf_oversample.workers import one_thread_if_forked
+
+Pooling = Literal["mean", "cls", "latent"]
+POOLINGS = ("mean", "cls", "latent")
 
 
 def pool_states(states: Tensor, mask: Tensor, pooling: str) -> Tensor:
@@ -29,15 +46,21 @@ def embed_token_ids(
     rows: Sequence[np.ndarray],
     *,
     padding: int,
-    pooling: str = "mean",
+    pooling: Pooling = "mean",
     normalize: bool = True,
     token_budget: int = 8192,
 ) -> np.ndarray:
     """
-    Embeddings of token-id rows: `[n, hidden]` float32, the same for every order and batch of the
+    Embeddings of token-id rows: `[n, width]` float32, the same for every order and batch of the
     rows.
 
-    A MISO generator (`MisoModel`) gives its flattened latents instead of pooled states.
+    Args:
+        model: an encoder; with pooling "latent" a `MisoModel`.
+        rows: n texts as token ids.
+        padding: id of the padding token.
+        pooling: "mean", "cls" or "latent" (the latents `[heads, latent_size]`, flattened).
+        normalize: scale embeddings to length 1.
+        token_budget: padded tokens of a batch; a batch holds texts of one padded length.
     """
     was_training = model.training
     model.eval()
@@ -46,7 +69,7 @@ def embed_token_ids(
         filler = [batch[0]] * max(0, SMALLEST_BATCH - len(batch))
         ids, mask = pad([rows[i] for i in [*batch, *filler]], padding, model.device, length)
         output = model(input_ids=ids, attention_mask=mask)
-        if getattr(output, "latents", None) is not None:
+        if pooling == "latent":
             values = output.latents.flatten(1)
         else:
             values = pool_states(output.last_hidden_state, mask, pooling)
@@ -57,32 +80,64 @@ def embed_token_ids(
             result = np.empty((len(rows), values.shape[1]), np.float32)
         result[batch] = values.cpu().numpy()
     model.train(was_training)
-    return result if result is not None else np.empty((0, model.config.hidden_size), np.float32)
+    return result if result is not None else np.empty((0, _width(model, pooling)), np.float32)
+
+
+def _width(model: PreTrainedModel, pooling: Pooling) -> int:
+    if pooling == "latent":
+        return model.config.num_latent_heads * model.config.latent_size
+    return model.config.get_text_config().hidden_size
+
+
+@dataclass
+class _Encoder:
+    """What is loaded: the model, its tokenizer, and a digest of both."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    digest: str
 
 
 class TextEmbedder:
     """
-    Embeds a text column: `dataset.map(TextEmbedder(model), batched=True)` adds a float32 column of
-    fixed width.
+    Embeds a text column: `embedder.embed_dataset(dataset)` adds a float32 column of fixed width.
+
+    It is a function for `map` too, and then goes with any data set: `dataset.map(embedder,
+    batched=True, batch_size=4096)`. (`map` sees no width, unless it gets
+    `features=embedder.output_features(dataset.features)`; `IterableDataset.map` always needs those.
+    With several GPUs, `num_proc=2, with_rank=True` gives each process its own.) Texts of one call
+    are sorted by length, so large batches are faster.
 
     Args:
-        model_name_or_path: an encoder that `AutoModel` and `AutoTokenizer` load.
+        model_name_or_path: an encoder that `AutoModel` and `AutoTokenizer` load, or a folder or Hub
+            name of a MISO generator.
         text_column, embedding_column: what is read and what is added.
-        pooling: `"mean"` over the tokens (default) or `"cls"`.
-        normalize: scale embeddings to length 1 (default).
-        max_length: longest text in tokens (default 128).
-        token_budget: padded tokens in a batch (default 8192).
-        dtype: `"float32"` (default) or `"bfloat16"`, the precision of the encoder; the column is
+        pooling: "mean" over the tokens (default), "cls", the first token's state, or "latent": the
+            latents of a MISO generator, `[heads, latent_size]` flattened, whose rows
+            `LatentDecoder` turns into texts.
+        normalize: scale embeddings to length 1 (default, but for "latent": scaled latents could not
+            be decoded).
+        max_length: longest text in tokens (default 128); longer ones are cut.
+        token_budget: padded tokens in a batch of the encoder (default 8192).
+        dtype: "float32" (default) or "bfloat16", the precision of the encoder; the column is
             float32 always.
         revision: of the model on the Hub.
+        language: "en" (default) or "zh": whose words a generator's tokenizer is given; for "latent"
+            alone.
+        device: such as "cpu" or "cuda:1"; by default the GPU of the process's rank where there are
+            GPUs, and else the CPU.
 
-    The model is loaded at first use and left out of pickles, so that the transform hashes and
-    travels small.
+    A text's embedding does not depend on the texts beside it. It may differ in its last bits
+    between devices, and between numbers of threads (a process of `num_proc` has one).
 
     Raises:
-        ValueError: for an unknown pooling or dtype, or a row whose text is null, empty or no
-            string.
+        ValueError: for an unknown pooling or dtype; scaled latents; a text that is null, empty or
+            no string (column and row are named); and, when the model is loaded, for latents of a
+            model that has none, more tokens than it has places for, or weights that are no longer
+            those of the transform that was pickled.
     """
+
+    code_version: ClassVar[int] = 1  # raised when changed code changes what comes out
 
     def __init__(
         self,
@@ -90,25 +145,52 @@ class TextEmbedder:
         *,
         text_column: str = "text",
         embedding_column: str = "embedding",
-        pooling: Literal["mean", "cls"] = "mean",
-        normalize: bool = True,
+        pooling: Pooling = "mean",
+        normalize: bool | None = None,
         max_length: int = 128,
         token_budget: int = 8192,
         dtype: Literal["float32", "bfloat16"] = "float32",
         revision: str | None = None,
+        language: Language = "en",
+        device: str | None = None,
     ):
-        if pooling not in ("mean", "cls"):
-            raise ValueError(f"pooling is {pooling!r}; it must be 'mean' or 'cls'.")
+        if pooling not in POOLINGS:
+            raise ValueError(f"pooling is {pooling!r}; it must be one of {list(POOLINGS)}.")
         if dtype not in ("float32", "bfloat16"):
             raise ValueError(f"dtype is {dtype!r}; it must be 'float32' or 'bfloat16'.")
+        if normalize and pooling == "latent":
+            raise ValueError(
+                "normalize=True with pooling='latent': latents that were scaled to length 1 cannot "
+                "be decoded to text; leave normalize out."
+            )
         self.model_name_or_path = str(model_name_or_path)
         self.text_column, self.embedding_column = text_column, embedding_column
-        self.pooling, self.normalize, self.max_length = pooling, normalize, max_length
-        self.token_budget, self.dtype, self.revision = token_budget, dtype, revision
-        self._loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase] | None = None
+        self.pooling: Pooling = pooling
+        self.normalize = pooling != "latent" if normalize is None else normalize
+        self.max_length, self.token_budget = max_length, token_budget
+        self.dtype, self.revision = dtype, revision
+        self.segmenter = Segmenter(language)
+        self.device = device
+        self._digest: str | None = None
+        self._encoder: _Encoder | None = None
+
+    # ---- pickling and hashing
+
+    @property
+    def digest(self) -> str:
+        """Of the weights and the tokenizer; the encoder is loaded for it if it was not."""
+        if self._digest is None:
+            self._digest = self._load().digest
+        return self._digest
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_loaded": None}
+        # Sorted, with the digest and the code's version: this is what datasets hashes.
+        state = self.__dict__ | {"_encoder": None, "_digest": self.digest}
+        state["_code"] = f"{hf_oversample.__version__}/{self.code_version}"
+        return dict(sorted(state.items()))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update({name: value for name, value in state.items() if name != "_code"})
 
     def __repr__(self) -> str:
         return (
@@ -116,44 +198,158 @@ class TextEmbedder:
             f"dtype={self.dtype!r})"
         )
 
+    # ---- the encoder
+
     @property
     def loaded(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        """The encoder and its tokenizer, loaded now if they were not."""
-        if self._loaded is None:
-            one_thread_if_forked()
-            tokenizer = AutoTokenizer.from_pretrained(
-                self.model_name_or_path, revision=self.revision
-            )
-            model = AutoModel.from_pretrained(
-                self.model_name_or_path, revision=self.revision, dtype=getattr(torch, self.dtype)
-            )
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-            self._loaded = (model.eval().to(device), tokenizer)
-        return self._loaded
+        """The encoder and its tokenizer, loaded now if they were not, on the device of use."""
+        return self._on_device(None)
 
-    def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """Texts → `[n, hidden]` float32; a text's embedding does not depend on the others."""
+    @property
+    def width(self) -> int:
+        """Values of an embedding."""
+        return _width(self._load().model, self.pooling)
+
+    def _load(self) -> _Encoder:
+        """On the CPU: a process that is forked afterwards must find no GPU in use."""
+        if self._encoder is not None:
+            return self._encoder
+        one_thread_if_forked()
+        name, revision = self.model_name_or_path, self.revision
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
+        model = AutoModel.from_pretrained(name, revision=revision, dtype=getattr(torch, self.dtype))
+        if self.pooling == "latent" and not isinstance(model, MisoModel):
+            raise ValueError(
+                f"pooling is 'latent', but {name} is a {type(model).__name__}, which has no "
+                "latents: give a MISO generator, or pooling='mean'."
+            )
+        if self.pooling != "latent" and isinstance(model, MisoModel):
+            model = model.encoder
+        config = model.config.encoder if isinstance(model, MisoModel) else model.config
+        places = getattr(config, "max_position_embeddings", None)
+        if places is not None and 0 < places < self.max_length:
+            raise ValueError(
+                f"max_length is {self.max_length}, but {name} has places for {places} tokens: give "
+                f"max_length={places} or less."
+            )
+        # The tokenizer before its first call, which leaves its truncation in it.
+        words = _tokenizer_text(tokenizer)
+        text = f"{weights_digest(model)} {type(model).__name__} {words}"
+        digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        if self._digest not in (None, digest):
+            raise ValueError(
+                f"{name} holds other weights, or another tokenizer, than when this TextEmbedder "
+                "was pickled: make a new one."
+            )
+        self._encoder = _Encoder(model.eval(), tokenizer, digest)
+        return self._encoder
+
+    def _on_device(self, rank: int | None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        encoder = self._load()
+        device = self.device
+        if device is None:
+            device = "cpu"
+            if torch.cuda.is_available():
+                device = f"cuda:{(rank or 0) % torch.cuda.device_count()}"
+        if encoder.model.device != torch.device(device):
+            encoder.model.to(device)
+        return encoder.model, encoder.tokenizer
+
+    # ---- embedding
+
+    def embed(self, texts: Sequence[str], rank: int | None = None) -> np.ndarray:
+        """
+        Texts → `[n, width]` float32.
+
+        Args:
+            texts: n texts.
+            rank: of the process, which chooses its GPU.
+
+        Raises:
+            ValueError: a text is null, empty or no string.
+        """
         for row, text in enumerate(texts):
             if not isinstance(text, str) or not text.strip():
                 raise ValueError(
-                    f"Row {row} of column {self.text_column!r} is {text!r}, which has no "
-                    "embedding: drop such rows first, for example with dataset.filter."
+                    f"Row {row} of column {self.text_column!r} is {text!r} (rows are counted from "
+                    "the start of the batch): it has no embedding; drop such rows first, for "
+                    "example with dataset.filter."
                 )
-        model, tokenizer = self.loaded
-        rows = tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
+        model, tokenizer = self._on_device(rank)
+        padding = tokenizer.pad_token_id
         return embed_token_ids(
             model,
-            [np.asarray(row, np.int64) for row in rows],
-            padding=tokenizer.pad_token_id,
+            self._token_ids(tokenizer, texts),
+            padding=0 if padding is None else padding,  # padding is masked: any id will do
             pooling=self.pooling,
             normalize=self.normalize,
             token_budget=self.token_budget,
         )
 
-    def __call__(self, batch: dict[str, list]) -> dict[str, Any]:
-        """The embedding column of a batch, for `dataset.map`."""
+    def _token_ids(
+        self, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
+    ) -> list[np.ndarray]:
+        if self.pooling == "latent":  # as the generator was trained: whole words, cut between them
+            encode = TextEncoder(tokenizer, self.segmenter, self.max_length)
+            return [text.input_ids for text in encode.many(texts)]
+        if not len(texts):
+            return []
+        rows = tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
+        return [np.asarray(row, np.int64) for row in rows]
+
+    def __call__(self, batch: Mapping[str, Any], rank: int | None = None) -> dict[str, np.ndarray]:
+        """The embedding column of a batch, for `map`; `rank` as `with_rank=True` gives it."""
         if self.text_column not in batch:
             raise ValueError(
                 f"There is no column {self.text_column!r} to embed; there are {sorted(batch)}."
             )
-        return {self.embedding_column: list(self.embed(batch[self.text_column]))}
+        return {self.embedding_column: self.embed(as_list(batch[self.text_column]), rank)}
+
+    def output_features(self, features: Features) -> Features:
+        """The features of a data set with these, and the embedding column of fixed width."""
+        column = List(Value("float32"), length=self.width)
+        return Features({**features, self.embedding_column: column})
+
+    def embed_dataset(
+        self, dataset: Dataset, num_proc: int | None = None, batch_size: int = 4096
+    ) -> Dataset:
+        """
+        The data set with its embedding column, of fixed width; a bar shows the progress.
+
+        Args:
+            dataset: one split.
+            num_proc: processes; one thread, and one GPU if there are some, each.
+            batch_size: texts that are sorted by length together.
+
+        Raises:
+            ValueError: no such text column, a null or empty text (the row is named), or an
+                embedding column that is there already.
+        """
+        check_texts(dataset, self.text_column)
+        if self.embedding_column in dataset.column_names:
+            raise ValueError(
+                f"there is a column {self.embedding_column!r} already: remove it, or give another "
+                "embedding_column"
+            )
+        features = self.output_features(dataset.features)
+        if not len(dataset):  # which `map` returns as it is
+            return Dataset.from_dict({name: [] for name in features}, features=features)
+        return dataset.with_format(None).map(
+            self,
+            batched=True,
+            with_rank=True,
+            batch_size=batch_size,
+            num_proc=num_proc,
+            features=features,
+            desc=f"Embedding {self.text_column}",
+        )
+
+
+def _tokenizer_text(tokenizer: PreTrainedTokenizerBase) -> str:
+    """All that decides which tokens a text has, as a string."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        return str(backend.to_str())
+    # Tokenizers in Python have no such string: their vocabulary and settings.
+    parts = [sorted(tokenizer.get_vocab().items()), sorted(tokenizer.init_kwargs.items(), key=str)]
+    return json.dumps(parts, default=str)

@@ -1,0 +1,132 @@
+"""ADASYN: SMOTE with more children for the rows that have more of other classes around them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from hf_oversample import noise
+from hf_oversample.oversamplers.embedding import EmbeddingOversampler, MadeEmbeddings
+from hf_oversample.oversamplers.interpolation import (
+    Fallback,
+    FloatMatrix,
+    NeighborDtype,
+    Segments,
+    all_neighbors,
+    check_choices,
+    class_neighbors,
+    grown_classes,
+)
+from hf_oversample.plan import IntArray, Plan
+from hf_oversample.sampling import spread
+
+logger = logging.getLogger(__name__)
+
+
+class AdasynOversampler(EmbeddingOversampler):
+    """Adaptive synthetic sampling (He, Bai, Garcia and Li, IJCNN 2008, section III).
+
+    A row's share of its class's children is proportional to Δ, how many of its k nearest rows are
+    of other classes (eqs. 2–4). A child is x + u (x′ − x), with x its parent, x′ drawn evenly from
+    the parent's k nearest rows of the same class, and u from (0, 1) (eq. 5).
+
+    The same shares and lines as imbalanced-learn's ``ADASYN``, with these differences: classes end
+    at exactly the asked counts, by largest remainders, where imbalanced-learn rounds every row's
+    share by itself and the sum drifts (equal remainders go by seeded noise); every child has draws
+    of its own; fewer neighbours where there are too few rows, with a warning.
+
+    Args:
+        n_neighbors: k, of both searches; the paper's and imbalanced-learn's 5.
+        fallback: what a class gets none of whose rows has a row of another class among its
+            neighbours: "raise" an error (as imbalanced-learn), or "smote": children spread evenly
+            over all its rows, with a warning.
+        neighbor_dtype: see :class:`~hf_oversample.oversamplers.smote.SmoteOversampler`.
+        sampling_strategy, seed, copy_columns: see
+            :class:`~hf_oversample.oversamplers.base.Oversampler`.
+
+    Raises (in ``fit``):
+        ValueError: a class that grows has one row only, or no row near another class.
+
+    Attributes (after ``fit``):
+        segments_: the lines that children are drawn from.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_neighbors: int = 5,
+        fallback: Fallback = "raise",
+        neighbor_dtype: NeighborDtype = "float32",
+        **params: Any,
+    ) -> None:
+        super().__init__(**params)
+        check_choices(neighbor_dtype, fallback, n_neighbors=n_neighbors)
+        self.n_neighbors, self.fallback = n_neighbors, fallback
+        self.neighbor_dtype = neighbor_dtype
+
+    def _learn(self, embeddings: FloatMatrix, children: Mapping[int, int]) -> Plan:
+        plans, tables = [], []
+        for code, total, rows in grown_classes(children, self.labels_, self.label_names_):
+            counts = self._counts(embeddings, rows, code, total)
+            parents = rows[counts > 0]
+            ends = class_neighbors(
+                embeddings,
+                parents,
+                rows,
+                self.n_neighbors,
+                name=self.label_names_[code],
+                dtype=self.neighbor_dtype,
+            )
+            tables.append((parents, ends))
+            plans.append(Plan.from_counts(parents, counts[counts > 0], code))
+        self.segments_ = Segments.build(embeddings, tables)
+        return Plan.join(plans)
+
+    def _counts(self, embeddings: FloatMatrix, rows: IntArray, code: int, total: int) -> IntArray:
+        """How many children each row of a class gets."""
+        nearest = all_neighbors(embeddings, rows, self.n_neighbors, dtype=self.neighbor_dtype)
+        others = (self.labels_[nearest] != code).sum(axis=1)  # Δ, eq. 2
+        if others.any():
+            return apportion(total, others, rows, self.seed)
+        found = (
+            f"no row of class {self.label_names_[code]!r} ({len(rows)} rows) has a row of another "
+            f"class among its {nearest.shape[1]} nearest rows"
+        )
+        if self.fallback == "raise":
+            raise ValueError(
+                f"{found}: all shares would be 0 of 0. Set fallback='smote', use SmoteOversampler, "
+                "a larger n_neighbors, or leave the class out with a dict sampling_strategy"
+            )
+        logger.warning("%s; it gets children from all its rows (fallback='smote')", found)
+        return spread(total, rows, self.seed)
+
+    def _make_embeddings(self, plan: Plan) -> MadeEmbeddings:
+        ends, steps = self.segments_.drawn(plan, self.seed)
+        return MadeEmbeddings(self.segments_.points(plan.parent, ends, steps))
+
+    def _state_arrays(self) -> dict[str, np.ndarray]:
+        return self.segments_.arrays()
+
+    def _load_state_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        self.segments_ = Segments(**arrays)
+
+
+def apportion(total: int, weights: IntArray, rows: IntArray, seed: int) -> IntArray:
+    """Shares of ``total`` proportional to integer weights, by largest remainders.
+
+    Args:
+        total: children to hand out.
+        weights: int64 [r], at least 0, not all 0.
+        rows: row numbers [r]; their seeded noise decides between equal remainders.
+
+    Returns:
+        int64 [r], summing to ``total``: each total · weight / Σ weights, rounded down or up.
+    """
+    shares, remainders = np.divmod(weights.astype(np.int64) * total, int(weights.sum()))
+    draws = noise.uniform(seed, noise.stream("apportion"), rows)
+    order = np.lexsort((rows, draws, -remainders))
+    shares[order[: total - int(shares.sum())]] += 1
+    return shares

@@ -1,0 +1,205 @@
+"""Children on the line between a row and one of its neighbours: what the SMOTE family shares."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from hf_oversample import noise
+from hf_oversample.plan import IntArray, Plan
+
+logger = logging.getLogger(__name__)
+
+FloatMatrix = npt.NDArray[np.float32]
+Fallback = Literal["raise", "smote"]
+NeighborDtype = Literal["float32", "bfloat16"]
+
+_BLOCK_VALUES = 2**17
+"""Values in a block: it and the block of starts stay in a core's cache."""
+
+
+def check_choices(neighbor_dtype: str, fallback: str = "raise", **neighbors: int) -> None:
+    """Check the constructor's values that the family shares.
+
+    Raises:
+        TypeError: a number of neighbours that is not an int.
+        ValueError: one below 1; a ``neighbor_dtype`` or ``fallback`` that does not exist.
+    """
+    for name, value in neighbors.items():
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"{name} must be an int, got {value!r}")
+        if value < 1:
+            raise ValueError(f"{name} is {value}: give at least 1 neighbour")
+    if neighbor_dtype not in ("float32", "bfloat16"):
+        raise ValueError(
+            f"neighbor_dtype is {neighbor_dtype!r}: give 'float32' or 'bfloat16'; the neighbours "
+            "are the same, bfloat16 is faster where the processor has it"
+        )
+    if fallback not in ("raise", "smote"):
+        raise ValueError(f"fallback is {fallback!r}: give 'raise' or 'smote'")
+
+
+def grown_classes(
+    children: Mapping[int, int], labels: npt.ArrayLike, names: Sequence[str]
+) -> Iterator[tuple[int, int, IntArray]]:
+    """(class code, children, its row numbers ascending) of each class that grows.
+
+    Raises:
+        ValueError: such a class has one row, which has no neighbour of its class.
+    """
+    codes = np.asarray(labels)
+    for code, total in children.items():
+        if not total:
+            continue
+        rows = np.flatnonzero(codes == code)
+        if len(rows) < 2:
+            raise ValueError(
+                f"class {names[code]!r} has 1 row (row {int(rows[0])}): there is no line to "
+                "another row of it; use RandomOversampler for this data set, add rows, or leave "
+                "the class out with a dict sampling_strategy"
+            )
+        yield code, total, rows
+
+
+def class_neighbors(
+    embeddings: FloatMatrix,
+    queries: IntArray,
+    rows: IntArray,
+    k: int,
+    *,
+    name: str,
+    dtype: NeighborDtype,
+) -> IntArray:
+    """Nearest rows of their own class, of some rows.
+
+    Args:
+        embeddings: [n, d].
+        queries: row numbers [q], among ``rows``.
+        rows: all row numbers of the class [r], ascending, r ≥ 2.
+        k: neighbours; of a class with fewer others all are taken, with a warning.
+        name: the class, for the warning.
+        dtype: of the search's first pass; the result is the same.
+
+    Returns:
+        row numbers [q, min(k, r − 1)], nearest first.
+    """
+    from hf_oversample.neighbors import nearest_neighbors  # torch
+
+    if len(rows) <= k:
+        logger.warning(
+            "class %r has %d rows: each has %d neighbours of its class, %d were asked for",
+            name,
+            len(rows),
+            len(rows) - 1,
+            k,
+        )
+    base = embeddings[rows]
+    places = np.searchsorted(rows, queries)
+    _, indices = nearest_neighbors(
+        base[places], base, min(k, len(rows) - 1), exclude=places, dtype=dtype
+    )
+    return rows[indices.numpy()]
+
+
+def all_neighbors(
+    embeddings: FloatMatrix, queries: IntArray, k: int, *, dtype: NeighborDtype
+) -> IntArray:
+    """Nearest rows of any class, of some rows: row numbers [q, min(k, n − 1)], nearest first."""
+    from hf_oversample.neighbors import nearest_neighbors  # torch
+
+    _, indices = nearest_neighbors(
+        embeddings[queries],
+        embeddings,
+        min(k, len(embeddings) - 1),
+        exclude=queries,
+        dtype=dtype,
+    )
+    return indices.numpy()
+
+
+@dataclass(frozen=True, eq=False)
+class Segments:
+    """The lines from rows to their neighbours, on which children lie, and the rows they need.
+
+    Attributes:
+        starts: int64 [p], row numbers of the lines' beginnings, ascending.
+        ends: int64 [p, k], row numbers of their ends, padded with −1.
+        rows: int64 [s], every row number in the two, ascending.
+        values: float32 [s, d], the embeddings of ``rows``.
+    """
+
+    starts: IntArray
+    ends: IntArray
+    rows: IntArray
+    values: FloatMatrix
+
+    @classmethod
+    def build(
+        cls, embeddings: FloatMatrix, tables: Sequence[tuple[IntArray, IntArray]]
+    ) -> Segments:
+        """Of (starts [p], ends [p, k]) pairs, no row in two; k may differ between pairs."""
+        if not tables:
+            none = np.empty(0, dtype=np.int64)
+            return cls(none, none.reshape(0, 1), none, embeddings[:0].copy())
+        starts = np.concatenate([table[0] for table in tables])
+        ends = np.full((len(starts), max(table[1].shape[1] for table in tables)), -1, np.int64)
+        first = 0
+        for own_starts, own_ends in tables:
+            ends[first : first + len(own_starts), : own_ends.shape[1]] = own_ends
+            first += len(own_starts)
+        order = np.argsort(starts)
+        rows = np.union1d(starts, ends[ends >= 0])
+        return cls(starts[order], ends[order], rows, embeddings[rows])
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All attributes by name, to save."""
+        return {
+            "starts": self.starts,
+            "ends": self.ends,
+            "rows": self.rows,
+            "values": self.values,
+        }
+
+    def drawn(self, plan: Plan, seed: int) -> tuple[IntArray, npt.NDArray[np.float64]]:
+        """For each child the row at the end of its line, and how far along it lies, in (0, 1).
+
+        The two depend on (seed, parent, child) and the parent's neighbours alone.
+        """
+        lines = np.searchsorted(self.starts, plan.parent)
+        counts = (self.ends >= 0).sum(axis=1)[lines]
+        address = (plan.parent, plan.child)
+        column = noise.integers(counts, seed, noise.stream("neighbor"), *address)
+        steps = noise.uniform(seed, noise.stream("step"), *address)
+        return self.ends[lines, column], steps
+
+    def points(self, parents: IntArray, ends: IntArray, steps: npt.ArrayLike) -> FloatMatrix:
+        """parent + step · (end − parent), float32 [children, d].
+
+        Each operation is rounded by itself, so that a child does not depend on its place in a
+        block; blocks are of cache size, and nothing but the result is of the result's size.
+        """
+        import torch
+
+        from hf_oversample.workers import one_thread_if_forked
+
+        one_thread_if_forked()
+        width = self.values.shape[1]
+        made = np.empty((len(parents), width), dtype=np.float32)
+        result = torch.from_numpy(made)  # NumPy's empty memory is the cheaper one to fill
+        values = torch.from_numpy(self.values)
+        begin = torch.from_numpy(np.searchsorted(self.rows, parents))
+        end = torch.from_numpy(np.searchsorted(self.rows, ends))
+        step = torch.from_numpy(np.asarray(steps, dtype=np.float32)).unsqueeze(1)
+        size = max(1, _BLOCK_VALUES // width)
+        for first in range(0, len(parents), size):
+            block = slice(first, first + size)
+            origin = values.index_select(0, begin[block])
+            out = result[block]
+            torch.index_select(values, 0, end[block], out=out)
+            out.sub_(origin).mul_(step[block]).add_(origin)
+        return made

@@ -1,0 +1,80 @@
+"""SMOTE: children between a row and one of its nearest rows of the same class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from hf_oversample.oversamplers.embedding import EmbeddingOversampler, MadeEmbeddings
+from hf_oversample.oversamplers.interpolation import (
+    FloatMatrix,
+    NeighborDtype,
+    Segments,
+    check_choices,
+    class_neighbors,
+    grown_classes,
+)
+from hf_oversample.plan import Plan
+from hf_oversample.sampling import spread
+
+
+class SmoteOversampler(EmbeddingOversampler):
+    """Synthetic minority over-sampling (Chawla, Bowyer, Hall and Kegelmeyer, JAIR 2002, section 4).
+
+    A child is x + u (x′ − x), with x its parent, x′ drawn evenly from the parent's k nearest rows
+    of the same class, and u from (0, 1). A row is no neighbour of itself; copies of it are.
+
+    The same lines and counts as imbalanced-learn's ``SMOTE``, with these differences: children are
+    spread over a class's rows evenly, as in the paper (imbalanced-learn draws rows with
+    replacement); every child has draws of its own (with a seed, imbalanced-learn begins the same
+    stream again for each class); a class with no more than k rows uses all its rows, with a
+    warning (imbalanced-learn raises).
+
+    Args:
+        k_neighbors: k; the paper's and imbalanced-learn's 5.
+        neighbor_dtype: "float32" or "bfloat16", the type of the search's first pass. The
+            neighbours are exact with both; bfloat16 is faster where the processor has it.
+        sampling_strategy, seed, copy_columns: see
+            :class:`~hf_oversample.oversamplers.base.Oversampler`.
+
+    Raises (in ``fit``):
+        ValueError: a class that grows has one row only.
+
+    Attributes (after ``fit``):
+        segments_: the lines that children are drawn from.
+    """
+
+    def __init__(
+        self, *, k_neighbors: int = 5, neighbor_dtype: NeighborDtype = "float32", **params: Any
+    ) -> None:
+        super().__init__(**params)
+        check_choices(neighbor_dtype, k_neighbors=k_neighbors)
+        self.k_neighbors, self.neighbor_dtype = k_neighbors, neighbor_dtype
+
+    def _learn(self, embeddings: FloatMatrix, children: Mapping[int, int]) -> Plan:
+        plans, tables = [], []
+        for code, total, rows in grown_classes(children, self.labels_, self.label_names_):
+            ends = class_neighbors(
+                embeddings,
+                rows,
+                rows,
+                self.k_neighbors,
+                name=self.label_names_[code],
+                dtype=self.neighbor_dtype,
+            )
+            tables.append((rows, ends))
+            plans.append(Plan.from_counts(rows, spread(total, rows, self.seed), code))
+        self.segments_ = Segments.build(embeddings, tables)
+        return Plan.join(plans)
+
+    def _make_embeddings(self, plan: Plan) -> MadeEmbeddings:
+        ends, steps = self.segments_.drawn(plan, self.seed)
+        return MadeEmbeddings(self.segments_.points(plan.parent, ends, steps))
+
+    def _state_arrays(self) -> dict[str, np.ndarray]:
+        return self.segments_.arrays()
+
+    def _load_state_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        self.segments_ = Segments(**arrays)
