@@ -14,6 +14,8 @@ import xxhash
 from datasets import ClassLabel, Dataset, Features
 
 _BATCH_ROWS = 10_000
+# Values that the 32-bit offsets of one list array can count.
+_LARGEST_OFFSET = 2**31 - 1
 
 
 def require_columns(dataset: Dataset, *columns: str | None) -> None:
@@ -184,7 +186,8 @@ def embedding_matrix(dataset: Dataset, column: str) -> npt.NDArray[np.float32]:
             )
         flat = values.flatten().to_numpy(zero_copy_only=False)  # a null value becomes NaN
         block = matrix[start : start + len(values)]
-        block[:] = flat.reshape(-1, width)
+        with np.errstate(over="ignore"):  # told below, with its place
+            block[:] = flat.reshape(-1, width)
         # NaN and inf survive a sum: a finite one is a quick proof that there are none.
         if not np.isfinite(block.sum(dtype=np.float64)) and not np.isfinite(block).all():
             row, place = (int(found[0]) for found in np.nonzero(~np.isfinite(block)))
@@ -243,16 +246,21 @@ def as_list(values: Any) -> list[Any]:
     raise TypeError(f"a batch's column must be a list or an array, got {type(values).__name__}")
 
 
-def as_arrow(values: Any, feature: Any) -> pa.Array:
+def as_arrow(values: Any, feature: Any) -> pa.Array | pa.ChunkedArray:
     """A made column in the Arrow type of its feature.
 
-    A float32 matrix [n, d] becomes a list column of n rows without being copied.
+    A float32 matrix [n, d] becomes a list column of n rows without being copied; in chunks where
+    one list array cannot count its values.
     """
     kind = Features({"column": feature}).arrow_schema.field("column").type
     if not (isinstance(values, np.ndarray) and values.ndim == 2):
         return pa.array(as_list(values), type=kind)
-    flat = pa.array(np.ascontiguousarray(values).reshape(-1))
     width = values.shape[1]
+    largest = max(1, _LARGEST_OFFSET // max(1, width))
+    if pa.types.is_list(kind) and len(values) > largest:
+        parts = [values[start : start + largest] for start in range(0, len(values), largest)]
+        return pa.chunked_array([as_arrow(part, feature) for part in parts], type=kind)
+    flat = pa.array(np.ascontiguousarray(values).reshape(-1))
     if pa.types.is_fixed_size_list(kind):
         array = pa.FixedSizeListArray.from_arrays(flat, width)
     elif pa.types.is_large_list(kind):

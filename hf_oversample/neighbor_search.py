@@ -129,9 +129,10 @@ class Search:
         """Largest error of a computed squared distance, as a share of (‖a‖ + ‖b‖)²."""
         width = self.base.shape[1]
         if dtype == torch.bfloat16:
-            # −2ab, with 2**-9 standing for the unit's standard deviation: random signs in the
-            # sum over the width (‖a‖‖b‖ ≤ (‖a‖ + ‖b‖)² / 4); and the rounding of ‖b‖² − 2ab.
-            return 2.0**-8 * (3.0 / width**0.5 + 1.0)
+            # A factor is off by 2**-8 of itself at most: −2ab by 4 · 2**-8 ‖a‖‖b‖, ‖b‖² − 2ab by
+            # 2**-8 of itself more. With t = ‖b‖ / (‖a‖ + ‖b‖) and ab ≥ 0 that is, as a share of
+            # (‖a‖ + ‖b‖)², 2**-8 (4t(1 − t) + t²) at most, which is largest at t = 2/3.
+            return 4.0 / 3.0 * 2.0**-8
         unit = 2.0**-24  # worst case of a float32 sum of `width` terms, and of the centring
         if torch.get_float32_matmul_precision() != "highest":
             unit = 2.0**-8 / width  # TF32 or bf16 passes: inputs rounded, sums in float32

@@ -36,8 +36,9 @@ def nearest_neighbors(
         block_bytes: bytes that the temporary arrays may take, about. The result is the same for
             every value.
         dtype: type of the matrix products, "float32" or "bfloat16". Distances are exact with
-            both; with bfloat16 the bound of step 1 holds with overwhelming probability (six
-            standard deviations of its rounding errors) rather than with certainty.
+            both; with bfloat16 the bound of step 1 is certain for rows on the query's side of the
+            centre of all rows (a positive inner product), where neighbours are found. Across it,
+            all of a sum's rounding errors would have to be near their worst to miss a row.
         device: where to compute; default: where ``base`` is if it is a tensor, else the CPU.
 
     Returns:

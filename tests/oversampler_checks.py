@@ -23,21 +23,23 @@ NAMES = ("ham", "spam", "news")
 WIDTH = 4
 
 
-def make_dataset(counts: tuple[int, ...], seed: int = 0, **columns: Any) -> Dataset:
+def make_dataset(
+    counts: tuple[int, ...], seed: int = 0, *, width: int = WIDTH, **columns: Any
+) -> Dataset:
     """Rows of ``len(counts)`` classes in mixed order, with a text, an embedding and an id."""
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.repeat(np.arange(len(counts)), counts)).tolist()
     rows = {
         "text": [f"{NAMES[label]} message number {i} for you" for i, label in enumerate(labels)],
         "label": labels,
-        "embedding": rng.normal(size=(len(labels), WIDTH)).astype(np.float32).tolist(),
+        "embedding": rng.normal(size=(len(labels), width)).astype(np.float32).tolist(),
         "id": [f"row-{i}" for i in range(len(labels))],
     }
     features = Features(
         {
             "text": Value("string"),
             "label": ClassLabel(names=list(NAMES[: len(counts)])),
-            "embedding": List(Value("float32"), length=WIDTH),
+            "embedding": List(Value("float32"), length=width),
             "id": Value("string"),
         }
     )

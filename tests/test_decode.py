@@ -106,7 +106,9 @@ def test_the_judge_places_every_text_with_its_class(balanced: Dataset) -> None:
     assert tool.rejections["wrong class"] > 0, "of a generator that was hardly trained"
     if kept:
         embeddings = tool.loaded.embed(kept)
-        assert (tool.judge_.margin(embeddings, np.ones(len(kept), np.int64)) > 0).all()
+        spam = np.ones(len(kept), np.int64)
+        margins = tool.gate_.classifier.margin(embeddings, spam)
+        assert (margins > tool.gate_.least_margins[1]).all()
     assert np.bincount(decoded["label"]).tolist() == [30, 30]
 
 

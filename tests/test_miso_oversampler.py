@@ -19,6 +19,7 @@ from hf_oversample import MisoForAnchorGeneration, MisoOversampler
 from hf_oversample.models.digest import weights_digest
 from hf_oversample.neighbors import difficult_samples
 from hf_oversample.oversamplers.miso import COPY, MAJORITY_ANCHOR, OWN_ANCHOR
+from hf_oversample.oversamplers.miso_gate import TextGate
 from hf_oversample.quality import CopyIndex, LinearJudge, words_of
 from hf_oversample.text import normalized
 from miso_fixtures import (
@@ -86,10 +87,10 @@ def test_a_gate_that_rejects_all_gives_real_rows(monkeypatch: pytest.MonkeyPatch
     dataset = dataset_of(TWO)
     oversampler = oversampler_of(max_tries=3)
 
-    def nothing(self: Any, texts: list[str], labels: np.ndarray) -> np.ndarray:
+    def nothing(self: Any, models: Any, texts: list[str], labels: np.ndarray) -> np.ndarray:
         return np.zeros(len(texts), bool)
 
-    monkeypatch.setattr(MisoOversampler, "places_with_class", nothing)
+    monkeypatch.setattr(TextGate, "places_with_class", nothing)
     rows = made_by(oversampler, dataset)
     assert len(rows) == 48
     assert {row["origin"] for row in rows} == {RESAMPLED}
@@ -240,7 +241,7 @@ def test_a_majority_text_loses_the_words_that_pull_to_its_class() -> None:
     ids = torch.from_numpy(source.input_ids)[None]
     with torch.no_grad():
         states = oversampler.loaded.model.miso.encoder(ids).last_hidden_state[0].numpy()
-    direction = oversampler.judge_weights_[0] - oversampler.judge_weights_[1]
+    direction = oversampler.judge.weights[0] - oversampler.judge.weights[1]
     scores = states @ direction
     assert pull == pytest.approx(scores[1:-1], abs=1e-4)
 
@@ -271,7 +272,7 @@ def test_classes_are_matched_by_name() -> None:
         features=Features({"text": Value("string"), "label": ClassLabel(names=["spam", "ham"])}),
     )
     oversampler = oversampler_of().fit(swapped)
-    assert oversampler.class_ids_ == {0: 1, 1: 0}
+    assert oversampler.gate_.class_ids.tolist() == [1, 0]
     rows = [dict(row) for row in oversampler.children(swapped)]
     plain = made_by(oversampler_of(), dataset_of(TWO))
     assert [row["text"] for row in rows] == [row["text"] for row in plain]
@@ -344,7 +345,7 @@ def test_other_weights_in_the_same_folder_are_noticed() -> None:
         model.fill_head.dense.weight.mul_(-1)
     model.save_pretrained(folder)
     other = fitted()
-    assert np.array_equal(first.judge_weights_, other.judge_weights_)
+    assert np.array_equal(first.judge.weights, other.judge.weights)
     assert Hasher.hash(other) != Hasher.hash(first)
     assert [r["text"] for r in other.children(dataset)] != [
         r["text"] for r in first.children(dataset)

@@ -19,6 +19,7 @@ from hf_oversample.oversamplers.base import Oversampler
 from oversampler_checks import (
     CASES,
     FRESH_PROCESS,
+    WIDTH,
     Case,
     check_output,
     check_saved_equal,
@@ -139,7 +140,10 @@ def test_any_shape(
     }
     strategy = data.draw(st.sampled_from(["auto", "all", final]))
     asked = final if strategy == final else {label: max(counts) for label in final}
-    dataset = make_dataset(tuple(counts), seed)
+    # other methods do not look at embeddings
+    is_embedding = "embedding_column" in case.fit_columns
+    width = data.draw(st.integers(1, 1024)) if is_embedding else WIDTH
+    dataset = make_dataset(tuple(counts), seed, width=width)
     oversampler = case.fitted(
         dataset, sampling_strategy=strategy, seed=seed, copy_columns=copy_columns
     )

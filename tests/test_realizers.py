@@ -85,6 +85,22 @@ def test_same_anchors_for_every_batch(name: str) -> None:
     assert realizer([]) == []
 
 
+def test_two_decoders_avoid_targets_and_others_in_one_batch() -> None:
+    """Of three classes, a text may have to keep away from another target class."""
+    model = make_generator(TEXTS, classes=3, targets=(1, 2), share_decoder=False, use_sfm=False)
+    sources = encode(TEXTS)
+    classes = [(1, 0), (1, 2), (2, 0), (2, 1), (1, 2)]
+    requests = [
+        AnchorRequest(sources[row], label, avoid, key=(row, 0, 0))
+        for row, (label, avoid) in enumerate(classes)
+    ]
+    realizer = GenerateRealizer(model.eval(), tokenizer(), SEGMENTER, seed=5, max_new_tokens=8)
+    written = realizer(requests)
+    assert written == [text for request in requests for text in realizer([request])]
+    assert written[::-1] == realizer(requests[::-1])
+    assert len(set(written)) == len(written)
+
+
 @pytest.mark.parametrize("name", ["edit", "generate"])
 def test_anchors_depend_on_seed_key_and_class(name: str) -> None:
     requests = requests_for(TEXTS)

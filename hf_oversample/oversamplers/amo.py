@@ -56,7 +56,8 @@ class AmoOversampler(EmbeddingOversampler):
     :class:`~hf_oversample.training.amo_collator.AmoCollator`).
 
     Args:
-        sampling_strategy, seed, copy_columns: as for every oversampler.
+        sampling_strategy, seed, copy_columns: as for every oversampler. Copied columns are the
+            seed row's, which is of another class: a text copied so contradicts its label.
         beta: β of equations 3 and 4, in [0, 1); smaller trusts g more (paper: 0.99 or 0.999, chosen
             on validation rows).
         penalty: λ of equation 2 (paper: 0.1 or 0.5); 0 is the paper's ablation without f.
@@ -216,6 +217,12 @@ class AmoOversampler(EmbeddingOversampler):
         # Equation 4: P(k0 | k) ∝ 1 − β^(N_k0 − N_k)₊, over classes that have rows.
         shares = np.where(counts > 0, 1 - rejection, 0)
         if not shares.sum():
+            if number:
+                logger.warning(
+                    "class %r (%d rows) has no larger class to translate rows of: its %d children "
+                    "repeat its own rows",
+                    *(self.label_names_[code], counts[code], number),
+                )
             return target, ordinal, np.full(number, -1), np.zeros(number, dtype=bool)
         draws = noise.uniform(self.seed, noise.stream("amo class"), code, ordinal)
         ends = np.cumsum(shares / shares.sum())

@@ -13,19 +13,14 @@ for every batch size and number of processes, and for an ``IterableDataset``.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self
+from collections.abc import Mapping
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
-from datasets.formatting.formatting import LazyBatch
+from datasets import Dataset, DatasetDict
 
 from hf_oversample.columns import (
-    ListColumns,
-    as_arrow,
-    as_list,
     check_texts,
     content_digest,
     embedding_matrix,
@@ -33,8 +28,8 @@ from hf_oversample.columns import (
     require_columns,
 )
 from hf_oversample.oversamplers import balancing
-from hf_oversample.oversamplers.saving import FittedState
-from hf_oversample.plan import ORIGINS, REAL, RESAMPLED, SYNTHETIC, Children, IntArray, Plan
+from hf_oversample.oversamplers.growing import GrowingBatches, refuse_provenance
+from hf_oversample.plan import ORIGINS, REAL, RESAMPLED, SYNTHETIC, Children, Plan
 from hf_oversample.sampling import SamplingStrategy, children_per_class, class_counts, spread
 
 __all__ = ["ORIGINS", "REAL", "RESAMPLED", "SYNTHETIC", "Children", "Oversampler", "Plan"]
@@ -42,10 +37,9 @@ __all__ = ["ORIGINS", "REAL", "RESAMPLED", "SYNTHETIC", "Children", "Oversampler
 logger = logging.getLogger(__name__)
 
 FloatMatrix = npt.NDArray[np.float32]
-PROVENANCE_COLUMNS = ("origin", "parent")
 
 
-class Oversampler(FittedState):
+class Oversampler(GrowingBatches):
     """Base class of the oversamplers.
 
     Args:
@@ -73,7 +67,6 @@ class Oversampler(FittedState):
     """
 
     input_kind: ClassVar[Literal["any", "text", "embedding"]] = "any"
-    _copies_rows: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -112,19 +105,6 @@ class Oversampler(FittedState):
             rows = np.flatnonzero(self.labels_ == code)
             plans.append(Plan.from_counts(rows, spread(total, rows, self.seed), code))
         return Plan.join(plans)
-
-    def _make(self, batch: Mapping[str, list[Any]], positions: IntArray, plan: Plan) -> Children:
-        """Make the children of a batch.
-
-        Args:
-            batch: the columns of the real rows, as lists; converted when they are asked for.
-            positions: int64 [children], the place of each child's parent in the batch.
-            plan: the children's entries of the plan.
-
-        Returns:
-            the children's columns, in the order of ``plan``.
-        """
-        raise NotImplementedError(f"{type(self).__name__} must define _make")
 
     # ---- fitting --------------------------------------------------------------------------------
 
@@ -205,14 +185,6 @@ class Oversampler(FittedState):
         columns = [self.label_column_, self.text_column_, self.embedding_column_]
         return [column for column in columns if column is not None]
 
-    def fitted_plan(self) -> Plan:
-        if self.plan_ is None:
-            raise RuntimeError(
-                f"this {type(self).__name__} is not fitted: call fit(dataset) first, or "
-                "balance(dataset), which does"
-            )
-        return self.plan_
-
     def difference(self, dataset: Dataset) -> str | None:
         """How a data set differs from the fitted one, in words; None if it does not."""
         if len(dataset) != len(self.labels_):
@@ -226,164 +198,7 @@ class Oversampler(FittedState):
             return f"the content of its columns {columns} (or their order) is not the fitted one"
         return None
 
-    # ---- making rows ----------------------------------------------------------------------------
-
-    def output_features(self, features: Features) -> Features:
-        """The features of the output for a data set with these: plus ``origin`` and ``parent``.
-
-        ``IterableDataset.map`` forgets features unless it is given them: pass it
-        ``features=oversampler.output_features(dataset.features)``.
-        """
-        refuse_provenance(features)
-        return Features(
-            {**features, "origin": ClassLabel(names=list(ORIGINS)), "parent": Value("int64")}
-        )
-
-    def __call__(
-        self, batch: Mapping[str, Sequence[Any]], indices: Sequence[int]
-    ) -> dict[str, list[Any]] | pa.Table:
-        """Each row of a batch, followed by its children; for ``dataset.map``.
-
-        ``dataset.map(oversampler, batched=True, with_indices=True)``
-
-        Args:
-            batch: columns by name.
-            indices: the rows' numbers in the data set that was fitted.
-
-        Returns:
-            all columns plus ``origin`` and ``parent``. A dict of lists; or, for ``Dataset.map``,
-            the same as an Arrow table, which alone can tell it that ``origin`` is a ClassLabel.
-
-        Raises:
-            RuntimeError: not fitted.
-            ValueError: the batch is not of the fitted data set.
-        """
-        rows, columns = self.check_batch(batch, indices)
-        if isinstance(batch, LazyBatch):
-            return self._grown_table(batch.pa_table, columns, rows)
-        made, positions = self.children_of(columns, rows)
-        output = {}
-        order = _family_order(len(rows), positions)
-        real = {**columns, "origin": [REAL] * len(rows), "parent": [-1] * len(rows)}
-        for name, values in real.items():
-            joined = values + made[name]
-            output[name] = [joined[place] for place in order]
-        return output
-
-    def _grown_table(
-        self, rows_table: pa.Table, columns: Mapping[str, list[Any]], rows: IntArray
-    ) -> pa.Table:
-        made, positions = self.children_table(rows_table, columns, rows)
-        provenance = {
-            "origin": pa.array(np.full(len(rows), REAL)),
-            "parent": pa.array(np.full(len(rows), -1)),
-        }
-        real = {name: rows_table[name] for name in columns} | provenance
-        joined = pa.concat_tables([pa.table(real).cast(made.schema), made])
-        return joined.take(_family_order(len(rows), positions))
-
-    def check_batch(
-        self, batch: Mapping[str, Sequence[Any]], indices: npt.ArrayLike
-    ) -> tuple[IntArray, ListColumns]:
-        """Row numbers and columns (as lists) of a batch, checked to be of the fitted data set."""
-        self.fitted_plan()
-        if not isinstance(batch, Mapping):
-            raise TypeError(
-                f"a batch must be a dict of columns, got {type(batch).__name__}: map with "
-                "dataset.with_format(None)"
-            )
-        missing, unknown = set(self.features_) - set(batch), set(batch) - set(self.features_)
-        refuse_provenance(batch)
-        if missing or unknown:
-            raise ValueError(
-                f"the batch's columns are not those of the fitted data set (missing "
-                f"{sorted(missing)}, new {sorted(unknown)}): fit on the data set to be mapped"
-            )
-        rows = np.asarray(indices, dtype=np.int64).reshape(-1)
-        columns = ListColumns(batch, list(self.features_))
-        labels = columns[self.label_column_]
-        if len(labels) != len(rows):
-            raise ValueError(
-                f"the batch has {len(labels)} rows but {len(rows)} indices were given: map with "
-                "batched=True and with_indices=True"
-            )
-        for row, label in zip(rows.tolist(), labels, strict=True):
-            if not 0 <= row < len(self.labels_):
-                raise ValueError(
-                    f"row {row} is beyond the {len(self.labels_)} rows of the fitted data set: "
-                    "this is another data set; fit on it"
-                )
-            fitted = self.label_values_[self.labels_[row]]
-            if label != fitted:
-                raise ValueError(
-                    f"column {self.label_column_!r} is {label!r} in row {row} but was {fitted!r} "
-                    "when fitted: this is another data set, or another order of its rows; fit on it"
-                )
-        return rows, columns
-
-    def children_of(
-        self, columns: Mapping[str, list[Any]], rows: IntArray
-    ) -> tuple[dict[str, list[Any]], IntArray]:
-        """All output columns of the children of some rows, and their parents' places."""
-        made, plan, positions = self._made(columns, rows)
-        parents, kept = _parents(made, plan)
-        output = {}
-        for name in columns:
-            if name == self.label_column_:
-                output[name] = [self.label_values_[code] for code in plan.label]
-            elif name in made.columns:
-                output[name] = as_list(made.columns[name])
-            elif self.copy_columns or self._copies_rows:
-                values = columns[name]
-                output[name] = [
-                    values[place] if own else None
-                    for place, own in zip(positions, kept, strict=True)
-                ]
-            else:
-                output[name] = [None] * len(plan)
-        output["origin"] = np.broadcast_to(made.origin, len(plan)).tolist()
-        output["parent"] = parents.tolist()
-        return output, positions
-
-    def children_table(
-        self, rows_table: pa.Table, columns: Mapping[str, list[Any]], rows: IntArray
-    ) -> tuple[pa.Table, IntArray]:
-        """As :meth:`children_of`, for rows that are in Arrow, and as an Arrow table."""
-        made, plan, positions = self._made(columns, rows)
-        parents, kept = _parents(made, plan)
-        schema = self.output_features(self.features_).arrow_schema
-        # A null index takes a null.
-        taken = pa.array(positions, mask=~kept)
-        output: list[Any] = []
-        for name in columns:
-            kind = schema.field(name).type
-            if name == self.label_column_:
-                output.append(pa.array(self.label_values_, type=kind).take(pa.array(plan.label)))
-            elif name in made.columns:
-                output.append(as_arrow(made.columns[name], self.features_[name]))
-            elif self.copy_columns or self._copies_rows:
-                output.append(rows_table[name].take(taken).cast(kind))
-            else:
-                output.append(pa.nulls(len(plan), kind))
-        output.append(pa.array(np.broadcast_to(made.origin, len(plan)), type=pa.int64()))
-        output.append(pa.array(parents))
-        return pa.table(output, schema=schema), positions
-
-    def _made(
-        self, columns: Mapping[str, list[Any]], rows: IntArray
-    ) -> tuple[Children, Plan, IntArray]:
-        plan, positions = self.fitted_plan().of_rows(rows)
-        made = self._make(columns, positions, plan) if len(plan) else Children({})
-        unknown = sorted(set(made.columns) - set(columns))
-        if unknown:
-            raise RuntimeError(f"{type(self).__name__}._make gave columns that are new: {unknown}")
-        for name, values in made.columns.items():
-            if len(values) != len(plan):
-                raise RuntimeError(
-                    f"{type(self).__name__}._make gave {len(values)} values of {name!r} for "
-                    f"{len(plan)} children"
-                )
-        return made, plan, positions
+    # ---- whole data sets ------------------------------------------------------------------------
 
     def all_children(
         self, dataset: Dataset, num_proc: int | None = None, batch_size: int = 1000
@@ -449,27 +264,3 @@ class Oversampler(FittedState):
                 for split, rows in dataset.items()
             }
         )
-
-
-def refuse_provenance(columns: Any) -> None:
-    """Raise ValueError where a data set already has the columns ``origin`` or ``parent``."""
-    taken = [name for name in PROVENANCE_COLUMNS if name in columns]
-    if taken:
-        raise ValueError(
-            f"the data set already has the column(s) {taken}, which the oversampler writes: it "
-            "may be balanced already; remove or rename them"
-        )
-
-
-def _family_order(rows: int, positions: IntArray) -> IntArray:
-    """The order in which each of ``rows`` rows is followed by its children, whose parents'
-    places are given, of real rows and children joined end to end."""
-    # Stable: a row comes before its children, the children in the plan's order.
-    return np.argsort(np.concatenate([np.arange(rows), positions]), kind="stable")
-
-
-def _parents(made: Children, plan: Plan) -> tuple[IntArray, np.ndarray]:
-    """The rows that children name as parents, and whether these are the planned ones: a child that
-    names another has no row at hand to copy from."""
-    parents = plan.parent if made.parent is None else np.asarray(made.parent, dtype=np.int64)
-    return parents, parents == plan.parent

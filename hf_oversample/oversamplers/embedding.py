@@ -16,6 +16,7 @@ import pyarrow as pa
 from datasets import Dataset, Features, List, Value
 from datasets.fingerprint import Hasher
 
+import hf_oversample
 from hf_oversample.columns import ListColumns
 from hf_oversample.oversamplers.base import FloatMatrix, Oversampler
 from hf_oversample.plan import SYNTHETIC, Children, IntArray, Plan
@@ -68,6 +69,14 @@ class EmbeddingOversampler(Oversampler):
         self, dataset: Dataset, embeddings: FloatMatrix | None, children: Mapping[int, int]
     ) -> Plan:
         assert embeddings is not None, "fit reads the embedding column of these methods"
+        column = str(self.embedding_column_)
+        kind = dataset.features.arrow_schema.field(column).type.value_type
+        if pa.types.is_integer(kind):
+            raise ValueError(
+                f"column {column!r} holds {kind} values, which cannot hold the vectors that "
+                f"{type(self).__name__} makes: cast it with dataset.cast_column({column!r}, "
+                "List(Value('float32')))"
+            )
         return self._learn(embeddings, children)
 
     def _make(self, batch: Mapping[str, list[Any]], positions: IntArray, plan: Plan) -> Children:
@@ -87,9 +96,14 @@ class EmbeddingOversampler(Oversampler):
             others = [name for name in dataset.column_names if name != self.embedding_column_]
             rows = dataset.select_columns(others).select(parents).with_format("arrow")[:]
         made, _ = self.children_table(rows, ListColumns({}, dataset.column_names), parents)
-        # Given, because the default would hash the whole table.
-        fingerprint = Hasher.hash([self.digest_, type(self).__name__, self.get_params()])
-        return Dataset(made, fingerprint=fingerprint)
+        # Given, because the default would hash all vectors. With the code's version, and with what
+        # classifiers given by the name of a folder decide.
+        plan, code = self.fitted_plan(), f"{hf_oversample.__version__}/{self.code_version}"
+        known = [type(self).__name__, code, self.get_params(), self.digest_]
+        known += [plan.parent, plan.label, dict(plan.extra)]
+        if self.copy_columns:
+            known.append(dataset._fingerprint)
+        return Dataset(made, fingerprint=Hasher.hash(known))
 
     # ---- arrays ---------------------------------------------------------------------------------
 
@@ -107,7 +121,7 @@ class EmbeddingOversampler(Oversampler):
         with np.errstate(over="ignore"):  # told below, with its place
             matrix = np.ascontiguousarray(embeddings, dtype=np.float32)
         values, codes = np.unique(np.asarray(labels), return_inverse=True)
-        if matrix.ndim != 2 or len(matrix) != len(codes) or not matrix.shape[1]:
+        if matrix.ndim != 2 or codes.shape != matrix.shape[:1] or not matrix.shape[1]:
             raise ValueError(
                 f"embeddings must have shape [rows, width] and labels [rows], got {matrix.shape} "
                 f"and {codes.shape}"

@@ -15,6 +15,7 @@ from hf_oversample.columns import as_list
 from hf_oversample.encoding import EncodedText
 from hf_oversample.models.digest import weights_digest
 from hf_oversample.oversamplers.base import RESAMPLED, SYNTHETIC, Children, Oversampler
+from hf_oversample.oversamplers.miso_gate import TextGate, check_gate
 from hf_oversample.oversamplers.miso_models import MisoModels
 from hf_oversample.oversamplers.miso_plan import (
     COPY,
@@ -24,12 +25,10 @@ from hf_oversample.oversamplers.miso_plan import (
     AnchorPlanner,
 )
 from hf_oversample.plan import IntArray, Plan
-from hf_oversample.quality import CopyIndex, LinearJudge, neighbor_vote, surface_reason
+from hf_oversample.quality import LinearJudge
 from hf_oversample.realizers import AnchorRequest
 from hf_oversample.sampling import SamplingStrategy
 from hf_oversample.text import Language, normalized
-
-GATES = ("classifier", "critics", "neighbors")
 
 
 class MisoOversampler(Oversampler):
@@ -66,7 +65,7 @@ class MisoOversampler(Oversampler):
         gate: which judges must place an anchor with its class: "classifier", "critics" (pointwise
             mutual information with the class against the majority), "neighbors" (majority of the
             5 nearest training rows); () for none.
-        gate_quantile: how clearly the classifier must see the class: its margin is at least this
+        gate_quantile: how clearly the classifier must see the class: its margin is above this
             quantile of the margins of the class's own training rows, and above 0.
         max_tries: how often an anchor is drawn before a real row takes its place.
         k: neighbours that say what is difficult (section 7.1).
@@ -122,8 +121,7 @@ class MisoOversampler(Oversampler):
         unknown = [s for s in sources if s not in SOURCES]
         if unknown or not sources:
             raise ValueError(f"sources is {list(sources)}; it takes some of {list(SOURCES)}.")
-        if unknown := [g for g in gate if g not in GATES]:
-            raise ValueError(f"gate has {unknown}; it takes some of {list(GATES)}.")
+        check_gate(gate, gate_quantile)
         if realizer not in ("edit", "generate"):
             raise ValueError(f"realizer is {realizer!r}; it must be 'edit' or 'generate'.")
         shares = {
@@ -131,7 +129,6 @@ class MisoOversampler(Oversampler):
             "majority_share": majority_share,
             "edit_share": edit_share,
             "majority_edit_share": majority_edit_share,
-            "gate_quantile": gate_quantile,
         }
         for name, share in shares.items():
             if not 0 <= share <= 1:
@@ -185,57 +182,30 @@ class MisoOversampler(Oversampler):
         """`[n, d]` float32 in the space of neighbours and the gate."""
         return self.loaded.embed(texts)
 
-    def _class_ids(self) -> dict[int, int]:
-        """Class code of the data set → label of the generator, by name."""
-        known = {str(name): label for name, label in self.loaded.model.config.label2id.items()}
-        names = dict(enumerate(self.label_names_))
-        missing = [name for name in names.values() if str(name) not in known]
-        if missing:
-            raise ValueError(
-                f"The generator {self.generator} does not know the class(es) {missing}; it was "
-                f"trained with {sorted(known)}. Train one on this data set, or rename the labels."
-            )
-        return {code: known[str(name)] for code, name in names.items()}
-
     # ---- fitting
 
     def _text_column(self) -> str:
         return str(self.text_column_)  # never None: `input_kind` is "text"
 
-    def _fit(self, dataset: Dataset) -> None:
+    def _learn_from(
+        self, dataset: Dataset, embeddings: np.ndarray | None, children: Mapping[int, int]
+    ) -> Plan:
+        grown = [code for code, total in children.items() if total]
         texts = as_list(dataset[self._text_column()])
-        self.class_ids_ = self._class_ids()
+        labels = np.asarray(self.labels_, np.int64)
         self.generator_digest_ = weights_digest(self.loaded.model)
         embeddings = self.embed(texts)
-        labels = np.asarray(self.labels_, np.int64)
-        self.copies_ = CopyIndex.build(texts, self.loaded.segmenter)
-        judge = LinearJudge.fit(embeddings, labels, len(self.label_names_))
-        self.judge_weights_, self.judge_bias_ = judge.weights, judge.bias
-        self.least_margins_ = judge.least_margins(embeddings, labels, self.gate_quantile)
-        # class code → its rows and their texts, which may be repeated
-        self.class_texts_: dict[int, tuple[list[int], list[str]]] = {}
-        self._fit_embeddings = embeddings
-        self._fit_texts = texts
-        self.train_embeddings_ = embeddings if "neighbors" in self.gate else None
-
-    @property
-    def judge(self) -> LinearJudge:
-        """The gate's classifier, fitted on the data set's embeddings."""
-        return LinearJudge(self.judge_weights_, self.judge_bias_)
-
-    def _plan(self, children: Mapping[int, int]) -> Plan:
-        grown = [code for code, total in children.items() if total]
-        targets = set(self.loaded.model.config.target_classes)
-        untrained = [self.label_names_[c] for c in grown if self.class_ids_[c] not in targets]
-        if untrained:
-            raise ValueError(
-                f"The generator {self.generator} was not trained to write the class(es) "
-                f"{untrained}: train it with them among its target classes, or ask for other "
-                "classes with sampling_strategy."
-            )
-        labels = np.asarray(self.labels_, np.int64)
+        self.gate_ = TextGate.fit(
+            self.loaded,
+            texts,
+            embeddings,
+            labels,
+            self.loaded.class_ids(self.label_names_, grown),
+            judges=self.gate,
+            quantile=self.gate_quantile,
+        )
         planner = AnchorPlanner(
-            self._fit_embeddings,
+            embeddings,
             labels,
             self.judge,
             k=self.k,
@@ -245,15 +215,21 @@ class MisoOversampler(Oversampler):
             majority_share=self.majority_share,
             seed=self.seed,
         )
+        # class code → its rows and their texts, which may be repeated
+        self.class_texts_: dict[int, tuple[list[int], list[str]]] = {}
         for code in grown:
             planner.add_class(code, children[code])
             rows = np.flatnonzero(labels == code)
-            self.class_texts_[code] = (rows.tolist(), [self._fit_texts[row] for row in rows])
-        del self._fit_embeddings, self._fit_texts
+            self.class_texts_[code] = (rows.tolist(), [texts[row] for row in rows])
         self.difficult_share_ = {
             str(self.label_names_[code]): share for code, share in planner.difficult_share.items()
         }
         return planner.plan()
+
+    @property
+    def judge(self) -> LinearJudge:
+        """The gate's classifier, fitted on the data set's embeddings."""
+        return self.gate_.classifier
 
     # ---- making
 
@@ -282,9 +258,8 @@ class MisoOversampler(Oversampler):
                 for i in pending
             ]
             written = self.loaded.realizer(requests)
-            reasons = self._reasons(
-                written, [texts[positions[i]] for i in pending], plan.label[pending]
-            )
+            sources = [texts[positions[i]] for i in pending]
+            reasons = self.gate_.reasons(self.loaded, written, sources, plan.label[pending])
             rejected = []
             for i, text, reason in zip(pending.tolist(), written, reasons, strict=True):
                 brothers = siblings.setdefault(int(plan.parent[i]), set())
@@ -312,8 +287,8 @@ class MisoOversampler(Oversampler):
         is_own = plan.extra["kind"][i] == OWN_ANCHOR
         return AnchorRequest(
             source,
-            label=self.class_ids_[int(plan.label[i])],
-            avoid=self.class_ids_[int(plan.extra["avoid"][i])],
+            label=int(self.gate_.class_ids[plan.label[i]]),
+            avoid=int(self.gate_.class_ids[plan.extra["avoid"][i]]),
             key=(int(plan.parent[i]), int(plan.child[i]), attempt),
             weights=weights,
             share=self.edit_share if is_own else self.majority_edit_share,
@@ -353,72 +328,16 @@ class MisoOversampler(Oversampler):
         """
         return self.loaded.word_pulls(self.judge, sources, np.asarray(toward), np.asarray(away))
 
-    def _reasons(
-        self, texts: list[str], sources: list[str], labels: np.ndarray
-    ) -> list[str | None]:
-        """For each text, why it is rejected, or None."""
-        segmenter = self.loaded.segmenter
-        reasons = [
-            surface_reason(text, source, self.copies_, segmenter)
-            for text, source in zip(texts, sources, strict=True)
-        ]
-        left = [i for i, reason in enumerate(reasons) if reason is None]
-        if left and self.gate:
-            wrong = ~self.places_with_class([texts[i] for i in left], labels[left])
-            for i, is_wrong in zip(left, wrong.tolist(), strict=True):
-                if is_wrong:
-                    reasons[i] = "wrong class"
-        return reasons
-
-    def places_with_class(self, texts: Sequence[str], labels: np.ndarray) -> np.ndarray:
-        """Whether every judge of the gate places each text with its class `[n]`: boolean `[n]`."""
-        result = np.ones(len(texts), bool)
-        if {"classifier", "neighbors"} & set(self.gate):
-            embeddings = self.embed(texts)
-        if "classifier" in self.gate:
-            result &= self.judge.margin(embeddings, labels) > self.least_margins_[labels]
-        if self.train_embeddings_ is not None:
-            codes = np.asarray(self.labels_)
-            vote = neighbor_vote(embeddings, self.train_embeddings_, codes, len(self.label_names_))
-            result &= vote == labels
-        if "critics" in self.gate:
-            result &= self.evidence(texts, labels) > 0
-        return result
-
-    def evidence(self, texts: Sequence[str], labels: np.ndarray) -> np.ndarray:
-        """
-        The critics' pointwise mutual information of texts with classes `[n]` against the majority:
-        `[n]` float32, in nats.
-        """
-        classes = np.asarray([self.class_ids_[int(code)] for code in labels], np.int64)
-        return self.loaded.evidence(texts, classes)
-
     # ---- saving
 
     def _state_arrays(self) -> dict[str, np.ndarray]:
-        arrays = {
-            "judge.weights": self.judge_weights_,
-            "judge.bias": self.judge_bias_,
-            "judge.least_margins": self.least_margins_,
-            "copies.exact": self.copies_.exact,
-            "copies.sets": self.copies_.sets,
-            "copies.full": self.copies_.full,
-        }
-        if self.train_embeddings_ is not None:
-            arrays["train_embeddings"] = self.train_embeddings_
-        return arrays
+        return self.gate_.arrays()
 
     def _load_state_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        self.judge_weights_, self.judge_bias_ = arrays["judge.weights"], arrays["judge.bias"]
-        self.least_margins_ = arrays["judge.least_margins"]
-        self.copies_ = CopyIndex(
-            arrays["copies.exact"], arrays["copies.sets"], arrays["copies.full"]
-        )
-        self.train_embeddings_ = arrays.get("train_embeddings")
+        self.gate_ = TextGate.from_arrays(arrays, self.gate, np.asarray(self.labels_, np.int64))
 
     def _state_config(self) -> dict[str, Any]:
         return {
-            "class_ids": [[code, label] for code, label in self.class_ids_.items()],
             "class_texts": [
                 [code, rows, texts] for code, (rows, texts) in self.class_texts_.items()
             ],
@@ -428,7 +347,6 @@ class MisoOversampler(Oversampler):
         }
 
     def _load_state_config(self, config: dict[str, Any]) -> None:
-        self.class_ids_ = dict(config["class_ids"])
         self.class_texts_ = {code: (rows, texts) for code, rows, texts in config["class_texts"]}
         self.difficult_share_ = config["difficult_share"]
         self.generator_digest_ = config["generator_digest"]

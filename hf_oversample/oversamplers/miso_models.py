@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -77,6 +77,33 @@ class MisoModels:
             other = TextEmbedder(embedder, max_length=max_length, dtype=precision)
         encoder = TextEncoder(tokenizer, segmenter, max_length)
         return cls(model, tokenizer, segmenter, encoder, writer, other)
+
+    def class_ids(self, names: Sequence[str], written: Iterable[int]) -> np.ndarray:
+        """
+        The generator's label of each class, by name: `[classes]` int64.
+
+        Args:
+            names: the data set's classes, by class code.
+            written: codes of the classes that texts are to be written for.
+
+        Raises:
+            ValueError: a class that the generator does not know, or was not trained to write.
+        """
+        config, generator = self.model.config, self.model.name_or_path
+        known = {str(name): label for name, label in config.label2id.items()}
+        if missing := [name for name in names if name not in known]:
+            raise ValueError(
+                f"The generator {generator} does not know the class(es) {missing}; it was "
+                f"trained with {sorted(known)}. Train one on this data set, or rename the labels."
+            )
+        ids = np.asarray([known[name] for name in names], np.int64)
+        if untrained := [names[code] for code in written if ids[code] not in config.target_classes]:
+            raise ValueError(
+                f"The generator {generator} was not trained to write the class(es) "
+                f"{untrained}: train it with them among its target classes, or ask for other "
+                "classes with sampling_strategy."
+            )
+        return ids
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """`[n, d]` float32 in the space of neighbours and the gate."""

@@ -152,30 +152,51 @@ class GenerateRealizer:
     def _decoded(
         self, latents: Tensor, labels: Tensor, avoid: Tensor, keys: np.ndarray
     ) -> list[str]:
-        texts: list[str] = []
+        texts = [""] * len(latents)
         size = max(SMALLEST_BATCH, self.token_budget // self.max_new_tokens)
-        for start in range(0, len(latents), size):
-            rows = list(range(start, min(start + size, len(latents))))
-            order = rows + [rows[0]] * max(0, SMALLEST_BATCH - len(rows))
-            index = torch.as_tensor(order, device=latents.device)
-            processors = LogitsProcessorList()
-            if self.guidance:
-                processors.append(
-                    ContrastiveGuidance(
-                        self.model, latents[index], avoid.to(latents.device)[index], self.guidance
-                    )
-                )
-            if self.temperature:
-                processors.append(KeyedGumbel(keys[order], self.seed, self.temperature, self.top_k))
-            ids = self.model.generate(
-                encoder_outputs=BaseModelOutput(last_hidden_state=latents[index]),
-                attention_mask=torch.ones(latents[index].shape[:2], device=latents.device),
-                class_ids=labels.to(latents.device)[index],
-                do_sample=False,
-                num_beams=1,
-                max_new_tokens=self.max_new_tokens,
-                logits_processor=processors,
-            )
-            decoded = self.tokenizer.batch_decode(ids.tolist(), skip_special_tokens=True)
-            texts += decoded[: len(rows)]
+        for group in self._groups(labels, avoid):
+            for start in range(0, len(group), size):
+                rows = group[start : start + size]
+                for row, text in zip(
+                    rows, self._decoded_batch(latents, labels, avoid, keys, rows), strict=True
+                ):
+                    texts[row] = text
         return texts
+
+    def _groups(self, labels: Tensor, avoid: Tensor) -> list[list[int]]:
+        """Rows whose classes, and whose classes to avoid, have the same decoder: a call of the
+        model takes one."""
+        config, everything = self.model.config, list(range(len(labels)))
+        if config.share_decoder:
+            return [everything]
+        is_target = [
+            [label in config.target_classes for label in classes.tolist()]
+            for classes in (labels, avoid)
+        ]
+        kinds = list(zip(*is_target, strict=True))
+        return [[row for row in everything if kinds[row] == kind] for kind in sorted(set(kinds))]
+
+    def _decoded_batch(
+        self, latents: Tensor, labels: Tensor, avoid: Tensor, keys: np.ndarray, rows: list[int]
+    ) -> list[str]:
+        order = rows + [rows[0]] * max(0, SMALLEST_BATCH - len(rows))
+        index = torch.as_tensor(order, device=latents.device)
+        processors = LogitsProcessorList()
+        if self.guidance:
+            against = avoid.to(latents.device)[index]
+            processors.append(
+                ContrastiveGuidance(self.model, latents[index], against, self.guidance)
+            )
+        if self.temperature:
+            processors.append(KeyedGumbel(keys[order], self.seed, self.temperature, self.top_k))
+        ids = self.model.generate(
+            encoder_outputs=BaseModelOutput(last_hidden_state=latents[index]),
+            attention_mask=torch.ones(latents[index].shape[:2], device=latents.device),
+            class_ids=labels.to(latents.device)[index],
+            do_sample=False,
+            num_beams=1,
+            max_new_tokens=self.max_new_tokens,
+            logits_processor=processors,
+        )
+        decoded = self.tokenizer.batch_decode(ids.tolist(), skip_special_tokens=True)
+        return decoded[: len(rows)]

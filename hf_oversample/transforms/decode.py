@@ -33,15 +33,13 @@ from hf_oversample.columns import (
 )
 from hf_oversample.encoding import SMALLEST_BATCH
 from hf_oversample.models.digest import weights_digest
+from hf_oversample.oversamplers.miso_gate import TextGate, check_gate
 from hf_oversample.oversamplers.miso_models import MisoModels
 from hf_oversample.plan import REAL, IntArray
-from hf_oversample.quality import CopyIndex, LinearJudge, neighbor_vote, surface_reason
 from hf_oversample.text import Language, normalized
 from hf_oversample.transforms.made_rows import DecodingRequests, with_texts
 
 logger = logging.getLogger(__name__)
-
-GATES = ("classifier", "critics", "neighbors")
 
 
 class LatentDecoder:
@@ -63,6 +61,8 @@ class LatentDecoder:
         gate: which judges must place a text with its class: "classifier" (logistic regression on
             the real rows), "critics", "neighbors"; () for none. Texts that are empty, repeat
             themselves, or copy a real row or each other are rejected in any case.
+        gate_quantile: how clearly the classifier must see the class: its margin is above this
+            quantile of the margins of the class's own real rows, and above 0.
         max_tries: how often a text is drawn before a real row takes its place.
         language: "en" or "zh".
         precision: "float32" or "bfloat16", of the decoder and the embedder.
@@ -73,7 +73,7 @@ class LatentDecoder:
             a text that another row has got), "tries used up", and "kept".
 
     Raises:
-        ValueError: for an unknown gate or less than one try.
+        ValueError: for an unknown gate, a quantile outside 0 … 1, or less than one try.
     """
 
     def __init__(
@@ -88,19 +88,20 @@ class LatentDecoder:
         max_new_tokens: int = 48,
         fuse: bool = True,
         gate: Sequence[str] = ("classifier",),
+        gate_quantile: float = 0.1,
         max_tries: int = 4,
         language: Language = "en",
         precision: Literal["float32", "bfloat16"] = "float32",
         max_length: int = 64,
     ):
-        if unknown := [name for name in gate if name not in GATES]:
-            raise ValueError(f"gate has {unknown}; it takes some of {list(GATES)}.")
+        check_gate(gate, gate_quantile)
         if max_tries < 1:
             raise ValueError(f"max_tries is {max_tries}; it must be at least 1.")
         self.generator, self.embedder = str(generator), None if embedder is None else str(embedder)
         self.seed, self.guidance, self.temperature = seed, guidance, temperature
         self.top_k, self.max_new_tokens, self.fuse = top_k, max_new_tokens, fuse
-        self.gate, self.max_tries, self.language = tuple(gate), max_tries, language
+        self.gate, self.gate_quantile = tuple(gate), gate_quantile
+        self.max_tries, self.language = max_tries, language
         self.precision: Literal["float32", "bfloat16"] = precision
         self.max_length = max_length
         self._params = {k: v for k, v in vars(self).items() if k != "_params"}
@@ -192,27 +193,16 @@ class LatentDecoder:
         self, texts: list[str], codes: IntArray, names: list[str], requests: DecodingRequests
     ) -> None:
         """Learn from the real rows what the gate needs to know."""
-        config = self.loaded.model.config
-        known = {str(name): label for name, label in config.label2id.items()}
-        if missing := [name for name in names if name not in known]:
-            raise ValueError(
-                f"The generator {self.generator} does not know the class(es) {missing}; it was "
-                f"trained with {sorted(known)}. Train one on this data set, or rename the labels."
-            )
-        self.class_ids_ = np.asarray([known[name] for name in names], np.int64)
-        wanted = np.unique(requests.label)
-        untrained = [names[c] for c in wanted if self.class_ids_[c] not in config.target_classes]
-        if untrained:
-            raise ValueError(
-                f"The generator {self.generator} was not trained to write the class(es) "
-                f"{untrained}: train it with them among its target classes, or ask for other "
-                "classes with the oversampler's sampling_strategy."
-            )
-        embeddings = self.loaded.embed(texts)
-        self.judge_ = LinearJudge.fit(embeddings, codes, len(names))
-        self.copies_ = CopyIndex.build(texts, self.loaded.segmenter)
-        self.codes_, self.num_classes_ = codes, len(names)
-        self.train_embeddings_ = embeddings if "neighbors" in self.gate else None
+        models = self.loaded
+        self.gate_ = TextGate.fit(
+            models,
+            texts,
+            models.embed(texts),
+            codes,
+            models.class_ids(names, np.unique(requests.label).tolist()),
+            judges=self.gate,
+            quantile=self.gate_quantile,
+        )
 
     def _latents(self, dataset: Dataset, column: str, rows: IntArray) -> np.ndarray:
         config = self.loaded.model.config
@@ -281,7 +271,7 @@ class LatentDecoder:
         counts["tries used up"] += len(pending)
         chosen = np.full(total, -1, np.int64)
         for i in pending.tolist():
-            own = np.flatnonzero(self.codes_ == requests.label[i])
+            own = np.flatnonzero(self.gate_.labels == requests.label[i])
             key = (int(requests.parent[i]), int(requests.child[i]))
             chosen[i] = own[int(noise.integers(len(own), self.seed, noise.stream("decode"), *key))]
         self.rejections = counts
@@ -306,8 +296,8 @@ class LatentDecoder:
         """
         models, labels = self.loaded, np.asarray(batch["label"])
         device = models.model.device
-        classes = torch.as_tensor(self.class_ids_[labels], device=device)
-        avoid = torch.as_tensor(self.class_ids_[np.asarray(batch["avoid"])], device=device)
+        classes = torch.as_tensor(self.gate_.class_ids[labels], device=device)
+        avoid = torch.as_tensor(self.gate_.class_ids[np.asarray(batch["avoid"])], device=device)
         slots = torch.as_tensor(latents, device=device)
         if self.fuse and models.model.config.use_sfm:
             slots = self._fused(slots, classes)
@@ -316,7 +306,7 @@ class LatentDecoder:
         ).astype(np.int64)
         assert hasattr(models.realizer, "from_latents")  # it was loaded as "generate"
         texts = models.realizer.from_latents(slots, classes, avoid, keys)
-        return texts, self._reasons(texts, as_list(batch["source"]), labels)
+        return texts, self.gate_.reasons(models, texts, as_list(batch["source"]), labels)
 
     def _fused(self, latents: Tensor, classes: Tensor) -> Tensor:
         """z of latents; each class is filled up to the smallest batch with stable last bits."""
@@ -327,34 +317,6 @@ class LatentDecoder:
             index = torch.cat([rows, filler])
             fused = self.loaded.model.miso.fuse_with_bank(latents[index], classes[index])
             result[rows] = fused[: len(rows)]
-        return result
-
-    def _reasons(
-        self, texts: list[str], sources: list[str], labels: np.ndarray
-    ) -> list[str | None]:
-        segmenter = self.loaded.segmenter
-        reasons = [
-            surface_reason(text, source, self.copies_, segmenter)
-            for text, source in zip(texts, sources, strict=True)
-        ]
-        left = [i for i, reason in enumerate(reasons) if reason is None]
-        if left and self.gate:
-            right = self._places_with_class([texts[i] for i in left], labels[left])
-            for i, is_right in zip(left, right.tolist(), strict=True):
-                reasons[i] = None if is_right else "wrong class"
-        return reasons
-
-    def _places_with_class(self, texts: list[str], labels: np.ndarray) -> np.ndarray:
-        result = np.ones(len(texts), bool)
-        if {"classifier", "neighbors"} & set(self.gate):
-            embeddings = self.loaded.embed(texts)
-        if "classifier" in self.gate:
-            result &= self.judge_.margin(embeddings, labels) > 0
-        if self.train_embeddings_ is not None:
-            vote = neighbor_vote(embeddings, self.train_embeddings_, self.codes_, self.num_classes_)
-            result &= vote == labels
-        if "critics" in self.gate:
-            result &= self.loaded.evidence(texts, self.class_ids_[labels]) > 0
         return result
 
 

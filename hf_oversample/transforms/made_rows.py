@@ -102,11 +102,12 @@ def with_texts(
     # The last entry stands for the rows that were not asked for.
     stands_for = np.append(repeats, -1)[asked]
     real_texts, parents = real_rows[text_column][:], made_rows["parent"][:]
+    new_texts = [*written, None]  # as above
     texts = [
         real_texts[own] if own >= 0 else new if new is not None else old or real_texts[parent]
         for own, new, old, parent in zip(
             stands_for.tolist(),
-            [[*written, None][i] for i in asked.tolist()],
+            [new_texts[i] for i in asked.tolist()],
             made_rows[text_column][:],
             parents,
             strict=True,
