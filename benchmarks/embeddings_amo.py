@@ -89,7 +89,7 @@ def timed(work: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def parse() -> argparse.Namespace:
+def parse(given: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rows", type=int, default=100_000)
@@ -101,12 +101,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="medians over so many rounds")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=Path, help="the line goes to this file too")
-    return parser.parse_args()
+    return parser.parse_args(given)
 
 
-def main() -> None:
+def main(given: list[str] | None = None) -> None:
     """Measure, and print the line."""
-    arguments = parse()
+    arguments = parse(given)
     torch.set_num_threads(arguments.threads)
     vectors, labels = make_data(arguments.rows, arguments.width, arguments.classes)
     few = slice(0, 5000)
