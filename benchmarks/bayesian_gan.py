@@ -199,7 +199,10 @@ def mnist(options: argparse.Namespace) -> None:
                 together, classes = balanced(method, rows, labels, seed, options)
                 model = train_cnn(method, together, classes, options.cnn_steps, seed)
                 _, recall, f1, _ = precision_recall_fscore_support(
-                    y_test == digit, predictions(model, x_test) == digit, average="binary"
+                    y_test == digit,
+                    predictions(model, x_test) == digit,
+                    average="binary",
+                    zero_division=0.0,
                 )
                 record = {"recall": float(recall), "f1": float(f1)}
                 record |= {"rare_rows": int((labels == digit).sum()), "train_rows": len(labels)}
@@ -282,7 +285,9 @@ def table(options: argparse.Namespace) -> None:
     for record in read(options.records):
         found[record["task"]][record["method"]][record["seed"]] = record
     for task, methods in found.items():
-        measures = ("recall", "f1") if task.startswith("mnist") else ("score", "r_squared")
+        is_mnist = task.startswith("mnist")
+        measures = ("recall", "f1") if is_mnist else ("score", "r_squared")
+        compared = "f1" if is_mnist else "score"
         rows = []
         for method, runs in methods.items():
             cells = []
@@ -292,8 +297,8 @@ def table(options: argparse.Namespace) -> None:
                 printed = PRINTED.get(task, {}).get(method)
                 paper = "" if printed is None else f" ({printed[number]:.3f})"
                 cells.append(f"{np.mean(values):.3f}{sd}{paper}")
-            rows.append([method, len(runs), *cells, difference(methods, method, measures[-1])])
-        last = f"{measures[-1]}, {OURS} less this"
+            rows.append([method, len(runs), *cells, difference(methods, method, compared)])
+        last = f"{compared}, {OURS} less this"
         print(f"\n### {task}\n\n{markdown_table(['method', 'seeds', *measures, last], rows)}")
 
 

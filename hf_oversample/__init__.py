@@ -22,7 +22,13 @@ _MODULE_OF = {
     "AdasynOversampler": "hf_oversample.oversamplers.adasyn",
     "AmoOversampler": "hf_oversample.oversamplers.amo",
     "SimporOversampler": "hf_oversample.oversamplers.simpor",
+    "BayesianGanOversampler": "hf_oversample.oversamplers.bayesian_gan",
     "MisoOversampler": "hf_oversample.oversamplers.miso",
+    "BayesianNetwork": "hf_oversample.bayesian_network",
+    "BayesianGanConfig": "hf_oversample.models.bayesian_gan.configuration_bayesian_gan",
+    "BayesianGanModel": "hf_oversample.models.bayesian_gan.modeling_bayesian_gan",
+    "BayesianGanTrainer": "hf_oversample.training.bayesian_gan",
+    "BayesianGanTrainingArguments": "hf_oversample.training.bayesian_gan_arguments",
     "MisoConfig": "hf_oversample.models.miso.configuration_miso",
     "MisoModel": "hf_oversample.models.miso.modeling_miso",
     "MisoForAnchorGeneration": "hf_oversample.models.miso.modeling_miso",
@@ -43,6 +49,13 @@ _MODULE_OF = {
 __all__ = ["__version__", *_MODULE_OF]
 
 if TYPE_CHECKING:  # the same names, for type checkers and editors; a test compares the two
+    from hf_oversample.bayesian_network import BayesianNetwork as BayesianNetwork
+    from hf_oversample.models.bayesian_gan.configuration_bayesian_gan import (
+        BayesianGanConfig as BayesianGanConfig,
+    )
+    from hf_oversample.models.bayesian_gan.modeling_bayesian_gan import (
+        BayesianGanModel as BayesianGanModel,
+    )
     from hf_oversample.models.classifiers.mlp import MlpConfig as MlpConfig
     from hf_oversample.models.classifiers.mlp import (
         MlpForEmbeddingClassification as MlpForEmbeddingClassification,
@@ -64,6 +77,9 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors; a test compa
     from hf_oversample.oversamplers.adasyn import AdasynOversampler as AdasynOversampler
     from hf_oversample.oversamplers.amo import AmoOversampler as AmoOversampler
     from hf_oversample.oversamplers.base import Oversampler as Oversampler
+    from hf_oversample.oversamplers.bayesian_gan import (
+        BayesianGanOversampler as BayesianGanOversampler,
+    )
     from hf_oversample.oversamplers.borderline_smote import (
         BorderlineSmoteOversampler as BorderlineSmoteOversampler,
     )
@@ -73,6 +89,10 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors; a test compa
     from hf_oversample.oversamplers.smote import SmoteOversampler as SmoteOversampler
     from hf_oversample.training.amo_collator import AmoCollator as AmoCollator
     from hf_oversample.training.arguments import MisoTrainingArguments as MisoTrainingArguments
+    from hf_oversample.training.bayesian_gan import BayesianGanTrainer as BayesianGanTrainer
+    from hf_oversample.training.bayesian_gan_arguments import (
+        BayesianGanTrainingArguments as BayesianGanTrainingArguments,
+    )
     from hf_oversample.training.miso import MisoTrainer as MisoTrainer
     from hf_oversample.transforms.decode import LatentDecoder as LatentDecoder
     from hf_oversample.transforms.embed import TextEmbedder as TextEmbedder

@@ -26,12 +26,13 @@ _AUTO = "transformers.models.auto."
 # model type → class name of its configuration; transformers' table → class name of the model.
 CONFIGURATIONS = {
     "miso": "MisoConfig",
+    "bayesian_gan": "BayesianGanConfig",
     "embedding_mlp": "MlpConfig",
     "textcnn": "TextCnnConfig",
     "textrnn": "TextRnnConfig",
 }
 MODELS = {
-    "MODEL_MAPPING": {"miso": "MisoModel"},
+    "MODEL_MAPPING": {"miso": "MisoModel", "bayesian_gan": "BayesianGanModel"},
     "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING": {"miso": "MisoForAnchorGeneration"},
     "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING": {
         "embedding_mlp": "MlpForEmbeddingClassification",

@@ -100,6 +100,14 @@ def make_simpor(**params: Any) -> Oversampler:
     return load_class("SimporOversampler")(**{**quick, **params})
 
 
+def make_bayesian_gan(**params: Any) -> Oversampler:
+    quick = {
+        "training": {"steps": 2, "batch_size": 4},
+        "model_options": {"hidden_size": 8, "noise_size": 4},
+    }
+    return load_class("BayesianGanOversampler")(**{**quick, **params})
+
+
 # One entry a method. A method that needs a trained model makes a tiny one in its `make` (cache it:
 # `make` is called often), and asks for no more than `text` or `embedding` of `make_dataset`.
 CASES: dict[str, Case] = {
@@ -132,6 +140,9 @@ CASES: dict[str, Case] = {
         fit_columns={"embedding_column": "embedding"},
         smallest_class=2,
         max_examples=10,
+    ),
+    "BayesianGanOversampler": Case(
+        make=make_bayesian_gan, fit_columns={"embedding_column": "embedding"}, max_examples=10
     ),
     "MisoOversampler": Case(
         make=make_miso,

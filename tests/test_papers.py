@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hf_oversample import MisoConfig, MisoTrainingArguments
+from hf_oversample import BayesianGanTrainingArguments, MisoConfig, MisoTrainingArguments
 from hf_oversample.oversamplers import OVERSAMPLERS
 from oversampler_checks import load_class
 
@@ -27,6 +27,7 @@ TABLES = {
     "AdasynOversampler": "adasyn defaults",
     "AmoOversampler": "amo defaults",
     "SimporOversampler": "simpor defaults",
+    "BayesianGanOversampler": "bayesian_gan defaults",
 }
 
 
@@ -46,8 +47,12 @@ def shown(values: dict[str, Any]) -> dict[str, str]:
 
 
 def test_every_training_default_is_in_papers() -> None:
-    wanted = MisoTrainingArguments.describe()
-    assert table("training defaults") == wanted, f"put this between the comments:\n{wanted}"
+    for name, arguments in (
+        ("training defaults", MisoTrainingArguments),
+        ("bayesian_gan training defaults", BayesianGanTrainingArguments),
+    ):
+        wanted = arguments.describe()
+        assert table(name) == wanted, f"put this between the comments:\n{wanted}"
 
 
 def test_every_default_of_the_model_is_in_papers() -> None:
@@ -67,7 +72,11 @@ def test_every_default_of_an_oversampler_is_in_papers(name: str) -> None:
     assert (defaults_in_papers(TABLES[name]) if name in TABLES else {}) == shown(code)
 
 
-@pytest.mark.parametrize("field", fields(MisoTrainingArguments), ids=lambda field: field.name)
+@pytest.mark.parametrize(
+    "field",
+    [*fields(MisoTrainingArguments), *fields(BayesianGanTrainingArguments)],
+    ids=lambda field: field.name,
+)
 def test_every_training_default_has_a_meaning_and_a_source(field: Any) -> None:
     assert field.metadata["help"]
     assert field.metadata["source"]

@@ -15,6 +15,7 @@ OVERSAMPLERS: dict[str, str] = {
     "AdasynOversampler": "hf_oversample.oversamplers.adasyn:AdasynOversampler",
     "AmoOversampler": "hf_oversample.oversamplers.amo:AmoOversampler",
     "SimporOversampler": "hf_oversample.oversamplers.simpor:SimporOversampler",
+    "BayesianGanOversampler": "hf_oversample.oversamplers.bayesian_gan:BayesianGanOversampler",
     "MisoOversampler": "hf_oversample.oversamplers.miso:MisoOversampler",
 }
 """Where each oversampler's class is, by name. Strings, so that none is imported before its use."""

@@ -25,7 +25,9 @@ from hf_oversample.training.bayesian_gan import BayesianGanTrainer, new_bayesian
 from hf_oversample.training.bayesian_gan_arguments import BayesianGanTrainingArguments
 
 GENERATOR_FOLDER = "generator"
-# Of the configuration, what is found from the data or has a keyword of its own.
+# Of the configuration, what differs between a model and the same one saved and loaded, and what is
+# found from the data or has a keyword of its own.
+_OF_A_FILE = ("_name_or_path", "architectures", "dtype", "transformers_version")
 _NOT_OPTIONS = {"network", "kind", "input_size", "id2label", "label2id", "num_labels"}
 
 
@@ -208,7 +210,8 @@ class BayesianGanOversampler(EmbeddingOversampler):
 
     def _keep_weights(self, model: BayesianGanModel) -> None:
         # Plain values: a model would pickle differently in every process.
-        self._config_dict = model.config.to_dict()
+        values = model.config.to_dict()
+        self._config_dict = {k: v for k, v in values.items() if k not in _OF_A_FILE}
         self._weights = {
             name: np.array(value.detach().cpu().numpy())
             for name, value in sorted(model.state_dict().items())

@@ -1,0 +1,121 @@
+"""A Bayesian network as a picture: layers from the observed variables down to the last code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hf_oversample.bayesian_network import CLASS_CODE, CLASS_VARIABLE, BayesianNetwork, Edge
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, light enough for black letters.
+_COLORS = {"observed": "#CDE4F2", "latent": "#F7DFC2", "class": "#CDEBDD"}
+_EDGE_COLORS = {"observed": "#0072B2", "latent": "#D55E00", "class": "#009E73"}
+
+
+def draw_network(
+    network: BayesianNetwork, path: str | Path | None, weights: Mapping[Edge, float]
+) -> Figure:
+    """See :meth:`~hf_oversample.bayesian_network.BayesianNetwork.figure`."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+        from matplotlib.patches import FancyArrowPatch
+    except ImportError as error:
+        raise ImportError('Figures need matplotlib: pip install "hf_oversample[report]"') from error
+
+    places = _places(network)
+    width = max(x for x, _ in places.values()) + 1.0
+    depth = max(y for _, y in places.values()) + 1.0
+    figure = Figure(figsize=(1.3 * width + 0.6, 1.35 * depth + 0.9), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for parent, child in (*network.edges, (CLASS_VARIABLE, CLASS_CODE)):
+        (x0, y0), (x1, y1) = places[parent], places[child]
+        # A straight arrow past a node of a layer in between would run through it.
+        bend = 0.25 if abs(y1 - y0) > 1 else 0.0
+        arrow = FancyArrowPatch(
+            (x0, -y0),
+            (x1, -y1),
+            arrowstyle="-|>",
+            mutation_scale=16,
+            linewidth=1.4,
+            color="#444444",
+            connectionstyle=f"arc3,rad={bend}",
+            shrinkA=20,
+            shrinkB=20,
+            zorder=1,
+        )
+        axes.add_patch(arrow)
+        if (parent, child) in weights:
+            # Nearer to the code than to the parent, where fewer arrows cross.
+            axes.annotate(
+                f"{weights[parent, child]:+.2f}",
+                (0.45 * x0 + 0.55 * x1, -(0.45 * y0 + 0.55 * y1)),
+                ha="center",
+                va="center",
+                fontsize=9,
+                bbox={"boxstyle": "round,pad=0.12", "facecolor": "white", "edgecolor": "none"},
+                zorder=2,
+            )
+    for name, (x, y) in places.items():
+        kind = _kind(network, name)
+        style: dict[str, Any] = {"facecolor": _COLORS[kind], "edgecolor": _EDGE_COLORS[kind]}
+        shape = "square,pad=0.45" if y == 0 else "round,pad=0.45,rounding_size=0.6"
+        axes.annotate(
+            name,
+            (x, -y),
+            ha="center",
+            va="center",
+            fontsize=12,
+            bbox={"boxstyle": shape, "linewidth": 1.4, **style},
+            zorder=3,
+        )
+    axes.set_xlim(-0.7, width - 0.3)
+    axes.set_ylim(-depth + 0.6, 0.4)
+    axes.set_axis_off()
+    figure.supxlabel(
+        "squares: given to the generator; round: extracted from what it makes",
+        fontsize=9,
+        color="#555555",
+    )
+    if path is not None:
+        figure.savefig(Path(path), dpi=150, format="png")
+    return figure
+
+
+def _kind(network: BayesianNetwork, name: str) -> str:
+    if name in (CLASS_VARIABLE, CLASS_CODE):
+        return "class"
+    return "observed" if name in network.observed else "latent"
+
+
+def _places(network: BayesianNetwork) -> dict[str, tuple[float, float]]:
+    """x and depth of each variable: a code lies one layer below its deepest parent."""
+    depths: dict[str, int] = dict.fromkeys(network.observed, 0)
+    waiting = list(network.latent)
+    while waiting:  # the network has no cycle, so each round settles at least one
+        for name in list(waiting):
+            parents = network.parents(name)
+            if all(parent in depths for parent in parents):
+                depths[name] = 1 + max(depths[parent] for parent in parents)
+                waiting.remove(name)
+    places: dict[str, tuple[float, float]] = {
+        name: (float(number), 0.0) for number, name in enumerate(network.observed)
+    }
+    for depth in range(1, max(depths.values()) + 1):
+        row = [name for name in network.latent if depths[name] == depth]
+        # Below the middle of its parents, but apart from its neighbours.
+        wanted = {
+            name: sum(places[p][0] for p in network.parents(name)) / len(network.parents(name))
+            for name in row
+        }
+        last = -1.0
+        for name in sorted(row, key=lambda name: wanted[name]):
+            last = max(wanted[name], last + 1.0)
+            places[name] = (last, float(depth))
+    right = max(x for x, _ in places.values()) + 1.0
+    return {**places, CLASS_VARIABLE: (right, 0.0), CLASS_CODE: (right, 1.0)}

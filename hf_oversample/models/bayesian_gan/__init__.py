@@ -1,0 +1,1 @@
+"""The Bayesian-network GAN: configuration, model and losses."""

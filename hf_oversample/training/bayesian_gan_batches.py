@@ -1,0 +1,135 @@
+"""Batches of the Bayesian-network GAN's training: functions of (seed, step, process)."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from hf_oversample import noise
+from hf_oversample.models.bayesian_gan.configuration_bayesian_gan import BayesianGanConfig
+from hf_oversample.training.bayesian_gan_arguments import BayesianGanTrainingArguments
+
+
+class GanBatches:
+    """
+    Real rows, noise and shifts of a step.
+
+    Args:
+        rows: `[n, d]`, in the networks' units, on the device that is trained on.
+        codes: `[n]`, class ids.
+        config: the model's.
+        arguments: batch size, class smoothing, shifts and seed.
+        process: number of this process.
+    """
+
+    def __init__(
+        self,
+        rows: Tensor,
+        codes: npt.NDArray[np.int64],
+        config: BayesianGanConfig,
+        arguments: BayesianGanTrainingArguments,
+        process: int,
+    ) -> None:
+        self.rows, self.device = rows, rows.device
+        self.labels = torch.from_numpy(codes).to(rows.device)
+        self.config, self.arguments, self.process = config, arguments, process
+        self.variables = len((config.network or {})["observed"])
+        self.by_class = [np.flatnonzero(codes == c) for c in range(config.num_labels)]
+        counts = np.array([len(found) for found in self.by_class], dtype=np.float64)
+        shares = np.where(counts > 0, counts**arguments.class_smoothing, 0.0)
+        self.class_ends = np.cumsum(shares / shares.sum())
+
+    def real(self, step: int, draw: int) -> tuple[Tensor, Tensor]:
+        """Rows `[m, d]` of classes drawn by `class_smoothing`, and their class ids `[m]`."""
+        a, place = self.arguments, np.arange(self.arguments.batch_size)
+        key = (step, self.process, draw, place)
+        u = noise.uniform(a.seed, noise.stream("bayesian gan class"), *key)
+        # Rounding may leave the last end below a draw: it then is of the last class with rows.
+        largest = max(c for c, found in enumerate(self.by_class) if len(found))
+        classes = np.minimum(np.searchsorted(self.class_ends, u, side="right"), largest)
+        sizes = np.array([len(found) for found in self.by_class])[classes]
+        within = noise.integers(sizes, a.seed, noise.stream("bayesian gan row"), *key)
+        rows = np.array([self.by_class[c][i] for c, i in zip(classes, within, strict=True)])
+        chosen = torch.from_numpy(rows).to(self.device)
+        return self.rows[chosen], self.labels[chosen]
+
+    def noise(self, step: int, draw: int) -> tuple[Tensor, Tensor]:
+        """z `[m, noise_size]` and c `[m, variables]`, standard normal."""
+        config, size = self.config, self.arguments.batch_size
+        width = config.noise_size
+        values = noise.normal(
+            self.arguments.seed,
+            noise.stream("bayesian gan noise"),
+            *(step, self.process, draw),
+            np.arange(size)[:, None],
+            np.arange(width + self.variables),
+        )
+        drawn = torch.from_numpy(values.astype(np.float32)).to(self.device)
+        return drawn[:, :width], drawn[:, width:]
+
+    def moved(self, rows: Tensor, step: int, draw: int) -> Tensor:
+        """Images, each shifted by a random whole number of pixels; their edges are repeated."""
+        a = self.arguments
+        if not a.max_translation:
+            return rows
+        side = self.config.image_side
+        shifts = noise.integers(
+            2 * a.max_translation + 1,
+            a.seed,
+            noise.stream("bayesian gan shift"),
+            *(step, self.process, draw),
+            np.arange(len(rows))[:, None],
+            np.arange(2),
+        )
+        moves = torch.from_numpy(shifts - a.max_translation).to(rows.device)
+        places = (torch.arange(side, device=rows.device) + moves[:, :, None]).clamp(0, side - 1)
+        images, numbers = rows.unflatten(1, (side, side)), torch.arange(len(rows))
+        index = numbers.to(rows.device)[:, None, None]
+        return images[index, places[:, 0, :, None], places[:, 1, None, :]].flatten(1)
+
+
+def checked_rows(rows: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    """Rows as a float32 matrix.
+
+    Raises:
+        ValueError: no matrix, or values that are not finite.
+    """
+    matrix = np.ascontiguousarray(rows, dtype=np.float32)
+    if matrix.ndim != 2 or not matrix.size:
+        raise ValueError(f"The rows have shape {matrix.shape}; a matrix [n, width] is needed.")
+    if not np.isfinite(matrix).all():
+        row, place = (int(found[0]) for found in np.nonzero(~np.isfinite(matrix)))
+        raise ValueError(
+            f"The rows have {matrix[row, place]} in row {row}, position {place}: they must be "
+            "finite; embed the row again or drop it."
+        )
+    return matrix
+
+
+def check_labels(
+    matrix: npt.NDArray[np.float32], codes: npt.NDArray[np.int64], config: BayesianGanConfig
+) -> None:
+    """Refuse rows and labels that do not fit a model.
+
+    Raises:
+        ValueError: another width or number of rows, unknown classes, or one class alone.
+    """
+    if matrix.shape[1] != config.input_size:
+        raise ValueError(
+            f"The rows have {matrix.shape[1]} numbers and the model reads {config.input_size}: "
+            "make the model with new_bayesian_gan(rows, …)."
+        )
+    if codes.shape != matrix.shape[:1]:
+        raise ValueError(f"There are {len(matrix)} rows and labels of shape {codes.shape}.")
+    if codes.min() < 0 or codes.max() >= config.num_labels:
+        raise ValueError(
+            f"The labels run from {codes.min()} to {codes.max()}; the model knows the classes 0 to "
+            f"{config.num_labels - 1}."
+        )
+    if len(np.unique(codes)) < 2:
+        raise ValueError(
+            f"All rows are of class {config.id2label[int(codes[0])]!r}: a GAN that is told the "
+            "class needs rows of at least two."
+        )

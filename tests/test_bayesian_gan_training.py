@@ -1,0 +1,220 @@
+"""Training of the Bayesian-network GAN: exact resume, errors, what it learns."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bayesian_gan_fixtures import NAMES, linear_gaussian, tiny_model
+from hf_oversample.bayesian_network import BayesianNetwork
+from hf_oversample.models.bayesian_gan.modeling_bayesian_gan import BayesianGanModel
+from hf_oversample.shapes import FACTORS, SHAPES, draw_shapes, random_factors
+from hf_oversample.training.bayesian_gan import BayesianGanTrainer, new_bayesian_gan
+from hf_oversample.training.bayesian_gan_arguments import BayesianGanTrainingArguments
+
+QUICK = {"steps": 6, "batch_size": 8, "logging_steps": 2}
+
+
+def trainer(rows, labels, folder: Path | None = None, **settings) -> BayesianGanTrainer:
+    arguments = BayesianGanTrainingArguments(**{**QUICK, **settings.pop("arguments", {})})
+    return BayesianGanTrainer(
+        tiny_model(rows, **settings), rows, labels, arguments, output_dir=folder
+    )
+
+
+def weights(model: BayesianGanModel) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("loss", ["bounded", "infogan"])
+def test_a_resumed_run_ends_with_the_same_weights(loss: str, tmp_path: Path) -> None:
+    rows, labels = linear_gaussian((10, 30))
+    options = {"structure_loss": loss}
+    whole = trainer(rows, labels, **options)
+    record = whole.train()
+    first = trainer(rows, labels, tmp_path, **options)
+    assert first.train(stop_at=3).stopped_at == 3
+    second = trainer(rows, labels, tmp_path, **options)
+    resumed = second.train(resume_from_checkpoint=tmp_path / "checkpoint-3")
+    for name, value in weights(whole.model).items():
+        assert torch.equal(value, second.model.state_dict()[name]), name
+    assert resumed.losses == record.losses
+    assert [entry["step"] for entry in resumed.history] == [2, 4, 6]
+    assert not list(tmp_path.glob(".*"))
+    other = trainer(rows, labels, tmp_path, arguments={"batch_size": 16})
+    with pytest.raises(ValueError, match="batch_size was 8 and is 16"):
+        other.train(resume_from_checkpoint=tmp_path / "checkpoint-3")
+    with pytest.raises(ValueError, match="no checkpoint"):
+        other.train(resume_from_checkpoint=tmp_path)
+
+
+def test_images_train_with_shifts_and_accumulated_steps() -> None:
+    images = draw_shapes(np.arange(30) % 2, random_factors(30), side=8)
+    one = trainer(
+        images,
+        np.arange(30) % 2,
+        kind="image",
+        num_channels=4,
+        arguments={"max_translation": 1, "gradient_accumulation_steps": 2, "save_steps": 0},
+    )
+    before = weights(one.model)
+    record = one.train()
+    assert record.steps == 6
+    assert all(math.isfinite(value) for value in record.losses.values())
+    assert {"discriminator", "generator", "structure", "leakage"} <= set(record.losses)
+    changed = {n for n, v in weights(one.model).items() if not torch.equal(v, before[n])}
+    assert {name.split(".")[0] for name in changed} == {"generator", "discriminator"}
+    made = one.model.generate("rare", n=3)
+    assert made.min() >= images.min() - 1e-6
+    assert made.max() <= images.max() + 1e-6
+
+
+def test_shifts_move_whole_pixels() -> None:
+    images = np.zeros((8, 64), dtype=np.float32)
+    images[:, 3 * 8 + 3] = 1.0
+    images[0, 0] = 0.5
+    one = trainer(
+        images, np.arange(8) % 2, kind="image", num_channels=4, arguments={"max_translation": 2}
+    )
+    moved = one.batches.moved(torch.from_numpy(images), 0, 0).numpy()
+    places = moved.reshape(8, 8, 8) == 1.0
+    assert (places.sum(axis=(1, 2)) == 1).all()
+    down, across = np.nonzero(places)[1:]
+    assert down.min() >= 1
+    assert across.max() <= 5
+    assert len(set(zip(down.tolist(), across.tolist(), strict=True))) > 1
+
+
+def test_divergence_names_the_term_and_saves_nothing(tmp_path: Path) -> None:
+    rows, labels = linear_gaussian((10, 30))
+    one = trainer(rows, labels, tmp_path, arguments={"save_steps": 4, "learning_rate": 1e30})
+    with pytest.raises(FloatingPointError, match=r"The term '.+' is .*(nan|inf) at step [0-3]"):
+        one.train()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows, labels: (rows, labels * 0), "All rows are of class 'rare'"),
+        (lambda rows, labels: (rows, labels + 1), "classes 0 to 1"),
+        (lambda rows, labels: (rows[:, :4], labels), "4 numbers and the model reads 10"),
+        (lambda rows, labels: (rows[:3], labels), "3 rows and labels"),
+        (lambda rows, labels: (rows[0], labels), "matrix"),
+        (lambda rows, labels: (np.where(rows == rows[2, 1], np.nan, rows), labels), "row 2, pos"),
+    ],
+)
+def test_bad_rows_say_what_is_wrong(change, message: str) -> None:
+    rows, labels = linear_gaussian((10, 30))
+    model = tiny_model(rows)
+    with pytest.raises(ValueError, match=message):
+        BayesianGanTrainer(model, *change(rows, labels), BayesianGanTrainingArguments(**QUICK))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"steps": -1}, "steps"),
+        ({"batch_size": 3}, "at least 4"),
+        ({"learning_rate": 0.0}, "learning_rate"),
+        ({"ema_decay": 1.5}, "share"),
+        ({"steps": 7, "gradient_accumulation_steps": 2}, "no multiple"),
+    ],
+)
+def test_bad_arguments_say_what_is_wrong(arguments: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        BayesianGanTrainingArguments(**arguments)
+
+
+def test_a_checkpoint_needs_a_place_and_a_vector_no_shifts() -> None:
+    rows, labels = linear_gaussian((10, 30))
+    with pytest.raises(ValueError, match="output_dir"):
+        trainer(rows, labels, arguments={"save_steps": 2})
+    with pytest.raises(ValueError, match="cannot be shifted"):
+        trainer(rows, labels, arguments={"max_translation": 1})
+    with pytest.raises(ValueError, match="divisible by 4"):
+        new_bayesian_gan(rows, NAMES, kind="image")
+
+
+def test_every_argument_has_a_source() -> None:
+    table = BayesianGanTrainingArguments.describe().splitlines()
+    assert len(table) == 2 + len(BayesianGanTrainingArguments.__dataclass_fields__)
+    assert all(line.rstrip(" |").split("|")[-1].strip() for line in table[2:])
+
+
+# ---- what is learnt
+
+
+@pytest.mark.slow
+def test_the_structure_of_a_known_network_is_learnt() -> None:
+    """And the regulariser's gradient is still there after 1000 steps."""
+    rows, labels = linear_gaussian((80, 520))
+    network = BayesianNetwork.disentangled(3)
+    model = new_bayesian_gan(rows, NAMES, network, hidden_size=64, noise_size=8)
+    rates = {"learning_rate": 1e-3, "discriminator_learning_rate": 1e-3}
+    BayesianGanTrainer(
+        model, rows, labels, BayesianGanTrainingArguments(steps=1500, **rates)
+    ).train()
+    found = model.structure(2000)
+    assert min(code["r_squared"] for code in found.codes) >= 0.9
+    assert max(edge["correlation"] ** 2 for edge in found.non_edges) <= 0.05
+    for label in range(2):
+        made, real = model.generate(label, n=500).numpy(), rows[labels == label]
+        assert np.abs(made.mean(0) - real.mean(0)).max() < 0.7 * real.std(0).mean()
+        assert (made.std(0) > 0.6 * real.std(0)).all()
+    z, c = torch.randn(64, 8), torch.randn(64, 3)
+    y = torch.arange(64) % 2
+    model.zero_grad()
+    sum(
+        model.regularizer(c, y, model.discriminator(model.generator(z, c, y), y)).values()
+    ).backward()
+    gradients = [p.grad for p in model.generator.parameters()]
+    assert all(torch.isfinite(g).all() for g in gradients)
+    assert sum(float(g.abs().sum()) for g in gradients) > 0
+
+
+@pytest.mark.slow
+def test_moving_a_code_moves_the_image_and_not_the_class() -> None:
+    """On images with known factors, judged by networks that saw no made image."""
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+    n, rare = 1500, 100
+    kinds = np.concatenate([np.zeros(n, int), np.ones(rare, int)])
+    images = draw_shapes(kinds, random_factors(len(kinds)), side=12)
+    model = new_bayesian_gan(
+        images,
+        SHAPES[:2],
+        BayesianNetwork.disentangled(3),
+        kind="image",
+        num_channels=16,
+        hidden_size=64,
+        noise_size=8,
+    )
+    arguments = BayesianGanTrainingArguments(
+        steps=1000, learning_rate=1e-3, discriminator_learning_rate=1e-3
+    )
+    BayesianGanTrainer(model, images, kinds, arguments).train()
+    # Judges that never saw a made image, on balanced data of their own
+    factors, of_judges = random_factors(4000, seed=1), np.arange(4000) % 2
+    judged = draw_shapes(of_judges, factors, side=12)
+    judge = MLPClassifier((64,), max_iter=60, random_state=0).fit(judged, of_judges)
+    reader = MLPRegressor(hidden_layer_sizes=(64,), max_iter=60, random_state=0).fit(
+        judged, factors
+    )
+    agreements, changes = [], []
+    for label in (0, 1):
+        for variable in ("c1", "c2", "c3"):
+            moved = model.traverse(variable, label, (-1.5, -0.5, 0.5, 1.5), n=50).numpy()
+            agreements.append((judge.predict(moved.reshape(-1, 144)) == label).mean())
+            seen = reader.predict(moved.reshape(-1, 144)).reshape(50, 4, len(FACTORS))
+            changes.append(np.abs(seen[:, -1] - seen[:, 0]).mean(axis=0).max())
+    assert np.mean(agreements) >= 0.95, agreements
+    assert min(changes) >= 0.3, changes  # of factors that run from -1 to 1
+    # No other code moves with it: which factor a code takes is not ours to choose.
+    found = model.structure(500)
+    assert min(code["r_squared"] for code in found.codes) >= 0.9
+    assert max(edge["correlation"] ** 2 for edge in found.non_edges) <= 0.05
