@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 
 # A second call is fast; a changed pyproject.toml installs again.
 $(STAMP): pyproject.toml scripts/install.py
-	$(PYTHON) scripts/install.py $(VENV) demo report imblearn dev
+	$(PYTHON) scripts/install.py $(VENV) demo report metrics imblearn dev
 	@touch $@
 
 install: $(STAMP)

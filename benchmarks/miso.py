@@ -31,8 +31,12 @@ from datasets import ClassLabel, Dataset, Features, Value
 from sklearn.linear_model import LogisticRegression
 from transformers import AutoModel, AutoTokenizer
 
+from hf_oversample.comparison.fold import CostedCache, Fold
+from hf_oversample.comparison.miso import GivenAnchors
+from hf_oversample.comparison.registry import classifier_named
+from hf_oversample.comparison.remedies import REMEDIES
+from hf_oversample.comparison.scores import cell_metrics
 from hf_oversample.data import demo_encoder_path, drop_duplicate_texts, stratified_split
-from hf_oversample.evaluation import REMEDIES, Classifier, Task, compare
 from hf_oversample.labeled_texts import Texts
 from hf_oversample.metrics.texts import text_report
 from hf_oversample.oversamplers.miso import MisoOversampler
@@ -46,7 +50,17 @@ from hf_oversample.transforms.embed import TextEmbedder, embed_token_ids
 
 TASKS = ("sms", "sms-1%", "yelp-1%", "yelp-5%", "toutiao", "r8")
 Embed = Callable[[Sequence[str]], np.ndarray]
-CLASSIFIERS: tuple[tuple[Classifier, bool], ...] = (
+REMEDIES_COMPARED = (
+    "none",
+    "class weights",
+    "logit adjustment",
+    "duplicates",
+    "EDA edits",
+    "synonym edits",
+    "anchors",
+    "anchors once + logit adjustment",
+)
+CLASSIFIERS: tuple[tuple[str, bool], ...] = (
     ("textcnn", False),
     ("textcnn", True),
     ("textrnn", False),
@@ -248,33 +262,30 @@ def cells(
     p: Problem,
     made: Texts,
     oversampler: MisoOversampler,
-    classifiers: Sequence[tuple[Classifier, bool]],
+    classifiers: Sequence[tuple[str, bool]],
     remedies: Sequence[str],
     steps: int,
     seed: int,
 ) -> Iterator[dict[str, Any]]:
     """Every classifier and remedy on one problem."""
     pretrained = p.language == "en"
-    task = Task(
+    fold = Fold(
         p.train,
         p.validation,
         p.test,
         p.class_names,
         Segmenter(p.language),
-        p.minority,
-        anchors=made if len(made) else None,
+        minority=-1 if p.minority is None else p.minority,
         embed=mini_lm()[2].embed if pretrained else oversampler.embed,
-        encoder=mini_lm()[:2] if pretrained else None,
+        encoder_name=str(demo_encoder_path()) if pretrained else None,
+        generator=GivenAnchors(made) if len(made) else None,
+        # edits are as many as the anchors
+        edits=np.bincount(made.labels, minlength=len(p.class_names)) if len(made) else None,
     )
     for kind, words in classifiers:
-        if words and not pretrained:
-            continue
-        wanted = [r for r in remedies if pretrained or r != "synonym edits"]
-        wanted = [r for r in wanted if len(made) or not r.startswith("anchors")]
-        results = compare(
-            task, classifier=kind, pretrained_words=words, remedies=wanted, steps=steps, seed=seed
-        )
-        yield from cells_of(kind, words, results)
+        if not (words and not pretrained):
+            own_kind = f"{kind}-pretrained-words" if words else kind
+            yield from cells_of(fold, own_kind, kind, words, remedies, steps, seed)
     if any(kind == "linear" for kind, _ in classifiers):
         # the encoder as MISO leaves it, as the classifier's starting point
         models = oversampler.loaded
@@ -284,23 +295,27 @@ def cells(
             encoder, padding = models.model.miso.encoder, models.tokenizer.pad_token_id
             return embed_token_ids(encoder, rows, padding=padding)
 
-        own = replace(task, embed=trained_states, cache={})
+        own = replace(fold, embed=trained_states, cache=CostedCache())
         wanted = ["none", "class weights", "logit adjustment"] + (["anchors"] if len(made) else [])
-        results = compare(own, classifier="linear", remedies=wanted, seed=seed)
-        yield from cells_of("linear on MISO's encoder", False, results)
+        shown = "linear on MISO's encoder"
+        yield from cells_of(own, "linear", shown, False, wanted, steps, seed)
 
 
 def cells_of(
-    classifier: str, words: bool, results: dict[str, dict[str, float]]
+    fold: Fold, kind: str, shown: str, words: bool, remedies: Sequence[str], steps: int, seed: int
 ) -> Iterator[dict[str, Any]]:
-    """The results of one classifier as the record has them."""
-    for remedy, metrics in results.items():
-        yield {
-            "classifier": classifier,
-            "pretrained_words": words,
-            "remedy": remedy,
-            "metrics": metrics,
-        }
+    """The results of one classifier as the record has them; what does not apply is left out."""
+    classifier = classifier_named(kind, steps)
+    for remedy in remedies:
+        if REMEDIES[remedy].refusal(fold, classifier) is None:
+            scores = REMEDIES[remedy].fit(fold, classifier, seed)
+            yield {
+                "classifier": shown,
+                "pretrained_words": words,
+                "remedy": remedy,
+                "metrics": cell_metrics(fold, scores),
+            }
+    fold.cache.drop("trained")
 
 
 def machine() -> dict[str, Any]:
@@ -359,7 +374,7 @@ def run(
         pretrain_steps=options.pretrain_steps,
         adversarial_steps=options.adversarial_steps,
     )
-    remedies = list(REMEDIES)
+    remedies = list(REMEDIES_COMPARED)
     if options.ablations:
         remedies = ["none", "anchors", "anchors once + logit adjustment"]
     classifiers = [one for one in CLASSIFIERS if one[0] in options.classifiers]

@@ -11,15 +11,13 @@ from hf_oversample.models.classifiers.textrnn import TextRnnConfig, TextRnnForSe
 from hf_oversample.text import Segmenter
 from hf_oversample.training.classifier import (
     _batches,
-    encode_words,
     linear_head,
     predict,
     text_features,
     train_classifier,
-    word_vectors,
-    word_vocabulary,
 )
 from hf_oversample.training.losses import LogitAdjustedLoss, balanced_class_weights, logit_adjust
+from hf_oversample.training.words import encode_words, word_vectors, word_vocabulary
 
 SIZES = {"vocab_size": 40, "embedding_size": 12}
 VARIANTS = {

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import CountVectorizer
 
@@ -20,6 +20,7 @@ __all__ = [
     "copy_rate",
     "distinct_n",
     "distinct_share",
+    "label_agreement",
     "normalized",
     "self_bleu",
     "text_report",
@@ -156,6 +157,29 @@ def self_bleu(
         for row, own in enumerate(tokens)
     ]
     return float(np.mean(scores))
+
+
+def label_agreement(predicted: ArrayLike, intended: ArrayLike) -> dict[str, float]:
+    """Share of made rows that a judge places with the class they were made for.
+
+    Args:
+        predicted: [n], the classes that a classifier names which never saw a made row.
+        intended: [n], the classes that the rows were made for.
+
+    Returns:
+        label_agreement, over all rows, and ``label_agreement/CLASS`` for each class intended.
+
+    Raises:
+        ValueError: lengths differ, or there is no row.
+    """
+    stated, wanted = np.asarray(predicted), np.asarray(intended)
+    if stated.shape != wanted.shape or wanted.ndim != 1 or not len(wanted):
+        raise ValueError(f"{stated.shape} and {wanted.shape} must both be [n], n at least 1")
+    agrees = stated == wanted
+    report = {"label_agreement": float(agrees.mean())}
+    for label in np.unique(wanted):
+        report[f"label_agreement/{label}"] = float(agrees[wanted == label].mean())
+    return report
 
 
 def text_report(

@@ -9,10 +9,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from transformers import AutoModel, AutoTokenizer
 
+from hf_oversample.comparison.fold import Fold
+from hf_oversample.comparison.miso import GivenAnchors
+from hf_oversample.comparison.registry import CLASSIFIERS, classifier_named
+from hf_oversample.comparison.remedies import REMEDIES
+from hf_oversample.comparison.scores import cell_metrics
 from hf_oversample.data import demo_encoder_path
-from hf_oversample.evaluation import Classifier, Task, compare
 from hf_oversample.hub.card import dataset_card, generator_card
 from hf_oversample.hub.push import push_folder
 from hf_oversample.oversamplers.miso import MisoOversampler
@@ -25,11 +28,7 @@ from hf_oversample.training.generator import TrainedGenerator, train_generator
 
 __all__ = ["TrainedGenerator", "run_miso", "train_generator"]
 
-CLASSIFIERS: dict[Classifier, str] = {
-    "textcnn": "TextCNN",
-    "linear": "frozen encoder + logistic regression",
-}
-
+EVALUATED = ("textcnn", "linear")
 
 # what the table shows; run.json has every metric
 SHOWN = (
@@ -174,38 +173,34 @@ def _evaluate(
     """Classifier and remedy → metrics, the mean over seeds; nothing where no seed is asked for."""
     if not a.evaluation_seeds:
         return {}
-    encoder = None
-    if encoder_name is not None:
-        encoder = (
-            AutoModel.from_pretrained(encoder_name),
-            AutoTokenizer.from_pretrained(encoder_name),
-        )
-    task = Task(
+    anchors = balanced.anchors if len(balanced.anchors) else None
+    counts = None
+    if anchors is not None:  # edits are as many as the anchors
+        counts = np.bincount(anchors.labels, minlength=len(data.class_names))
+    fold = Fold(
         data.texts["train"],
         data.texts["validation"],
         data.texts["test"],
         data.class_names,
         trained.segmenter,
-        minority=data.targets[0] if len(data.class_names) == 2 else None,
-        anchors=balanced.anchors if len(balanced.anchors) else None,
+        minority=data.targets[0] if len(data.class_names) == 2 else -1,
         embed=balanced.oversampler.embed,
-        encoder=encoder,
+        encoder_name=encoder_name,
+        generator=GivenAnchors(anchors) if anchors is not None else None,
+        edits=counts,
     )
     remedies = ["none", "class weights", "logit adjustment", "duplicates", "EDA edits"]
-    if task.anchors is not None:
+    if anchors is not None:
         remedies += ["anchors", "anchors once + logit adjustment"]
     runs: dict[str, list[dict[str, float]]] = {}
     for seed in range(a.evaluation_seeds):
-        for kind, title in CLASSIFIERS.items():
-            results = compare(
-                task,
-                classifier=kind,
-                remedies=remedies,
-                steps=a.evaluation_steps_of_classifiers,
-                seed=a.training.seed + seed,
-            )
-            for remedy, metrics in results.items():
-                runs.setdefault(f"{title}: {remedy}", []).append(metrics)
+        for kind in EVALUATED:
+            classifier = classifier_named(kind, a.evaluation_steps_of_classifiers)
+            for remedy in remedies:
+                scores = REMEDIES[remedy].fit(fold, classifier, a.training.seed + seed)
+                metrics = cell_metrics(fold, scores)
+                runs.setdefault(f"{CLASSIFIERS[kind].title}: {remedy}", []).append(metrics)
+        fold.cache.drop("trained")
     return {
         remedy: {
             name: float(np.mean([one[name] for one in values if name in one])) for name in values[0]

@@ -15,116 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from hf_oversample.encoding import pad
-from hf_oversample.text import Segmenter, remove_stop_words
-from hf_oversample.tokenization import CONTINUATION, train_tokenizer, word_tokens
+from hf_oversample.training.hidden_states import head_inputs
 
 EncodedTexts = Sequence[Sequence[int]]
-
-
-def word_vocabulary(
-    texts: Sequence[str],
-    segmenter: Segmenter,
-    min_frequency: int = 1,
-    max_size: int = 30_000,
-) -> PreTrainedTokenizerBase:
-    """A tokenizer of whole words in lower case, for the small classifiers.
-
-    Args:
-        texts: training texts only.
-        segmenter: decides the language.
-        min_frequency: rarer words are ``[UNK]`` (Chinese: their characters).
-        max_size: the most tokens, special ones included.
-    """
-    return train_tokenizer(
-        texts,
-        kind="word",
-        language=segmenter.language,
-        vocab_size=max_size,
-        min_frequency=min_frequency,
-    )
-
-
-def encode_words(
-    tokenizer: PreTrainedTokenizerBase,
-    texts: Sequence[str],
-    segmenter: Segmenter,
-    *,
-    max_length: int = 256,
-    drop_stop_words: bool = False,
-) -> list[list[int]]:
-    """Token ids of each text, without special tokens.
-
-    Args:
-        tokenizer: any; `word_vocabulary` gives one.
-        texts: the texts.
-        segmenter: finds their words.
-        max_length: tokens after which a text is cut.
-        drop_stop_words: leave stop words out, negations kept. The MISO paper drops them.
-
-    Returns:
-        One list a text; ``[UNK]`` alone where nothing is left.
-    """
-    encoded = []
-    for text in texts:
-        spans = segmenter.spans(text)
-        words = [text[start:end] for start, end in spans]
-        before = [start > 0 and text[start - 1].isspace() for start, _ in spans]
-        if drop_stop_words:
-            kept = set(remove_stop_words(words, segmenter.language))
-            before = [flag for word, flag in zip(words, before, strict=True) if word in kept]
-            words = [word for word in words if word in kept]
-        ids = [token for word in word_tokens(tokenizer, words, before) for token in word]
-        encoded.append(ids[:max_length] or [int(tokenizer.unk_token_id)])
-    return encoded
-
-
-def word_vectors(
-    vocabulary: PreTrainedTokenizerBase,
-    encoder: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    scale: float | None = 0.15,
-) -> Tensor:
-    """Word vectors from a pretrained encoder, for ``load_word_vectors``.
-
-    A word's vector is the mean of the encoder's input embeddings of its word pieces; only the
-    table is read, the encoder is not run. Special tokens get the mean of all words, padding 0.
-
-    Args:
-        vocabulary: the classifier's tokenizer.
-        encoder: any ``AutoModel``.
-        tokenizer: the encoder's.
-        scale: root mean square that the values are brought to, after their mean was taken away;
-            0.15 is that of a new `TextCnnConfig`. ``None`` leaves them as they are.
-
-    Returns:
-        [len(vocabulary), width of the encoder's embeddings] float32.
-    """
-    tokens = vocabulary.convert_ids_to_tokens(list(range(len(vocabulary))))
-    special = np.isin(np.arange(len(tokens)), vocabulary.all_special_ids)
-    words = [
-        token.removeprefix(CONTINUATION) if len(token) > len(CONTINUATION) else token
-        for token in tokens
-    ]
-    pieces = word_tokens(tokenizer, words, [True] * len(words))
-    # A token that the encoder's tokenizer drops (a control character) counts as unknown to it.
-    pieces = [ids or [int(tokenizer.unk_token_id)] for ids in pieces]
-    table = encoder.get_input_embeddings().weight.detach().float().cpu()
-    offsets = torch.from_numpy(np.concatenate([[0], np.cumsum([len(ids) for ids in pieces[:-1]])]))
-    flat = torch.tensor([token for ids in pieces for token in ids])
-    matrix = F.embedding_bag(flat, table, offsets, mode="mean")
-    is_word = torch.from_numpy(~special)
-    mean = matrix[is_word].mean(dim=0)
-    if scale is not None:
-        matrix = matrix - mean
-        matrix = matrix * (scale / matrix[is_word].square().mean().sqrt())
-        mean = torch.zeros_like(mean)
-    matrix[~is_word] = mean
-    if vocabulary.pad_token_id is not None:
-        matrix[vocabulary.pad_token_id] = 0
-    return matrix
 
 
 def train_classifier(
@@ -140,6 +36,8 @@ def train_classifier(
     row_weights: ArrayLike | None = None,
     class_weights: ArrayLike | None = None,
     loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+    batch_losses: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
+    deferred_start: int = 0,
     validation: tuple[EncodedTexts, ArrayLike] | None = None,
     eval_every: int = 50,
     seed: int = 0,
@@ -162,9 +60,12 @@ def train_classifier(
             rows in shuffled order, over and over.
         class_weights: [classes], weights of the loss (`losses.balanced_class_weights`).
         loss: logits and labels → [batch] losses. Default: cross-entropy.
+        batch_losses: token ids, mask and labels → [batch] losses, in place of the model's logits
+            and ``loss`` (`hidden_states.TMix`).
+        deferred_start: updates before ``row_weights`` and ``class_weights`` begin.
         validation: texts and labels. The state with the largest average precision on them is kept
-            (mean over the classes if there are more than two, of equal ones the first); they must
-            not be test rows.
+            (mean over the classes if there are more than two, of equal ones the first), of those
+            after the deferred start; they must not be test rows.
         eval_every: steps between evaluations; the last step is evaluated too.
         seed: of batches and dropout.
         history: gets one dict an evaluation: step, loss (mean since the last), average_precision.
@@ -181,7 +82,8 @@ def train_classifier(
     _check_training(texts, truth, model.config.num_labels, steps, batch_size, schedule)
     class_weight = _class_weights(class_weights, model)
     losses = loss or (lambda logits, target: F.cross_entropy(logits, target, reduction="none"))
-    batches = _batches(len(texts), batch_size, steps, row_weights, seed)
+    batches = _batches(len(texts), batch_size, steps, row_weights, seed, deferred_start)
+    plain_weight = np.ones_like(class_weight)
 
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=weight_decay, fused=True)
@@ -194,13 +96,18 @@ def train_classifier(
         torch.manual_seed(seed)
         model.train()
         for step, rows in enumerate(batches, start=1):
-            weight = class_weight[truth[rows]].sum()
+            weight_of = class_weight if step > deferred_start else plain_weight
+            weight = weight_of[truth[rows]].sum()
             for group in _length_groups(rows, texts):
                 ids, mask = pad([texts[row] for row in group], _padding(model), model.device)
                 target = torch.from_numpy(truth[group]).to(model.device)
-                logits = model(input_ids=ids, attention_mask=mask).logits.float()
-                weights = torch.from_numpy(class_weight[truth[group]] / weight).to(logits)
-                value = (losses(logits, target) * weights).sum()
+                if batch_losses is None:
+                    logits = model(input_ids=ids, attention_mask=mask).logits.float()
+                    of_rows = losses(logits, target)
+                else:
+                    of_rows = batch_losses(ids, mask, target)
+                weights = torch.from_numpy(weight_of[truth[group]] / weight).to(of_rows)
+                value = (of_rows * weights).sum()
                 value.backward()
                 total += value.detach()
             torch.nn.utils.clip_grad_norm_(trained, 1.0)
@@ -214,7 +121,7 @@ def train_classifier(
                 if not np.isfinite(mean_loss):
                     raise ValueError(f"the loss is {mean_loss} by step {step}: lower learning_rate")
                 record = {"step": float(step), "loss": mean_loss}
-                if validation is not None:
+                if validation is not None and step > deferred_start:
                     score = _ranking_score(validation[1], predict(model, validation[0]))
                     record["average_precision"] = score
                     if score > best_score:
@@ -250,17 +157,18 @@ def predict(
 
 
 def text_features(model: Any, encoded: EncodedTexts, batch_size: int = 512) -> NDArray[np.float32]:
-    """The vector before the head of a TextCNN or TextRNN: where to look for difficult samples.
+    """The vector that the head of a classifier reads: where to look for difficult samples.
 
     Args:
-        model: a model with a ``features`` method.
+        model: a TextCNN, a TextRNN, or any model with a linear head on one vector a text.
         encoded: token ids of each text, none empty.
         batch_size: as for `predict`.
 
     Returns:
         [n, width] float32, in the order of the texts.
     """
-    return _over_batches(model, encoded, batch_size, model.features)
+    features = model.features if hasattr(model, "features") else head_inputs(model)
+    return _over_batches(model, encoded, batch_size, features)
 
 
 def linear_head(
@@ -337,10 +245,16 @@ def _class_weights(class_weights: ArrayLike | None, model: PreTrainedModel) -> N
 
 
 def _batches(
-    rows: int, batch_size: int, steps: int, row_weights: ArrayLike | None, seed: int
+    rows: int,
+    batch_size: int,
+    steps: int,
+    row_weights: ArrayLike | None,
+    seed: int,
+    deferred_start: int = 0,
 ) -> Iterator[NDArray[np.int64]]:
     """Rows of each step's batch."""
     generator = np.random.default_rng(seed)
+    plain_steps, shares = steps, None
     if row_weights is not None:
         weights = np.asarray(row_weights, dtype=np.float64)
         if weights.shape != (rows,) or (weights < 0).any() or not weights.sum() > 0:
@@ -348,16 +262,15 @@ def _batches(
                 f"row_weights has shape {weights.shape}, least {weights.min()}, sum "
                 f"{weights.sum()}: {rows} weights are needed, none negative and not all 0"
             )
-        shares = weights / weights.sum()
-        for _ in range(steps):
-            yield generator.choice(rows, size=batch_size, p=shares)
-        return
+        plain_steps, shares = min(steps, deferred_start), weights / weights.sum()
     waiting = np.empty(0, dtype=np.int64)
-    for _ in range(steps):
+    for _ in range(plain_steps):
         while len(waiting) < min(batch_size, rows):
             waiting = np.concatenate([waiting, generator.permutation(rows)])
         yield waiting[:batch_size]
         waiting = waiting[batch_size:]
+    for _ in range(steps - plain_steps):
+        yield generator.choice(rows, size=batch_size, p=shares)
 
 
 def _length_groups(

@@ -1,0 +1,327 @@
+"""Classifiers of texts: TextCNN, TextRNN, and any pretrained encoder, fine-tuned.
+
+Heads on frozen embeddings are in :mod:`hf_oversample.comparison.heads`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    set_seed,
+)
+
+from hf_oversample.comparison.embedders import text_length
+from hf_oversample.comparison.fold import Fold
+from hf_oversample.comparison.scores import Scores
+from hf_oversample.labeled_texts import Texts
+from hf_oversample.models.classifiers.textcnn import (
+    TextCnnConfig,
+    TextCnnForSequenceClassification,
+)
+from hf_oversample.models.classifiers.textrnn import (
+    TextRnnConfig,
+    TextRnnForSequenceClassification,
+)
+from hf_oversample.training.classifier import predict, text_features, train_classifier
+from hf_oversample.training.hidden_states import TMix, classifier_head
+from hf_oversample.training.words import encode_words, word_vectors, word_vocabulary
+
+LossOfRows = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(eq=False)
+class Training:
+    """What a remedy asks a classifier to train on, and how.
+
+    Attributes:
+        made: texts that the remedy made, after the training part's own rows.
+        made_vectors: embeddings `[m, d]`, class ids `[m]` and parents' row numbers `[m]` that it
+            made instead, for heads on embeddings.
+        row_weights: `[n + m]`, batches are drawn in these proportions.
+        class_weights: `[classes]` weights of the loss.
+        loss: logits and labels → `[batch]` losses; default cross-entropy.
+        deferred: share of the training after which the weights begin.
+        mix_hidden: train on mixtures of hidden states (TMix).
+        backbone: folder of the encoder to start from, in place of the classifier's own.
+        real: the real rows; default those of the fold's training part, and no others pass.
+    """
+
+    made: Texts | None = None
+    made_vectors: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+    row_weights: np.ndarray | None = None
+    class_weights: np.ndarray | None = None
+    loss: LossOfRows | None = None
+    deferred: float = 0.0
+    mix_hidden: bool = False
+    backbone: Path | None = None
+    real: Texts | None = None
+
+    def rows(self, fold: Fold) -> Texts:
+        """All training texts, real ones first, once the fold's guard has passed them.
+
+        Raises:
+            LeakError: one is held out, or a real one is not of the training part.
+        """
+        real, made = self.real or fold.train, self.made or Texts([], np.empty(0, np.int64))
+        texts = Texts(real.texts + made.texts, np.concatenate([real.labels, made.labels]))
+        fold.check_training(texts.texts, len(made))
+        if self.made_vectors is not None:
+            fold.check_parents(self.made_vectors[2])
+        return texts
+
+    @property
+    def number_made(self) -> int:
+        """Rows that were added."""
+        vectors = 0 if self.made_vectors is None else len(self.made_vectors[1])
+        return vectors + (0 if self.made is None else len(self.made))
+
+
+class Trained(ABC):
+    """A classifier after training: its scores, and what its linear head reads and holds."""
+
+    @abstractmethod
+    def logits(self, part: str) -> np.ndarray:
+        """Scores `[n, classes]` of "train", "validation" or "test" rows."""
+
+    @abstractmethod
+    def features(self, part: str) -> np.ndarray:
+        """What the head reads of a part's rows: `[n, width]`."""
+
+    @abstractmethod
+    def head(self) -> tuple[np.ndarray, np.ndarray]:
+        """The head's weights `[classes, width]` and biases `[classes]`."""
+
+
+class Classifier(ABC):
+    """A kind of classifier.
+
+    Attributes:
+        kind: its name among the classifiers.
+        title: its name for people.
+        is_network: whether it is trained in steps, so that losses, deferred schedules and mixtures
+            apply.
+        reads_vectors: whether it reads frozen embeddings, so that oversamplers of embeddings apply.
+        has_backbone: whether it starts from a pretrained encoder, which a remedy may replace.
+        shows_features: whether remedies change what its head reads.
+    """
+
+    kind: ClassVar[str]
+    title: ClassVar[str]
+    is_network: ClassVar[bool] = True
+    reads_vectors: ClassVar[bool] = False
+    has_backbone: ClassVar[bool] = False
+    shows_features: ClassVar[bool] = True
+
+    def needs(self, fold: Fold) -> str | None:
+        """Why it cannot be trained on a fold; None if it can."""
+        return None
+
+    @abstractmethod
+    def train(self, fold: Fold, training: Training, seed: int) -> Trained:
+        """Train it on a fold's training part as a remedy asks.
+
+        Raises:
+            LeakError: the training rows hold a validation or test row.
+        """
+
+    def scores(self, fold: Fold, training: Training, seed: int) -> Scores:
+        """Train it, and score the held-out parts."""
+        trained = self.train(fold, training, seed)
+        return self.scores_of(trained, training.number_made)
+
+    def scores_of(self, trained: Trained, made: int = 0) -> Scores:
+        """The held-out parts' scores by a trained classifier."""
+        features = trained.features("test") if self.shows_features else None
+        return Scores.of_logits(
+            trained.logits("validation"), trained.logits("test"), features, made
+        )
+
+
+class _TrainedNetwork(Trained):
+    def __init__(self, model: PreTrainedModel, encoded: Callable[[str], list[list[int]]]) -> None:
+        self.model, self.encoded = model, encoded
+
+    def logits(self, part: str) -> np.ndarray:
+        return np.log(np.maximum(predict(self.model, self.encoded(part)), 1e-12))
+
+    def features(self, part: str) -> np.ndarray:
+        return text_features(self.model, self.encoded(part))
+
+    def head(self) -> tuple[np.ndarray, np.ndarray]:
+        head = classifier_head(self.model)
+        weight = head.weight.detach().float().cpu().numpy()
+        bias = np.zeros(len(weight)) if head.bias is None else head.bias.detach().cpu().numpy()
+        return weight, bias
+
+
+class TextNetwork(Classifier):
+    """What TextCNN, TextRNN and fine-tuned encoders share: token ids in, trained in steps.
+
+    Args:
+        steps: updates of each training, the same for every remedy. Validation rows choose the best
+            of five states along the way.
+    """
+
+    learning_rate: ClassVar[float] = 1e-3
+    batch_size: ClassVar[int] = 64
+
+    def __init__(self, steps: int = 400) -> None:
+        self.steps = steps
+
+    def train(self, fold: Fold, training: Training, seed: int) -> Trained:
+        rows = training.rows(fold)
+        set_seed(seed)
+        model, encode = self._model(fold, training.backbone)
+        if torch.cuda.is_available():
+            model.to("cuda")  # type: ignore[arg-type]
+
+        def encoded(part: str) -> list[list[int]]:
+            return fold.cache.get(
+                ("encoded", self.kind, part), lambda: encode(fold.part(part).texts)
+            )
+
+        train_classifier(
+            model,
+            encoded("train") + (encode(training.made.texts) if training.made else []),
+            rows.labels,
+            steps=self.steps,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            row_weights=training.row_weights,
+            class_weights=training.class_weights,
+            loss=training.loss,
+            batch_losses=TMix(model, seed=seed) if training.mix_hidden else None,
+            deferred_start=round(training.deferred * self.steps),
+            validation=(encoded("validation"), fold.validation.labels),
+            eval_every=max(1, self.steps // 5),
+            seed=seed,
+        )
+        return _TrainedNetwork(model, encoded)
+
+    @abstractmethod
+    def _model(
+        self, fold: Fold, backbone: Path | None
+    ) -> tuple[PreTrainedModel, Callable[[list[str]], list[list[int]]]]:
+        """A new model, and a function from texts to its token ids."""
+
+
+class WordNetwork(TextNetwork):
+    """TextCNN or TextRNN over words of the training part.
+
+    Args:
+        steps: as for every network.
+        pretrained_words: start the word vectors from the fold's encoder instead of at random.
+    """
+
+    model_types: ClassVar[tuple[type[Any], type[Any]]]
+
+    def __init__(self, steps: int = 400, pretrained_words: bool = False) -> None:
+        super().__init__(steps)
+        self.pretrained_words = pretrained_words
+
+    def needs(self, fold: Fold) -> str | None:
+        if self.pretrained_words and fold.encoder_name is None:
+            return "its word vectors come from a pretrained encoder, and none is named"
+        return None
+
+    def _model(
+        self, fold: Fold, backbone: Path | None
+    ) -> tuple[PreTrainedModel, Callable[[list[str]], list[list[int]]]]:
+        # one vocabulary for all remedies: that of the real rows
+        vocabulary = training_vocabulary(fold)
+        config, model_type = self.model_types
+        options: dict[str, Any] = {
+            "vocab_size": len(vocabulary),
+            "num_labels": len(fold.class_names),
+        }
+        matrix: Tensor | None = None
+        if self.pretrained_words:
+            matrix = pretrained_word_vectors(fold)
+            options["embedding_size"] = matrix.shape[1]
+        model = model_type(config(**options))
+        if matrix is not None:
+            model.load_word_vectors(matrix)
+        return model, lambda texts: encode_words(vocabulary, texts, fold.segmenter)
+
+
+def training_vocabulary(fold: Fold) -> Any:
+    """Whole words of the training part, as a tokenizer; made once."""
+    return fold.cache.get("vocabulary", lambda: word_vocabulary(fold.train.texts, fold.segmenter))
+
+
+def pretrained_word_vectors(fold: Fold, scale: float | None = 0.15) -> Tensor:
+    """Vectors of the training part's words from the fold's encoder; made once."""
+
+    def make() -> Tensor:
+        from transformers import AutoModel
+
+        name = str(fold.encoder_name)
+        encoder, tokenizer = AutoModel.from_pretrained(name), AutoTokenizer.from_pretrained(name)
+        return word_vectors(training_vocabulary(fold), encoder, tokenizer, scale=scale)
+
+    return fold.cache.get(("word vectors", scale), make)
+
+
+class TextCnn(WordNetwork):
+    """Kim's TextCNN."""
+
+    kind, title = "textcnn", "TextCNN"
+    model_types = (TextCnnConfig, TextCnnForSequenceClassification)
+
+
+class TextRnn(WordNetwork):
+    """A bidirectional GRU with max pooling."""
+
+    kind, title = "textrnn", "TextRNN"
+    model_types = (TextRnnConfig, TextRnnForSequenceClassification)
+
+
+class TextCnnPretrainedWords(TextCnn):
+    """TextCNN whose word vectors start from the encoder's."""
+
+    kind, title = "textcnn-pretrained-words", "TextCNN, pretrained words"
+
+    def __init__(self, steps: int = 400) -> None:
+        super().__init__(steps, pretrained_words=True)
+
+
+class FineTuned(TextNetwork):
+    """The pretrained encoder as `AutoModelForSequenceClassification`, all weights trained.
+
+    Args:
+        steps: as for every network.
+    """
+
+    kind, title = "finetune", "fine-tuned encoder"
+    learning_rate, batch_size = 5e-5, 32
+    has_backbone = True
+
+    def needs(self, fold: Fold) -> str | None:
+        return "no pretrained encoder is named" if fold.encoder_name is None else None
+
+    def _model(
+        self, fold: Fold, backbone: Path | None
+    ) -> tuple[PreTrainedModel, Callable[[list[str]], list[list[int]]]]:
+        name = str(backbone or fold.encoder_name)
+        tokenizer = AutoTokenizer.from_pretrained(name)
+        model = AutoModelForSequenceClassification.from_pretrained(
+            name, num_labels=len(fold.class_names), dtype=torch.float32
+        )
+
+        longest = text_length(getattr(model.config, "max_position_embeddings", None))
+
+        def encode(texts: list[str]) -> list[list[int]]:
+            return tokenizer(texts, truncation=True, max_length=longest)["input_ids"]
+
+        return model, encode

@@ -1,0 +1,255 @@
+"""One fold: what a remedy may train on, what chooses, what reports, and the guard between them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from hf_oversample.comparison.embedders import (
+    Embed,
+    RememberedEmbeddings,
+    pretrained_embedder,
+)
+from hf_oversample.labeled_texts import Texts
+from hf_oversample.neighbors import difficult_samples
+from hf_oversample.text import Segmenter, normalized
+
+PARTS = ("train", "validation", "test")
+_T = TypeVar("_T")
+
+
+class LeakError(ValueError):
+    """Validation or test rows were about to be resampled or trained on."""
+
+
+def refuse_leak(pool: Sequence[str], held_out: Sequence[str], name: str = "the pool") -> None:
+    """Refuse a resampling pool that holds texts which are held out.
+
+    Texts are compared but for case and spaces.
+
+    Args:
+        pool: texts that are resampled or trained on.
+        held_out: validation and test texts.
+        name: of the pool, for the message.
+
+    Raises:
+        LeakError: with the number of such rows, and the first.
+    """
+    known = {normalized(text) for text in held_out}
+    rows = [row for row, text in enumerate(pool) if normalized(text) in known]
+    if rows:
+        raise LeakError(
+            f"{len(rows)} of {len(pool)} rows of {name} are validation or test rows, the first is "
+            f"row {rows[0]}: {pool[rows[0]][:80]!r}. Scores would be those of texts that were "
+            "learnt by heart: split first, and resample the training part only"
+        )
+
+
+class AnchorSource(Protocol):
+    """Where a fold's anchors come from."""
+
+    has_backbone: bool
+
+    def anchors(self, fold: Fold, seed: int) -> Texts:
+        """New texts of the rare classes."""
+        ...
+
+    def backbone(self, fold: Fold) -> Path:
+        """Folder of the generator's encoder, where there is one."""
+        ...
+
+
+class CostedCache:
+    """Values that remedies share, each made once, with what making it cost.
+
+    A remedy answers for the whole cost of what it uses, also where another had it made before:
+    `saved` counts the seconds that this spared since `start`.
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[Hashable, tuple[Any, float]] = {}
+        self._used: set[Hashable] = set()
+        self.saved = 0.0
+
+    def start(self) -> None:
+        """Begin to count for another remedy."""
+        self._used.clear()
+        self.saved = 0.0
+
+    def get(self, key: Hashable, make: Callable[[], _T]) -> _T:
+        """The value of a key, made by ``make`` the first time."""
+        if key in self._values:
+            value, seconds = self._values[key]
+            if key not in self._used:
+                self._used.add(key)
+                self.saved += seconds
+            return value
+        before, begin = self.saved, time.perf_counter()
+        value = make()
+        self._values[key] = (value, time.perf_counter() - begin + self.saved - before)
+        self._used.add(key)
+        return value
+
+    def drop(self, name: str) -> None:
+        """Forget values whose key is a tuple that begins with a name."""
+        for key in [k for k in self._values if isinstance(k, tuple) and k[0] == name]:
+            del self._values[key]
+
+
+@dataclass(eq=False)
+class Fold:
+    """Training, validation and test rows, and what the remedies need of them.
+
+    Args:
+        train, validation, test: the parts; validation chooses, test is scored once. No text may be
+            in two of them.
+        class_names: in the order of the class codes.
+        segmenter: the language's.
+        minority: the class whose F1 is reported; default: the rarest in training.
+        embed: texts → `[n, d]` float32 of a frozen encoder: heads and embedding oversamplers work
+            on these, and they say which test rows are difficult.
+        encoder_name: a pretrained encoder for `AutoModel`, for fine-tuning and word vectors.
+        generator: gives the anchors and the backbone of a MISO generator of this fold's training
+            rows; see :mod:`hf_oversample.comparison.miso`.
+        edits: `[classes]`, how many edits EDA and its kin make; default ten a row of the classes
+            that grow, and no more than bring them to the largest.
+        key: names the fold among its run's.
+
+    Attributes:
+        cache: what remedies share.
+        left_out: how many made texts :meth:`admit` left out since it was set to 0.
+
+    Raises:
+        LeakError: a validation or test text is among the training texts, or a test text among the
+            validation texts.
+    """
+
+    train: Texts
+    validation: Texts
+    test: Texts
+    class_names: list[str]
+    segmenter: Segmenter
+    minority: int = -1
+    embed: Embed | None = None
+    encoder_name: str | None = None
+    generator: AnchorSource | None = None
+    edits: np.ndarray | None = None
+    key: str = "fold"
+    cache: CostedCache = field(default_factory=CostedCache)
+    left_out: int = 0
+
+    def __post_init__(self) -> None:
+        held_out = self.validation.texts + self.test.texts
+        refuse_leak(self.train.texts, held_out, "the training part")
+        refuse_leak(self.validation.texts, self.test.texts, "the validation part")
+        self._held_out = {normalized(text) for text in held_out}
+        if self.minority < 0:
+            present = np.flatnonzero(self.counts)
+            self.minority = int(present[np.argmin(self.counts[present])])
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Training rows of each class: `[classes]`."""
+        return np.bincount(self.train.labels, minlength=len(self.class_names))
+
+    @property
+    def growing(self) -> list[int]:
+        """Classes that have rows, but fewer than the largest."""
+        counts = self.counts
+        return [int(c) for c in np.flatnonzero((counts > 0) & (counts < counts.max()))]
+
+    def part(self, name: str) -> Texts:
+        """The rows of "train", "validation" or "test"."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}[name]
+
+    # ---- the guard ------------------------------------------------------------------------------
+
+    def check_training(self, texts: Sequence[str], made: int = 0) -> None:
+        """Refuse training rows that this fold holds out, or that are not its training rows.
+
+        Args:
+            texts: all training texts, those made last.
+            made: how many of them are made.
+
+        Raises:
+            LeakError: a text is held out, or a text that is not made is no training row.
+        """
+        self._refuse_held_out(texts, "the training rows")
+        own = self.cache.get("own texts", lambda: {normalized(text) for text in self.train.texts})
+        for row, text in enumerate(texts[: len(texts) - made]):
+            if normalized(text) not in own:
+                raise LeakError(
+                    f"training row {row}, {text[:80]!r}, is given as real, but is none of the "
+                    f"{len(self.train)} rows of the training part"
+                )
+
+    def check_parents(self, parents: np.ndarray) -> None:
+        """Refuse children of rows that are not in the training part.
+
+        Raises:
+            LeakError: a parent's number is not one of a training row.
+        """
+        outside = np.flatnonzero((parents < 0) | (parents >= len(self.train)))
+        if len(outside):
+            raise LeakError(
+                f"{len(outside)} of {len(parents)} made rows have parents outside the training "
+                f"part, which has rows 0 to {len(self.train) - 1}; the first parent is "
+                f"{int(parents[outside[0]])}: more than the training part was resampled"
+            )
+
+    def admit(self, made: Texts) -> Texts:
+        """Made texts without those that happen to equal a held-out text; `left_out` counts them."""
+        kept = [i for i, text in enumerate(made.texts) if normalized(text) not in self._held_out]
+        self.left_out += len(made) - len(kept)
+        return Texts([made.texts[i] for i in kept], made.labels[np.asarray(kept, np.int64)])
+
+    def _refuse_held_out(self, texts: Sequence[str], name: str) -> None:
+        if not self._held_out.isdisjoint(map(normalized, texts)):
+            refuse_leak(texts, self.validation.texts + self.test.texts, name)
+
+    # ---- embeddings -----------------------------------------------------------------------------
+
+    def embedded(self, part: str, backbone: Path | None = None) -> np.ndarray:
+        """Embeddings of a part, by the fold's encoder or another one in a folder: `[n, d]`."""
+
+        def make() -> np.ndarray:
+            embed = self.embedder(backbone)
+            values = embed(self.part(part).texts)
+            if isinstance(embed, RememberedEmbeddings):
+                self.cache.saved += embed.spared
+            return values
+
+        return self.cache.get(("embedded", part, str(backbone)), make)
+
+    def embedder(self, backbone: Path | None = None) -> Embed:
+        """The fold's encoder, or that of a folder.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if backbone is not None:
+            return pretrained_embedder(backbone)
+        if self.embed is None:
+            raise ValueError("this fold has no encoder: give it `embed`, texts → [n, d]")
+        return self.embed
+
+    def difficult_test_rows(self) -> np.ndarray | None:
+        """Test rows of the minority with another class among their 5 nearest test rows: `[n]`
+        booleans, by the frozen encoder; None without one."""
+        if self.embed is None:
+            return None
+
+        def find() -> np.ndarray:
+            mask = np.zeros(len(self.test), bool)
+            found = difficult_samples(
+                self.embedded("test"), self.test.labels, k=5, minority=[self.minority]
+            )
+            mask[found.rows] = found.is_difficult
+            return mask
+
+        return self.cache.get("difficult", find)

@@ -1,0 +1,129 @@
+"""Where a fold's anchors come from: a MISO generator trained on its training part, or given."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import ClassLabel, Dataset, Features, Value
+
+from hf_oversample.comparison.fold import Fold
+from hf_oversample.labeled_texts import Texts
+from hf_oversample.oversamplers.miso import MisoOversampler
+from hf_oversample.plan import ORIGINS
+from hf_oversample.precision import has_fast_bfloat16
+from hf_oversample.training.arguments import MisoTrainingArguments
+from hf_oversample.training.generator import train_generator
+
+
+@dataclass(frozen=True)
+class GivenAnchors:
+    """Anchors that were made before, of the fold's training rows alone."""
+
+    texts: Texts
+    has_backbone = False
+
+    def anchors(self, fold: Fold, seed: int) -> Texts:
+        """The texts given."""
+        return self.texts
+
+    def backbone(self, fold: Fold) -> Path:
+        """There is none.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError("anchors were given without their generator: it has no backbone to start")
+
+
+@dataclass
+class MisoSource:
+    """Trains a generator on a fold's training part, once, and keeps it in a folder.
+
+    Args:
+        folder: one sub-folder a fold: the generator, its encoder, and the seconds they took. A run
+            that goes on finds them there; name another folder for another data set or settings.
+        training: steps and rates; its seed gives way to the run's.
+        seed: of the generators.
+        settings: further fields of `MisoConfig`.
+        options: further arguments of `MisoOversampler`.
+    """
+
+    folder: Path
+    training: MisoTrainingArguments
+    seed: int = 0
+    settings: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    has_backbone = True
+
+    def generator(self, fold: Fold) -> Path:
+        """Folder with the fold's `generator` and its `encoder`, trained if it is not there yet."""
+
+        def make() -> Path:
+            final = self.folder / fold.key
+            if (final / "seconds.json").exists():
+                fold.cache.saved += json.loads((final / "seconds.json").read_text())["training"]
+                return final
+            start = time.perf_counter()
+            trained = train_generator(
+                fold.train,
+                class_names=fold.class_names,
+                target_classes=fold.growing,
+                language=fold.segmenter.language,
+                training=replace(self.training, seed=self.seed),
+                encoder_name=fold.encoder_name,
+                validation=fold.validation,
+                **self.settings,
+            )
+            self.folder.mkdir(parents=True, exist_ok=True)
+            # Filled beside its place and then renamed: a killed run leaves no half of a model.
+            scratch = Path(tempfile.mkdtemp(prefix=f".{fold.key}.", dir=self.folder))
+            trained.save(scratch / "generator")
+            trained.model.miso.encoder.save_pretrained(scratch / "encoder")
+            trained.tokenizer.save_pretrained(scratch / "encoder")
+            seconds = {"training": round(time.perf_counter() - start, 2)}
+            (scratch / "seconds.json").write_text(json.dumps(seconds))
+            shutil.rmtree(final, ignore_errors=True)
+            os.replace(scratch, final)
+            return final
+
+        return fold.cache.get("generator", make)
+
+    def backbone(self, fold: Fold) -> Path:
+        """Folder of the encoder as the training of the generator left it."""
+        return self.generator(fold) / "encoder"
+
+    def anchors(self, fold: Fold, seed: int) -> Texts:
+        """New texts of the fold's rare classes; repeated real rows are not among them."""
+
+        def make() -> Texts:
+            oversampler = MisoOversampler(
+                str(self.generator(fold) / "generator"),
+                embedder=fold.encoder_name,
+                seed=seed,
+                language=fold.segmenter.language,
+                max_length=self.training.max_length,
+                precision="bfloat16" if has_fast_bfloat16() else "float32",
+                **self.options,
+            )
+            dataset = as_dataset(fold)
+            children = oversampler.fit(dataset).children(dataset)
+            fold.check_parents(np.asarray(children["parent"], np.int64))
+            made = np.asarray(children["origin"]) == ORIGINS.index("synthetic")
+            return Texts.of(children.select(np.flatnonzero(made)))
+
+        return fold.cache.get(("anchors", seed), make)
+
+
+def as_dataset(fold: Fold) -> Dataset:
+    """A fold's training part with the columns `text` and `label`."""
+    features = Features({"text": Value("string"), "label": ClassLabel(names=fold.class_names)})
+    columns = {"text": fold.train.texts, "label": fold.train.labels}
+    return Dataset.from_dict(columns, features=features)

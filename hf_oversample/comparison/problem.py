@@ -1,0 +1,214 @@
+"""The rows of a comparison: duplicates removed and counted, then folds or the splits given."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from sklearn.model_selection import RepeatedStratifiedKFold
+
+from hf_oversample import noise
+from hf_oversample.labeled_texts import Texts
+from hf_oversample.text import Language, guess_language, normalized
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Rows of one fold, or of one seed on given splits."""
+
+    key: str
+    seed: int
+    train: Texts
+    validation: Texts
+    test: Texts
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What is compared on.
+
+    Attributes:
+        name: of the data, for people.
+        class_names: in the order of the class codes.
+        language: "en" or "zh".
+        minority: the class whose F1 is reported.
+        splits: the folds, or the given splits once a seed.
+        overlap: test rows over training rows of folds, for the corrected test; 0 for given splits,
+            where runs differ by their seed alone.
+        removed: rows left out before splitting, by reason.
+    """
+
+    name: str
+    class_names: list[str]
+    language: Language
+    minority: int
+    splits: list[Split]
+    overlap: float = 0.0
+    removed: Mapping[str, int] = field(default_factory=dict)
+
+    def digest(self) -> str:
+        """Of all rows of all splits: 16 hexadecimal digits."""
+        content = hashlib.sha256()
+        for split in self.splits:
+            for part in (split.train, split.validation, split.test):
+                for text, label in zip(part.texts, part.labels.tolist(), strict=True):
+                    content.update(f"{label}\t{text}\0".encode())
+                content.update(b"\1")
+        return content.hexdigest()[:16]
+
+
+def repeated_folds(
+    texts: Texts,
+    class_names: Sequence[str],
+    *,
+    folds: int = 5,
+    repeats: int = 1,
+    validation_share: float = 0.15,
+    minority: int | None = None,
+    language: Language | None = None,
+    name: str = "data",
+    seed: int = 0,
+) -> Problem:
+    """Repeated stratified folds of texts, each text once.
+
+    Args:
+        texts: all rows.
+        class_names: in the order of the codes.
+        folds: parts; each is the test part once a repeat.
+        repeats: shuffles.
+        validation_share: of the rows outside the test part, of each class: what chooses.
+        minority: the class whose F1 is reported; default: the rarest.
+        language: default: guessed from the texts.
+        name: for people.
+        seed: of the shuffles; each fold's own seed is this and its number.
+
+    Raises:
+        ValueError: sizes that cannot work, or a class with too few different texts for the folds.
+    """
+    if folds < 2 or repeats < 1:
+        raise ValueError(f"folds={folds} must be at least 2 and repeats={repeats} at least 1")
+    if not 0 < validation_share < 1:
+        raise ValueError(f"validation_share={validation_share} must be between 0 and 1")
+    kept, removed = _first_of_each(texts)
+    counts = np.bincount(kept.labels, minlength=len(class_names))
+    present = np.flatnonzero(counts)
+    if len(present) < 2:
+        raise ValueError(f"rows of at least two classes are needed, found {counts.tolist()}")
+    rarest = int(present[np.argmin(counts[present])])
+    if counts[rarest] < folds + 2:
+        raise ValueError(
+            f"class {class_names[rarest]!r} has {counts[rarest]} different texts; {folds} folds "
+            f"need at least {folds + 2}, so that every part has one: ask for fewer folds, or merge "
+            "or drop the class"
+        )
+    splitter = RepeatedStratifiedKFold(n_splits=folds, n_repeats=repeats, random_state=seed)
+    splits = []
+    for number, (outside, test) in enumerate(splitter.split(np.zeros(len(kept)), kept.labels)):
+        key = f"repeat{number // folds}-fold{number % folds}"
+        train, validation = _held_back(kept.labels, outside, validation_share, seed, number)
+        parts = [_pick(kept, rows) for rows in (train, validation, test)]
+        splits.append(Split(key, seed + number, *parts))
+    return Problem(
+        name,
+        list(class_names),
+        language or guess_language(kept.texts),
+        rarest if minority is None else minority,
+        splits,
+        overlap=1 / (folds - 1),
+        removed={"repeats of a text": removed},
+    )
+
+
+def given_splits(
+    train: Texts,
+    test: Texts,
+    class_names: Sequence[str],
+    *,
+    validation: Texts | None = None,
+    seeds: int = 5,
+    validation_share: float = 0.15,
+    minority: int | None = None,
+    language: Language | None = None,
+    name: str = "data",
+    seed: int = 0,
+) -> Problem:
+    """Splits that somebody else made, once a seed. Test rows stay; training and validation rows
+    whose text is a test text, and training rows whose text is a validation text, are left out.
+
+    Args:
+        train, test: the parts.
+        validation: what chooses; default: a share of each class of the training part.
+        seeds: runs, from ``seed`` on.
+        others: as for :func:`repeated_folds`.
+
+    Raises:
+        ValueError: a part without rows of two classes, or no seeds.
+    """
+    if seeds < 1:
+        raise ValueError(f"seeds={seeds} must be at least 1")
+    test, removed_test = _first_of_each(test)
+    known = {normalized(text) for text in test.texts}
+    removed = {"repeats of a text": removed_test}
+    if validation is not None:
+        validation, dropped = _without(validation, known)
+        validation, repeated = _first_of_each(validation)
+        removed["validation texts that are test texts"] = dropped
+        removed["repeats of a text"] += repeated
+        known |= {normalized(text) for text in validation.texts}
+    train, dropped = _without(train, known)
+    train, repeated = _first_of_each(train)
+    removed["training texts that are held out"] = dropped
+    removed["repeats of a text"] += repeated
+    counts = np.bincount(train.labels, minlength=len(class_names))
+    for part, rows in {"training": train, "validation": validation, "test": test}.items():
+        if rows is not None and len(np.unique(rows.labels)) < 2:
+            raise ValueError(f"the {part} part has rows of {np.unique(rows.labels).tolist()} only")
+    present = np.flatnonzero(counts)
+    splits = []
+    for number in range(seeds):
+        own, chooses = train, validation
+        if chooses is None:
+            everything = np.arange(len(train))
+            kept, held = _held_back(train.labels, everything, validation_share, seed, number)
+            own, chooses = _pick(train, kept), _pick(train, held)
+        splits.append(Split(f"seed{seed + number}", seed + number, own, chooses, test))
+    return Problem(
+        name,
+        list(class_names),
+        language or guess_language(train.texts),
+        int(present[np.argmin(counts[present])]) if minority is None else minority,
+        splits,
+        removed=removed,
+    )
+
+
+def _pick(texts: Texts, rows: np.ndarray) -> Texts:
+    return Texts([texts.texts[row] for row in rows.tolist()], texts.labels[rows])
+
+
+def _first_of_each(texts: Texts) -> tuple[Texts, int]:
+    """The first row of each text (but for case and spaces), and how many rows were left out."""
+    first: dict[str, int] = {}
+    for row, text in enumerate(texts.texts):
+        first.setdefault(normalized(text), row)
+    return _pick(texts, np.fromiter(first.values(), np.int64)), len(texts) - len(first)
+
+
+def _without(texts: Texts, known: set[str]) -> tuple[Texts, int]:
+    rows = [row for row, text in enumerate(texts.texts) if normalized(text) not in known]
+    return _pick(texts, np.asarray(rows, np.int64)), len(texts) - len(rows)
+
+
+def _held_back(
+    labels: np.ndarray, rows: np.ndarray, share: float, seed: int, number: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows split in two, a share of each class (one row at least) in the second part."""
+    rng = noise.generator(seed, noise.stream("held back"), number)
+    held = []
+    for label in np.unique(labels[rows]):
+        own = rng.permutation(rows[labels[rows] == label])
+        held.append(own[: max(1, round(share * len(own)))])
+    second = np.sort(np.concatenate(held))
+    return np.setdiff1d(rows, second), second

@@ -1,0 +1,197 @@
+"""The comparison itself: every remedy with every classifier on every fold, one record a cell."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hf_oversample.comparison.classifiers import Classifier
+from hf_oversample.comparison.embedders import (
+    Embed,
+    LatentSemanticEmbedder,
+    RememberedEmbeddings,
+    pretrained_embedder,
+)
+from hf_oversample.comparison.fold import AnchorSource, Fold, LeakError
+from hf_oversample.comparison.problem import Problem, Split
+from hf_oversample.comparison.records import Cell, CellKey, Records
+from hf_oversample.comparison.registry import classifier_named
+from hf_oversample.comparison.remedies import Remedy, remedy_named
+from hf_oversample.comparison.scores import cell_curves, cell_metrics
+from hf_oversample.text import Segmenter
+
+CODE_VERSION = 1  # raised when the code changes what a cell holds
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What came out.
+
+    Attributes:
+        problem: the rows.
+        header: what changes a cell's figures.
+        cells: of the classifiers and remedies asked for, in their order.
+        skipped: (classifier, remedy, why), what does not apply.
+        classifiers: kind → name for people.
+    """
+
+    problem: Problem
+    header: dict[str, Any]
+    cells: list[Cell]
+    skipped: list[tuple[str, str, str]] = field(default_factory=list)
+    classifiers: dict[str, str] = field(default_factory=dict)
+
+
+def compare(
+    problem: Problem,
+    *,
+    remedies: Sequence[str],
+    classifiers: Sequence[str] = ("textcnn", "linear"),
+    steps: int = 400,
+    encoder_name: str | None = None,
+    embed: Embed | None = None,
+    generator: AnchorSource | None = None,
+    records: str | Path,
+    overwrite: bool = False,
+    settings: dict[str, Any] | None = None,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Comparison:
+    """Compare remedies; go on where a run with the same records file was stopped.
+
+    Args:
+        problem: the rows, from :func:`~hf_oversample.comparison.problem.repeated_folds` or
+            :func:`~hf_oversample.comparison.problem.given_splits`.
+        remedies: names among :data:`~hf_oversample.comparison.remedies.REMEDIES`; "none" is added
+            where it is missing, since all others are held against it.
+        classifiers: names among :data:`~hf_oversample.comparison.registry.CLASSIFIERS`.
+        steps: updates of each training.
+        encoder_name: a pretrained encoder, for embeddings, word vectors and fine-tuning.
+        embed: texts → `[n, d]`, in place of that encoder's embeddings. Without either, embeddings
+            are those of latent semantic analysis, learnt from each training part.
+        generator: where anchors come from; without one, remedies with anchors are skipped.
+        records: the JSONL file.
+        overwrite: begin anew.
+        settings: further values that change a cell's figures (of the generator, say), for the
+            records' first line.
+        progress: gets a line for each cell.
+
+    Raises:
+        ValueError: an unknown name, or records of another comparison.
+        LeakError: held-out rows among training rows.
+    """
+    chosen = [remedy_named(name) for name in dict.fromkeys(("none", *remedies))]
+    kinds = [classifier_named(name, steps) for name in dict.fromkeys(classifiers)]
+    header = {
+        "version": CODE_VERSION,
+        "name": problem.name,
+        "data": problem.digest(),
+        "splits": len(problem.splits),
+        "minority": problem.class_names[problem.minority],
+        "steps": steps,
+        "encoder": encoder_name,
+        "settings": settings or {},
+    }
+    results = Records(records, header, overwrite=overwrite)
+    shared = _shared_embedder(encoder_name, embed)
+    skipped: dict[tuple[str, str], str] = {}
+    wanted: list[CellKey] = []
+    total = len(problem.splits) * len(kinds) * len(chosen)
+    for number, split in enumerate(problem.splits):
+        plan = list(_cells_of(split, kinds, chosen))
+        wanted += [key for key, _, _ in plan]
+        if all(key in results or (key.classifier, key.remedy) in skipped for key, _, _ in plan):
+            continue
+        fold = _fold(problem, split, shared, encoder_name, generator)
+        for place, (key, classifier, remedy) in enumerate(plan, start=1):
+            if place > 1 and plan[place - 2][1] is not classifier:
+                fold.cache.drop("trained")
+            if (why := remedy.refusal(fold, classifier)) is not None:
+                skipped[key.classifier, key.remedy] = why
+            elif key not in results:
+                cell = run_cell(fold, classifier, remedy, split.seed)
+                results.add(cell)
+                shown = cell.refused or f"F1 {cell.metrics['f1']:.3f}"
+                place += number * len(plan)
+                progress(
+                    f"[{place}/{total}] {classifier.title}, {remedy.name}, {split.key}: {shown} "
+                    f"({cell.seconds:.1f} s)"
+                )
+    found = {cell.key: cell for cell in results}
+    return Comparison(
+        problem,
+        header,
+        [found[key] for key in wanted if key in found],
+        [(kind, remedy, why) for (kind, remedy), why in skipped.items()],
+        {kind.kind: kind.title for kind in kinds},
+    )
+
+
+def run_cell(fold: Fold, classifier: Classifier, remedy: Remedy, seed: int) -> Cell:
+    """One remedy with one classifier on one fold.
+
+    A ``ValueError`` of the remedy is a finding (too few rows for its neighbours, no row near
+    another class), and recorded with its message.
+
+    Raises:
+        LeakError: held-out rows among the training rows.
+    """
+    fold.cache.start()
+    fold.left_out = 0
+    key = CellKey(classifier.kind, remedy.name, fold.key)
+    start = time.perf_counter()
+    try:
+        scores = remedy.fit(fold, classifier, seed)
+    except LeakError:
+        raise
+    except ValueError as error:
+        return Cell(*key, seconds=time.perf_counter() - start, refused=str(error))
+    seconds = time.perf_counter() - start + fold.cache.saved
+    return Cell(
+        *key,
+        metrics=cell_metrics(fold, scores),
+        seconds=round(seconds, 3),
+        made=scores.made,
+        left_out=fold.left_out,
+        curves=cell_curves(fold, scores),
+    )
+
+
+def _cells_of(
+    split: Split, kinds: Sequence[Classifier], remedies: Sequence[Remedy]
+) -> Iterator[tuple[CellKey, Classifier, Remedy]]:
+    for classifier in kinds:
+        for remedy in remedies:
+            yield CellKey(classifier.kind, remedy.name, split.key), classifier, remedy
+
+
+def _shared_embedder(encoder_name: str | None, embed: Embed | None) -> Embed | None:
+    if embed is None and encoder_name is not None:
+        embed = pretrained_embedder(encoder_name)
+    return None if embed is None else RememberedEmbeddings(embed)
+
+
+def _fold(
+    problem: Problem,
+    split: Split,
+    embed: Embed | None,
+    encoder_name: str | None,
+    generator: AnchorSource | None,
+) -> Fold:
+    segmenter = Segmenter(problem.language)
+    if embed is None:
+        embed = LatentSemanticEmbedder(split.train.texts, segmenter)
+    return Fold(
+        split.train,
+        split.validation,
+        split.test,
+        problem.class_names,
+        segmenter,
+        minority=problem.minority,
+        embed=embed,
+        encoder_name=encoder_name,
+        generator=generator,
+        key=split.key,
+    )

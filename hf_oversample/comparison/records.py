@@ -1,0 +1,132 @@
+"""The results of a comparison as one JSON line a cell: a killed run goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class CellKey(NamedTuple):
+    """Which cell of a comparison: one remedy with one classifier on one fold."""
+
+    classifier: str
+    remedy: str
+    fold: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What came out of one.
+
+    Attributes:
+        classifier, remedy, fold: which cell.
+        metrics: by name; empty where the remedy refused.
+        seconds: that this remedy would take alone: resampling, training and scoring, with what it
+            shares with others.
+        made: rows that it added to the training part.
+        left_out: made texts left out because they happen to equal a held-out text.
+        curves: see :func:`hf_oversample.comparison.scores.cell_curves`.
+        refused: why the remedy cannot work on these rows (a ``ValueError``), else None.
+    """
+
+    classifier: str
+    remedy: str
+    fold: str
+    metrics: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    made: int = 0
+    left_out: int = 0
+    curves: dict[str, list[Any]] = field(default_factory=dict)
+    refused: str | None = None
+
+    @property
+    def key(self) -> CellKey:
+        """Which cell."""
+        return CellKey(self.classifier, self.remedy, self.fold)
+
+
+class Records:
+    """A JSONL file of cells, whose first line says what run they are of.
+
+    A line is written at once and synced. A last line without its end, which a killed run leaves,
+    is cut off; anything else that cannot be read is an error.
+
+    Args:
+        path: the file; its folder is made.
+        header: what changes a cell's figures: data, folds, seed, steps. A file of another run is
+            refused.
+        overwrite: begin anew.
+
+    Raises:
+        ValueError: the file is of a run with another header, or is damaged.
+    """
+
+    def __init__(self, path: str | Path, header: dict[str, Any], *, overwrite: bool = False):
+        self.path = Path(path)
+        self.header: dict[str, Any] = json.loads(json.dumps(header))
+        self._cells: dict[CellKey, Cell] = {}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if overwrite:
+            self.path.unlink(missing_ok=True)
+        if self.path.exists():
+            self._read()
+        if not self.path.exists() or not self.path.stat().st_size:
+            self._append({"comparison": self.header})
+
+    def __contains__(self, key: CellKey) -> bool:
+        return key in self._cells
+
+    def __iter__(self) -> Iterator[Cell]:
+        return iter(self._cells.values())
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    def add(self, cell: Cell) -> None:
+        """Write a cell."""
+        self._append(asdict(cell))
+        self._cells[cell.key] = cell
+
+    def _append(self, line: dict[str, Any]) -> None:
+        text = json.dumps(line, ensure_ascii=False) + "\n"
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _read(self) -> None:
+        content = self.path.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            with self.path.open("r+b") as file:
+                file.truncate(whole)
+        for number, line in enumerate(content[:whole].splitlines(), start=1):
+            try:
+                values = json.loads(line)
+                if number == 1:
+                    self._check_header(values["comparison"])
+                    continue
+                cell = Cell(**values)
+            except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+                raise ValueError(
+                    f"{self.path}, line {number}, is no record of a comparison ({error}): the file "
+                    "was changed by something else; move it away, or write to another folder"
+                ) from error
+            self._cells[cell.key] = cell
+
+    def _check_header(self, found: dict[str, Any]) -> None:
+        names = sorted({*found, *self.header})
+        differ = [name for name in names if found.get(name) != self.header.get(name)]
+        if differ:
+            shown = "; ".join(
+                f"{name}: {found.get(name)!r} there, {self.header.get(name)!r} now"
+                for name in differ
+            )
+            raise ValueError(
+                f"{self.path} holds cells of another comparison ({shown}). They cannot be put in "
+                "one table: write to another folder, or overwrite it"
+            )

@@ -1,0 +1,142 @@
+"""Remedies that change the training rows: weights, edits, anchors, made embeddings."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+
+import numpy as np
+
+from hf_oversample import noise
+from hf_oversample.comparison.classifiers import (
+    Training,
+    pretrained_word_vectors,
+    training_vocabulary,
+)
+from hf_oversample.comparison.fold import Fold
+from hf_oversample.edits import Neighbors, eda, neighbor_edit, word_neighbors
+from hf_oversample.labeled_texts import Texts
+from hf_oversample.oversamplers import OVERSAMPLERS
+
+# Oversamplers of embeddings, and their class among OVERSAMPLERS: a method is added by one line.
+VECTOR_METHODS = {
+    "SMOTE": "SmoteOversampler",
+    "Borderline-SMOTE": "BorderlineSmoteOversampler",
+    "ADASYN": "AdasynOversampler",
+    "AMO": "AmoOversampler",
+    "SIMPOR": "SimporOversampler",
+    "Bayesian GAN": "BayesianGanOversampler",
+}
+EDITS_A_ROW = 10
+
+
+def duplicates(fold: Fold) -> Training:
+    """Rows of every class drawn equally often."""
+    return Training(row_weights=balanced_rows(fold))
+
+
+def balanced_rows(fold: Fold) -> np.ndarray:
+    """Weights `[n]` of the training rows by which every class is drawn equally often."""
+    return (1 / np.maximum(fold.counts, 1))[fold.train.labels]
+
+
+def eda_edits(fold: Fold, seed: int) -> Training:
+    """Easy data augmentation of the rare classes' texts (Wei and Zou 2019)."""
+    return half_new(fold, _edited(fold, seed, None))
+
+
+def synonym_edits(fold: Fold, seed: int) -> Training:
+    """Words of the rare classes' texts replaced by neighbours in the encoder's word table."""
+
+    def make() -> Neighbors:
+        vocabulary = training_vocabulary(fold)
+        words = vocabulary.convert_ids_to_tokens(list(range(len(vocabulary))))
+        matrix = pretrained_word_vectors(fold, scale=None).numpy()
+        return word_neighbors(words, matrix, fold.segmenter)
+
+    return half_new(fold, _edited(fold, seed, fold.cache.get("word neighbors", make)))
+
+
+def _edited(fold: Fold, seed: int, neighbors: Neighbors | None) -> Texts:
+    """Edits of rare rows, each row as often."""
+    counts = fold.counts
+    wanted = fold.edits
+    if wanted is None:
+        wanted = np.minimum(EDITS_A_ROW * counts, counts.max() - counts)
+    texts: list[str] = []
+    labels: list[int] = []
+    for label in np.flatnonzero(wanted):
+        rows = np.flatnonzero(fold.train.labels == label)
+        for number in range(int(wanted[label])):
+            row = int(rows[number % len(rows)])
+            rng = noise.generator(seed, noise.stream("edit"), row, number // len(rows))
+            text = fold.train.texts[row]
+            if neighbors is None:
+                texts.append(eda(text, fold.segmenter, rng))
+            else:
+                texts.append(neighbor_edit(text, fold.segmenter, rng, neighbors))
+            labels.append(int(label))
+    return Texts(texts, np.asarray(labels, np.int64))
+
+
+def anchors(fold: Fold, seed: int) -> Training:
+    """Anchors of the fold's MISO generator, half of each rare class's draws."""
+    return half_new(fold, made_anchors(fold, seed))
+
+
+def anchors_once(fold: Fold, seed: int) -> Training:
+    """The same anchors and the real rows, each once a pass: no class is drawn more often."""
+    return Training(made=fold.admit(made_anchors(fold, seed)))
+
+
+def made_anchors(fold: Fold, seed: int) -> Texts:
+    """The fold's anchors.
+
+    Raises:
+        ValueError: the fold has no generator, or no anchor came out of it.
+    """
+    if fold.generator is None:
+        raise ValueError("this fold has no MISO generator to make anchors with")
+    texts = fold.generator.anchors(fold, seed)
+    if not len(texts):
+        raise ValueError("the generator made no anchor that its gate let through")
+    return texts
+
+
+def half_new(fold: Fold, made: Texts) -> Training:
+    """Every class drawn as often; of a class with new texts, half real rows and half new ones."""
+    made = fold.admit(made)
+    added = np.bincount(made.labels, minlength=len(fold.counts))
+    share = np.where(added > 0, 0.5, 1.0)
+    real = (share / np.maximum(fold.counts, 1))[fold.train.labels]
+    new = (0.5 / np.maximum(added, 1))[made.labels]
+    return Training(made=made, row_weights=np.concatenate([real, new]))
+
+
+def made_embeddings(method: str) -> Callable[[Fold, int], Training]:
+    """A remedy: embeddings made by one of `VECTOR_METHODS`, classes grown to the largest.
+
+    The oversampler has its defaults, but for neighbours of methods that ask for more of them than
+    the rarest class has rows.
+    """
+
+    def make(fold: Fold, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        module, _, name = OVERSAMPLERS[VECTOR_METHODS[method]].partition(":")
+        kind = getattr(importlib.import_module(module), name)
+        fewest = int(fold.counts[fold.counts > 0].min())
+        usual = kind().get_params()
+        options = {
+            name: fewest - 1
+            for name in ("k_neighbors", "n_neighbors")
+            if usual.get(name, 0) >= fewest > 1
+        }
+        oversampler = kind(seed=seed, **options)
+        x = fold.embedded("train")
+        made, labels, _, parents = oversampler.fit_arrays(x, fold.train.labels).new_rows()
+        return made, labels.astype(np.int64), parents
+
+    def train(fold: Fold, seed: int) -> Training:
+        key = ("made embeddings", method, seed)
+        return Training(made_vectors=fold.cache.get(key, lambda: make(fold, seed)))
+
+    return train

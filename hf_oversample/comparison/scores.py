@@ -1,0 +1,197 @@
+"""Class probabilities of a fold's held-out rows, how they are moved, and what they are worth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import precision_recall_curve
+
+from hf_oversample.comparison.fold import Fold
+from hf_oversample.metrics.classification import (
+    average_precision_at,
+    best_threshold,
+    binary_report,
+    multiclass_report,
+)
+from hf_oversample.neighbors import difficult_samples
+
+RECALLS = np.linspace(0.0, 1.0, 51)
+CALIBRATION_BINS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What a remedy gives back.
+
+    Attributes:
+        validation, test: probabilities `[n, classes]` of the held-out parts.
+        features: `[n, width]`, what the classifier's head reads of the test rows; None where that
+            is the same for every remedy.
+        made: rows that the remedy added to the training part.
+    """
+
+    validation: np.ndarray
+    test: np.ndarray
+    features: np.ndarray | None = None
+    made: int = 0
+
+    @classmethod
+    def of_logits(
+        cls,
+        validation: np.ndarray,
+        test: np.ndarray,
+        features: np.ndarray | None = None,
+        made: int = 0,
+    ) -> Scores:
+        """Of class scores before the softmax."""
+        return cls(softmax(validation), softmax(test), features, made)
+
+    def moved(self, offsets: np.ndarray) -> Scores:
+        """The same with `[classes]` added to the log-probabilities."""
+        return replace(
+            self,
+            validation=softmax(_log(self.validation) + offsets),
+            test=softmax(_log(self.test) + offsets),
+        )
+
+    def adjusted(self, counts: np.ndarray) -> Scores:
+        """Logit adjustment after training (Menon et al. 2021, equation 9, τ = 1): probabilities
+        over the class shares in training `[classes]` (rows of each)."""
+        return self.moved(-np.log(np.maximum(counts, 1) / counts.sum()))
+
+    def averaged(self, other: Scores) -> Scores:
+        """The mean of the probabilities of two models."""
+        return Scores(
+            (self.validation + other.validation) / 2,
+            (self.test + other.test) / 2,
+            made=max(self.made, other.made),
+        )
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities `[n, classes]` float64 of scores `[n, classes]`."""
+    raised = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return raised / raised.sum(axis=1, keepdims=True)
+
+
+def _log(probabilities: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(probabilities.astype(np.float64), 1e-12))
+
+
+def tuned_offsets(labels: np.ndarray, probabilities: np.ndarray, minority: int) -> np.ndarray:
+    """Threshold moving: what to add to the log-probabilities, chosen on validation rows.
+
+    Two classes: the threshold with the largest F1 of the minority becomes one half. More: one
+    offset a class, by two rounds of coordinate search for the largest macro-F1.
+
+    Args:
+        labels: `[n]` class ids of validation rows.
+        probabilities: `[n, classes]` of them.
+        minority: the class whose F1 counts, of two.
+
+    Returns:
+        `[classes]` float64.
+    """
+    classes = probabilities.shape[1]
+    offsets = np.zeros(classes)
+    if classes == 2:
+        threshold = best_threshold((labels == minority).astype(int), probabilities[:, minority])
+        threshold = float(np.clip(threshold, 1e-9, 1 - 1e-9))
+        # A little more than that: rounding must not put a row that is at the threshold below it.
+        offsets[minority] = np.log((1 - threshold) / threshold) + 1e-9
+        return offsets
+    scores = _log(probabilities)
+    steps = np.linspace(-5, 5, 41)
+    # Rarest class first: it has most to gain, and the common ones then settle around it.
+    order = np.argsort(np.bincount(labels, minlength=classes), kind="stable")
+    for _ in range(2):
+        for label in order:
+            found = []
+            for step in steps:
+                trial = offsets.copy()
+                trial[label] = step
+                found.append(_macro_f1(labels, (scores + trial).argmax(axis=1), classes))
+            best = max(found)
+            ties = steps[np.isclose(found, best)]
+            offsets[label] = ties[np.argmin(np.abs(ties - offsets[label]))]
+    return offsets
+
+
+def _macro_f1(labels: np.ndarray, predicted: np.ndarray, classes: int) -> float:
+    table = np.bincount(labels * classes + predicted, minlength=classes**2)
+    table = table.reshape(classes, classes)
+    rows, columns = table.sum(axis=1), table.sum(axis=0)
+    f1 = 2 * np.diag(table) / np.maximum(rows + columns, 1)
+    return float(f1[rows > 0].mean())
+
+
+def cell_metrics(fold: Fold, scores: Scores) -> dict[str, float]:
+    """What one remedy is worth with one classifier on one fold; all in [0, 1].
+
+    The minority is the fold's. A row counts as of the class with the largest probability.
+
+    Returns:
+        f1, precision and recall (of the minority), macro_f1, balanced_accuracy, average_precision
+        and roc_auc (of the minority against the rest), average_precision_at_train (at the
+        prevalence of the training part), f1_tuned (threshold from validation), f1_difficult,
+        f1_other, ece (of the minority's probability; of several classes, of the predicted class),
+        and, with features, difficult_share. Of several classes also macro_average_precision,
+        f1/NAME and recall/NAME.
+
+    Raises:
+        ValueError: a held-out part has no row of the minority or of the others, or a score is not
+            finite.
+    """
+    minority = fold.minority
+    truth = (fold.test.labels == minority).astype(int)
+    own = scores.test[:, minority]
+    difficult = fold.difficult_test_rows()
+    # Of several classes, "at 0.5" means: as predicted. Scores elsewhere rank as they are.
+    binary = binary_report(truth, own, difficult=difficult)
+    report = {name: binary[name] for name in ("average_precision", "roc_auc")}
+    if len(fold.class_names) > 2:
+        whole = multiclass_report(fold.test.labels, scores.test, fold.class_names)
+        predicted = (scores.test.argmax(axis=1) == minority).astype(float)
+        binary = binary_report(truth, predicted, difficult=difficult)
+        report |= {name: value for name, value in whole.items() if name != "accuracy"}
+    else:
+        report |= {name: binary[name] for name in ("macro_f1", "balanced_accuracy", "ece")}
+    report |= {name: binary[name] for name in ("f1", "precision", "recall")}
+    for name in ("f1_difficult", "f1_other"):
+        if name in binary and np.isfinite(binary[name]):
+            report[name] = binary[name]
+    validation = (fold.validation.labels == minority).astype(int)
+    threshold = best_threshold(validation, scores.validation[:, minority])
+    report["f1_tuned"] = binary_report(truth, own, threshold=threshold)["f1"]
+    prevalence = float(fold.counts[minority] / fold.counts.sum())
+    report["average_precision_at_train"] = average_precision_at(truth, own, prevalence)
+    if scores.features is not None:
+        found = difficult_samples(scores.features, fold.test.labels, k=5, minority=[minority])
+        report["difficult_share"] = found.share()
+    return {name: float(value) for name, value in report.items()}
+
+
+def cell_curves(fold: Fold, scores: Scores) -> dict[str, list[Any]]:
+    """The precision–recall curve and the calibration of the minority's probability, to be drawn.
+
+    Returns:
+        precision: at the recalls 0, 0.02, …, 1, interpolated as the largest precision at that
+        recall or above; calibration: for each of 10 equal bins of the probability the number of
+        rows, the sum of their probabilities, and how many are of the minority.
+    """
+    truth = (fold.test.labels == fold.minority).astype(int)
+    own = np.clip(scores.test[:, fold.minority], 0.0, 1.0)
+    precision, recall, _ = precision_recall_curve(truth, own)
+    best = np.array([precision[recall >= level - 1e-12].max() for level in RECALLS])
+    bins = np.minimum((own * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    sums = [np.bincount(bins, weights=w, minlength=CALIBRATION_BINS) for w in (own, truth)]
+    rows = np.bincount(bins, minlength=CALIBRATION_BINS)
+    return {
+        "precision": [round(float(value), 4) for value in best],
+        "calibration": [
+            [int(n), round(float(stated), 4), int(true)]
+            for n, stated, true in zip(rows, *sums, strict=True)
+        ],
+    }

@@ -1,0 +1,340 @@
+"""What a comparison says: tables, paired tests with correction, and the answer in plain words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hf_oversample.comparison.protocol import Comparison
+from hf_oversample.comparison.records import Cell
+from hf_oversample.metrics.statistics import PairedTest, holm, paired_test
+from hf_oversample.report import markdown_table
+
+ALPHA = 0.05
+FREE = ("threshold moving", "logit adjustment")
+"""Remedies that train nothing: what has to be beaten."""
+RANKING = ("average_precision", "roc_auc", "average_precision_at_train", "macro_average_precision")
+"""Measures that no threshold changes."""
+SHOWN = (
+    "f1",
+    "macro_f1",
+    "balanced_accuracy",
+    "average_precision",
+    "f1_tuned",
+    "f1_difficult",
+    "f1_other",
+    "difficult_share",
+    "ece",
+)
+TITLES = {
+    "f1": "F1 of the minority",
+    "macro_f1": "macro-F1",
+    "balanced_accuracy": "balanced accuracy",
+    "average_precision": "average precision",
+    "roc_auc": "ROC AUC",
+    "f1_tuned": "F1, tuned threshold",
+    "f1_difficult": "F1, difficult rows",
+    "f1_other": "F1, other rows",
+    "difficult_share": "difficult share",
+    "ece": "ECE",
+}
+SMALLER_IS_BETTER = ("ece", "difficult_share")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One remedy with one classifier, held against no remedy.
+
+    Attributes:
+        classifier, remedy: which.
+        runs: number of folds or seeds with a result.
+        means, sds: metric → mean and standard deviation over them.
+        seconds: mean seconds.
+        test: of the metric asked for against "none" on the same folds; None for "none" itself, or
+            where fewer than two folds have both.
+        p_adjusted: its p-value after Holm's correction over the classifier's remedies; NaN without
+            a test.
+        beats_chance: whether its ROC AUC is above 0.5 by a t-test over the folds, corrected alike.
+        refused: why it cannot work on some folds, and on how many.
+    """
+
+    classifier: str
+    remedy: str
+    runs: int
+    means: dict[str, float]
+    sds: dict[str, float]
+    seconds: float
+    test: PairedTest | None
+    p_adjusted: float
+    beats_chance: bool
+    refused: str | None = None
+
+    @property
+    def verdict(self) -> str:
+        """ "better", "worse", "tied" (no difference shown) or "baseline"."""
+        if self.remedy == "none":
+            return "baseline"
+        if self.test is None or not self.p_adjusted < ALPHA:
+            return "tied"
+        if not self.beats_chance:
+            return "tied"  # to guess the minority more often is no remedy
+        return "better" if self.test.mean > 0 else "worse"
+
+
+def findings(comparison: Comparison, metric: str = "f1") -> list[Finding]:
+    """Every classifier and remedy that has results, best first within a classifier.
+
+    Args:
+        comparison: finished cells.
+        metric: what is tested and sorted by; a difference is positive where the remedy is better.
+
+    Raises:
+        ValueError: no cell has the metric; those that there are are listed.
+    """
+    groups: dict[tuple[str, str], list[Cell]] = {}
+    for cell in comparison.cells:
+        groups.setdefault((cell.classifier, cell.remedy), []).append(cell)
+    known = sorted({name for cell in comparison.cells for name in cell.metrics})
+    if metric not in known:
+        raise ValueError(f"no cell has the metric {metric!r}; there are {known}")
+    sign = -1.0 if metric in SMALLER_IS_BETTER else 1.0
+    overlap = comparison.problem.overlap
+    tests = {
+        key: _against(cells, groups.get((key[0], "none"), []), metric, sign, overlap)
+        for key, cells in groups.items()
+        if key[1] != "none"
+    }
+    chance = {key: _chance(cells, overlap) for key, cells in groups.items()}
+    adjusted: dict[tuple[str, str], float] = {}
+    above: dict[tuple[str, str], float] = {}
+    for kind in comparison.classifiers:  # a family of tests is the remedies of one classifier
+        own = {k: t.p_value for k, t in tests.items() if k[0] == kind and t is not None}
+        adjusted |= _adjusted(own)
+        above |= _adjusted({k: p for k, p in chance.items() if k[0] == kind and p is not None})
+    found = []
+    for key, cells in groups.items():
+        done = [cell for cell in cells if cell.refused is None]
+        refused = [cell.refused for cell in cells if cell.refused is not None]
+        names = sorted({name for cell in done for name in cell.metrics})
+        values = {n: [c.metrics[n] for c in done if n in c.metrics] for n in names}
+        found.append(
+            Finding(
+                *key,
+                runs=len(done),
+                means={n: float(np.mean(v)) for n, v in values.items()},
+                sds={n: float(np.std(v, ddof=1)) if len(v) > 1 else 0.0 for n, v in values.items()},
+                seconds=float(np.mean([c.seconds for c in done])) if done else float("nan"),
+                test=tests.get(key),
+                p_adjusted=adjusted.get(key, float("nan")),
+                beats_chance=above.get(key, 1.0) < ALPHA,
+                refused=f"{refused[0]} ({len(refused)} of {len(cells)})" if refused else None,
+            )
+        )
+    order = list(comparison.classifiers)
+    return sorted(
+        found,
+        key=lambda f: (order.index(f.classifier), -sign * f.means.get(metric, -sign * math.inf)),
+    )
+
+
+def _against(
+    cells: Sequence[Cell], others: Sequence[Cell], metric: str, sign: float, overlap: float
+) -> PairedTest | None:
+    """A remedy less another on the folds that both have."""
+    theirs = {cell.fold: cell.metrics.get(metric) for cell in others}
+    pairs = [
+        (sign * cell.metrics[metric], sign * other)
+        for cell in cells
+        if metric in cell.metrics and (other := theirs.get(cell.fold)) is not None
+    ]
+    if len(pairs) < 2:
+        return None
+    return paired_test([a for a, _ in pairs], [b for _, b in pairs], overlap)
+
+
+def _chance(cells: Sequence[Cell], overlap: float) -> float | None:
+    """One-sided p-value of a mean ROC AUC above 0.5."""
+    areas = [cell.metrics["roc_auc"] for cell in cells if "roc_auc" in cell.metrics]
+    if len(areas) < 2:
+        return None
+    test = paired_test(areas, [0.5] * len(areas), overlap)
+    if math.isnan(test.p_value):  # the same area in every fold
+        return 0.0 if test.mean > 0 else 1.0
+    return test.p_value / 2 if test.mean > 0 else 1 - test.p_value / 2
+
+
+def _adjusted(p_values: dict[tuple[str, str], float]) -> dict[tuple[str, str], float]:
+    """Holm's correction; equal results in every fold, where no test is possible, count as p = 1."""
+    values = [1.0 if math.isnan(p) else min(1.0, p) for p in p_values.values()]
+    return dict(zip(p_values, holm(values), strict=True))
+
+
+def table(comparison: Comparison, metric: str = "f1") -> str:
+    """A Markdown table a classifier, sorted by the metric: means ± sd in percent, the difference to
+    no remedy with its 95 % interval, the corrected p-value, rows made, seconds."""
+    shown = [metric, *(name for name in SHOWN if name != metric)]
+    found = findings(comparison, metric)
+    made = {(c.classifier, c.remedy): c.made for c in comparison.cells}
+    present = [name for name in shown if any(name in f.means for f in found)]
+    blocks = []
+    for kind, title in comparison.classifiers.items():
+        rows = [
+            [
+                f.remedy,
+                *(_share(f, name) for name in present),
+                _difference(f),
+                made[f.classifier, f.remedy] or "–",
+                f"{f.seconds:.1f}",
+            ]
+            for f in found
+            if f.classifier == kind and f.runs
+        ]
+        if rows:
+            head = ["remedy", *(TITLES.get(n, n) for n in present)]
+            head += [f"{TITLES.get(metric, metric)}, less none", "rows made", "seconds"]
+            blocks.append(f"### {title}\n\n{markdown_table(head, rows)}")
+    return "\n\n".join(blocks)
+
+
+def _share(finding: Finding, name: str) -> str:
+    if name not in finding.means:
+        return "–"
+    spread = f" ± {100 * finding.sds[name]:.1f}" if finding.runs > 1 else ""
+    return f"{100 * finding.means[name]:.1f}{spread}"
+
+
+def _difference(finding: Finding) -> str:
+    test = finding.test
+    if test is None:
+        return "–"
+    mark = {"better": " **better**", "worse": " **worse**"}.get(finding.verdict, "")
+    return (
+        f"{100 * test.mean:+.1f} ± {100 * test.half_width:.1f} (p {finding.p_adjusted:.2g}){mark}"
+    )
+
+
+# ---- the answer in words ------------------------------------------------------------------------
+
+
+def verdict(comparison: Comparison, metric: str = "f1") -> list[str]:
+    """The answer for each classifier, in plain words: a list of sentences.
+
+    A remedy helps where it is significantly better than none *and* ranks better than chance: on
+    rows that hold nothing to learn, whoever guesses the minority more often has the higher F1.
+    """
+    found = findings(comparison, metric)
+    lines = []
+    for kind, title in comparison.classifiers.items():
+        own = {f.remedy: f for f in found if f.classifier == kind and f.runs}
+        if "none" in own:
+            lines += [f"{title}: {line}" for line in _of_classifier(comparison, own, metric)]
+    if comparison.problem.overlap:
+        how = "the corrected resampled t-test over folds (Nadeau and Bengio)"
+    else:
+        how = "a paired t-test over seeds, which speak for these splits alone"
+    lines.append(
+        f"Tested by {how}, with Holm's correction over the remedies of a classifier, at "
+        f"{ALPHA:.0%}. A tie means that no difference was shown, not that there is none."
+    )
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for kind, remedy, why in comparison.skipped:
+        reasons.setdefault((kind, why), []).append(remedy)
+    lines += [
+        f"{comparison.classifiers[kind]}: left out because {why}: {', '.join(remedies)}."
+        for (kind, why), remedies in reasons.items()
+    ]
+    lines += [
+        f"{comparison.classifiers[f.classifier]}: no result of {f.remedy}: {f.refused}."
+        for f in found
+        if f.refused is not None
+    ]
+    lines += [
+        f"{rows} {reason} left out before splitting."
+        for reason, rows in comparison.problem.removed.items()
+        if rows
+    ]
+    left_out = sum(cell.left_out for cell in comparison.cells)
+    if left_out:
+        lines.append(f"{left_out} made texts happened to equal a held-out text and were left out.")
+    return lines
+
+
+def _of_classifier(comparison: Comparison, own: dict[str, Finding], metric: str) -> list[str]:
+    name = TITLES.get(metric, metric)
+    none = own["none"]
+    if none.runs < 2:
+        return ["one run shows no difference: ask for more folds or seeds."]
+    if not any(finding.beats_chance for finding in own.values()):
+        return [
+            "nothing helps. No remedy, nor the plain model, ranks the rows better than chance (ROC "
+            "AUC 50 %): there is nothing here for it to learn from, and differences in F1 are "
+            "those of guessing more or less often."
+        ]
+    better = [f for f in own.values() if f.verdict == "better"]
+    worse = [f for f in own.values() if f.verdict == "worse"]
+    tied = [f for f in own.values() if f.verdict == "tied"]
+    lines = []
+    if better:
+        lines.append(f"better than none in {name}: {_listed(better, none)}.")
+        lines.append(_against_free(comparison, own, better, metric))
+    else:
+        lines.append(f"nothing helps: no remedy is significantly better than none in {name}.")
+    if tied:
+        lines.append(f"tied with none: {', '.join(f.remedy for f in tied)}.")
+    if worse:
+        lines.append(f"worse than none: {_listed(worse, none)}.")
+    return lines
+
+
+def _listed(found: Sequence[Finding], none: Finding) -> str:
+    """Remedies, the largest difference first, with what they cost."""
+    shown = []
+    for f in sorted(found, key=lambda f: -abs(f.test.mean) if f.test else 0.0):
+        assert f.test is not None
+        cost = f"{f.seconds:.1f} s, {f.seconds / max(none.seconds, 1e-9):.1f} times none"
+        shown.append(f"{f.remedy} ({100 * f.test.mean:+.1f} points, {cost})")
+    return "; ".join(shown)
+
+
+def _against_free(
+    comparison: Comparison, own: dict[str, Finding], better: list[Finding], metric: str
+) -> str:
+    """Whether a moved threshold does as well as what helps."""
+    if metric in RANKING and all(f.remedy not in FREE for f in better):
+        return "no moved threshold can do that: it leaves the ranking as it is."
+    free = [own[name] for name in FREE if name in own and metric in own[name].means]
+    if not free:
+        return 'whether a moved threshold does as well was not asked: add "threshold moving".'
+    sign = -1.0 if metric in SMALLER_IS_BETTER else 1.0
+    best = max(free, key=lambda f: sign * f.means[metric])
+    cells = {
+        remedy: [
+            c for c in comparison.cells if (c.classifier, c.remedy) == (best.classifier, remedy)
+        ]
+        for remedy in own
+    }
+    rivals = [f for f in better if f.remedy not in FREE]
+    tests = {
+        f.remedy: _against(
+            cells[f.remedy], cells[best.remedy], metric, sign, comparison.problem.overlap
+        )
+        for f in rivals
+    }
+    p_values = _adjusted({("", r): t.p_value for r, t in tests.items() if t is not None})
+    ahead = [
+        remedy
+        for remedy, test in tests.items()
+        if test is not None and test.mean > 0 and p_values["", remedy] < ALPHA
+    ]
+    gain = f"{best.remedy}, {100 * sign * (best.means[metric] - own['none'].means[metric]):+.1f}"
+    if ahead:
+        return f"significantly better than a moved threshold too ({gain}): {', '.join(ahead)}."
+    if rivals:
+        return (
+            f"a moved threshold does as well ({gain}): none of these is significantly better than "
+            "it, and it costs no training."
+        )
+    return f"a moved threshold does as well ({gain}): nothing else helps."

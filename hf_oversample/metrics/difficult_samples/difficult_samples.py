@@ -1,0 +1,51 @@
+"""Difficult minority rows: their share and F1 on them, as an `evaluate` metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import datasets
+import evaluate
+
+from hf_oversample.metrics.difficult import difficult_report
+
+_DESCRIPTION = """Difficult samples (MISO, section 7.1): minority rows with a row of another class
+among their k nearest neighbours. Their share, and F1 of the minority over the difficult ones and
+over the others, each with all rows of other classes."""
+_INPUTS = """
+Args:
+    predictions: list of predicted class ids.
+    references: list of true class ids.
+    embeddings: list of embeddings, one a row: where neighbours are looked for.
+    minority: the class; default 1.
+    k: neighbours; default 5.
+Returns:
+    difficult_share, f1_difficult, f1_other: F1 is NaN where there is no such row.
+"""
+
+
+class DifficultSamples(evaluate.Metric):
+    """`difficult_report` of :mod:`hf_oversample.metrics.difficult`."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        return evaluate.MetricInfo(
+            description=_DESCRIPTION,
+            citation="",
+            inputs_description=_INPUTS,
+            features=datasets.Features(
+                {
+                    "predictions": datasets.Value("int64"),
+                    "references": datasets.Value("int64"),
+                }
+            ),
+        )
+
+    def _compute(
+        self,
+        predictions: Sequence[int],
+        references: Sequence[int],
+        embeddings: Sequence[Sequence[float]],
+        minority: int = 1,
+        k: int = 5,
+    ) -> dict[str, float]:
+        return difficult_report(predictions, references, embeddings, minority=minority, k=k)

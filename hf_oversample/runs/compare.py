@@ -1,0 +1,173 @@
+"""A comparison from a data set to a verdict: what recipes/compare.py calls."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, concatenate_datasets
+
+from hf_oversample.comparison.figures import write_figure
+from hf_oversample.comparison.miso import MisoSource
+from hf_oversample.comparison.page import write_page
+from hf_oversample.comparison.problem import Problem, given_splits, repeated_folds
+from hf_oversample.comparison.protocol import Comparison, compare
+from hf_oversample.comparison.remedies import REMEDIES, remedy_named
+from hf_oversample.comparison.verdict import table, verdict
+from hf_oversample.data import (
+    check_text_column,
+    demo_bbc,
+    demo_encoder_path,
+    demo_sms,
+    load_text_dataset,
+    make_imbalanced,
+    prepare_labels,
+)
+from hf_oversample.labeled_texts import Texts
+from hf_oversample.runs.compare_arguments import EVERYTHING, CompareRunArguments
+from hf_oversample.text import guess_language
+
+RECORDS = "comparison.jsonl"
+
+
+def run_compare(arguments: CompareRunArguments) -> Comparison:
+    """
+    Compare remedies, and write the answer.
+
+    Writes to `output_dir`: `comparison.jsonl` (a line a cell; a run that was stopped goes on from
+    it), `table.md`, `verdict.md`, `report.png`, `report.html`; and `generators/`, where anchors
+    were asked for. Progress goes to stderr.
+
+    Args:
+        arguments: the run's.
+
+    Returns:
+        The comparison.
+
+    Raises:
+        FileNotFoundError: a file is not there.
+        ValueError: bad columns, labels, texts, names or counts, a metric that no cell has, or
+            an output folder with another comparison.
+    """
+    a = arguments
+    names = list(REMEDIES) if EVERYTHING in a.methods else list(a.methods)
+    remedies = [remedy_named(name).name for name in names]
+    problem = read_problem(a)
+    encoder_name = a.encoder_name
+    if encoder_name is None and a.demo is not None and problem.language == "en":
+        encoder_name = str(demo_encoder_path())
+    folder = Path(a.output_dir)
+    generators = folder / "generators"
+    if a.overwrite and generators.exists():
+        shutil.rmtree(generators)  # they are of the rows and settings of that run
+    generator = None
+    if any(REMEDIES[name].needs_generator for name in remedies):
+        generator = MisoSource(generators, a.training, a.seed)
+    comparison = compare(
+        problem,
+        remedies=remedies,
+        classifiers=a.classifiers,
+        steps=a.steps,
+        encoder_name=encoder_name,
+        generator=generator,
+        records=folder / RECORDS,
+        overwrite=a.overwrite,
+        settings={"generator": a.training.to_dict()},
+        progress=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    text = table(comparison, a.metric)
+    (folder / "table.md").write_text(text + "\n", encoding="utf-8")
+    answer = "".join(f"- {line}\n" for line in verdict(comparison, a.metric))
+    (folder / "verdict.md").write_text(answer, encoding="utf-8")
+    write_figure(comparison, folder / "report.png", a.metric)
+    write_page(comparison, folder / "report.html", a.metric)
+    return comparison
+
+
+def read_problem(arguments: CompareRunArguments) -> Problem:
+    """
+    Read and check the rows of a comparison, and split them.
+
+    Raises:
+        ValueError: a missing column, a bad text or label, an unknown class, or too few rows.
+    """
+    a = arguments
+    parts = _read(a)
+    for name, part in parts.items():
+        if a.label_column not in part.column_names or a.text_column not in part.column_names:
+            raise ValueError(
+                f"The {name} rows have the columns {part.column_names}; name those of the texts "
+                "and the classes with --text_column and --label_column."
+            )
+        check_text_column(part, a.text_column)
+    class_names, parts = _with_classes(parts, a)
+    minority = None
+    if a.minority_class is not None:
+        if a.minority_class not in class_names:
+            raise ValueError(
+                f"minority_class is {a.minority_class!r}; the classes are {class_names}."
+            )
+        minority = class_names.index(a.minority_class)
+    if a.imbalance_ratio is not None:
+        parts["train"] = make_imbalanced(
+            parts["train"], a.label_column, a.imbalance_ratio, minority=minority, seed=a.seed
+        )
+    texts = {name: Texts.of(part, a.text_column, a.label_column) for name, part in parts.items()}
+    shared: dict[str, Any] = {
+        "validation_share": a.validation_share,
+        "minority": minority,
+        "language": a.language or guess_language(texts["train"].texts),
+        "name": a.dataset_name or a.demo or Path(str(a.train_file)).stem,
+        "seed": a.seed,
+    }
+    if "test" in texts:
+        return given_splits(
+            texts["train"],
+            texts["test"],
+            class_names,
+            validation=texts.get("validation"),
+            seeds=a.seeds,
+            **shared,
+        )
+    return repeated_folds(texts["train"], class_names, folds=a.folds, repeats=a.repeats, **shared)
+
+
+def _read(a: CompareRunArguments) -> dict[str, Dataset]:
+    if a.demo == "sms":
+        return {"train": demo_sms()}
+    if a.demo == "bbc":
+        return {"train": demo_bbc()}
+    if a.train_file is not None:
+        files = {"train": a.train_file, "validation": a.validation_file, "test": a.test_file}
+        return {
+            part: load_text_dataset(train_file=path)
+            for part, path in files.items()
+            if path is not None
+        }
+    splits = {"train": "train", "test": a.test_split}
+    return {
+        part: load_text_dataset(
+            dataset_name=a.dataset_name,
+            dataset_config=a.dataset_config,
+            revision=a.revision,
+            split=split,
+        )
+        for part, split in splits.items()
+        if split is not None
+    }
+
+
+def _with_classes(
+    parts: dict[str, Dataset], a: CompareRunArguments
+) -> tuple[list[str], dict[str, Dataset]]:
+    """The classes' names, and the parts with the same code for the same class."""
+    columns = [a.text_column, a.label_column]
+    joined = concatenate_datasets([part.select_columns(columns) for part in parts.values()])
+    joined = prepare_labels(joined, a.label_column)
+    result, start = {}, 0
+    for name, part in parts.items():
+        result[name] = joined.select(range(start, start + len(part)))
+        start += len(part)
+    return list(joined.features[a.label_column].names), result

@@ -1,0 +1,237 @@
+"""What a remedy may see: leaks are refused, costs are shared out, moved scores are right."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hf_oversample.comparison.classifiers import Training
+from hf_oversample.comparison.embedders import LatentSemanticEmbedder, RememberedEmbeddings
+from hf_oversample.comparison.fold import CostedCache, Fold, LeakError, refuse_leak
+from hf_oversample.comparison.registry import CLASSIFIERS, classifier_named
+from hf_oversample.comparison.remedies import REMEDIES, Remedy, add_remedy, plain, remedy_named
+from hf_oversample.comparison.resampling import half_new
+from hf_oversample.comparison.scores import Scores, cell_curves, cell_metrics, tuned_offsets
+from hf_oversample.labeled_texts import Texts
+from hf_oversample.metrics.classification import average_precision_at, best_threshold
+from hf_oversample.text import Segmenter
+from miso_fixtures import CLASS_NAMES, make_corpus
+
+SEGMENTER = Segmenter("en")
+
+
+def parts_of(counts: tuple[int, ...], seed: int = 0) -> list[Texts]:
+    """Training, validation and test rows, half, a quarter and a quarter of each class."""
+    texts, labels = make_corpus(counts, seed)
+    places = np.zeros(len(labels), int)
+    for label in range(len(counts)):
+        rows = np.flatnonzero(labels == label)
+        places[rows] = np.arange(len(rows)) % 4
+    kinds = (places < 2, places == 2, places == 3)
+    return [
+        Texts([texts[i] for i in np.flatnonzero(kind)], np.asarray(labels)[kind]) for kind in kinds
+    ]
+
+
+def make_fold(counts: tuple[int, ...] = (80, 24), seed: int = 0) -> Fold:
+    train, validation, test = parts_of(counts, seed)
+    embed = RememberedEmbeddings(LatentSemanticEmbedder(train.texts, SEGMENTER, width=16))
+    names = list(CLASS_NAMES[: len(counts)])
+    return Fold(train, validation, test, names, SEGMENTER, embed=embed)
+
+
+def test_a_fold_refuses_held_out_texts_among_its_training_texts() -> None:
+    train, validation, test = parts_of((40, 16))
+    for held_out in (test, validation):
+        leaking = Texts(
+            [*train.texts, f"  {held_out.texts[3].upper()} "], np.append(train.labels, 0)
+        )
+        with pytest.raises(LeakError, match=r"1 of \d+ rows of the training part .* row"):
+            Fold(leaking, validation, test, list(CLASS_NAMES[:2]), SEGMENTER)
+    with pytest.raises(LeakError, match="the validation part"):
+        Fold(train, test, test, list(CLASS_NAMES[:2]), SEGMENTER)
+
+
+@given(st.lists(st.text(min_size=1), min_size=1, max_size=8), st.data())
+@settings(deadline=None, max_examples=30)
+def test_a_pool_with_any_held_out_text_is_refused(pool: list[str], data: st.DataObject) -> None:
+    leaked = data.draw(st.sampled_from(pool))
+    with pytest.raises(LeakError, match="validation or test rows"):
+        refuse_leak(pool, ["another text of the test part", f" {leaked}\n"])
+
+
+@pytest.mark.parametrize("kind", ["linear", "mlp", "textcnn"])
+def test_no_classifier_trains_on_a_remedys_planted_leak(kind: str) -> None:
+    fold = make_fold()
+    classifier = classifier_named(kind, steps=1)
+    both = Texts(
+        fold.train.texts + fold.test.texts,
+        np.concatenate([fold.train.labels, fold.test.labels]),
+    )
+    rows = fold.embedded("train")[:1]
+    outside = np.array([len(fold.train) + 2])
+    stranger = Texts([*fold.train.texts[1:], "a text of nobody"], fold.train.labels)
+    plans = {
+        "validation or test rows": Training(real=both),
+        "of the training rows are validation": Training(made=fold.test),
+        "given as real, but is none": Training(real=stranger),
+    }
+    if classifier.reads_vectors:
+        leak = (rows, np.array([1]), outside)
+        plans["more than the training part was resampled"] = Training(made_vectors=leak)
+    for message, training in plans.items():
+        if message == "of the training rows are validation":
+            message = "the training rows are validation or test rows"
+        with pytest.raises(LeakError, match=message):
+            classifier.train(fold, training, seed=0)
+
+
+def test_made_texts_that_equal_a_held_out_text_are_left_out_and_counted() -> None:
+    fold = make_fold()
+    made = Texts(["win a new thing now", fold.test.texts[0].upper()], np.array([1, 1]))
+    training = half_new(fold, made)
+    assert training.made is not None
+    assert training.made.texts == ["win a new thing now"]
+    assert fold.left_out == 1
+    weights = training.row_weights
+    assert weights is not None
+    is_rare = np.append(fold.train.labels, 1) == 1
+    assert weights[is_rare].sum() == pytest.approx(weights[~is_rare].sum())
+    assert weights[-1] == 0.5
+
+
+def test_a_shared_value_costs_each_remedy_its_time_once() -> None:
+    cache = CostedCache()
+    calls = []
+
+    def make() -> str:
+        calls.append(1)
+        time.sleep(0.02)
+        return "value"
+
+    cache.start()
+    assert cache.get("key", make) == "value"
+    assert cache.saved == 0.0
+    cache.start()
+    assert cache.get("key", make) == cache.get("key", make) == "value"
+    assert calls == [1]
+    once = cache.saved
+    assert once >= 0.02
+    cache.start()
+    cache.get(("outer", 1), lambda: cache.get("key", make))
+    cache.start()
+    cache.get(("outer", 1), make)
+    assert cache.saved >= once
+    cache.drop("outer")
+    assert cache.get(("outer", 1), lambda: "again") == "again"
+
+
+def test_remembered_embeddings_embed_a_text_once() -> None:
+    seen: list[str] = []
+
+    def embed(texts: list[str]) -> np.ndarray:
+        seen.extend(texts)
+        return np.array([[len(text), 1.0] for text in texts], np.float32)
+
+    remembered = RememberedEmbeddings(embed)  # type: ignore[arg-type]
+    remembered(["a", "bb", "a"])
+    found = remembered(["bb", "ccc"])
+    assert seen == ["a", "bb", "ccc"]
+    np.testing.assert_array_equal(found, [[2, 1], [3, 1]])
+
+
+# ---- scores -------------------------------------------------------------------------------------
+
+
+def test_a_moved_threshold_gives_the_tuned_f1_and_keeps_the_ranking() -> None:
+    fold = make_fold((120, 30))
+    classifier = classifier_named("linear")
+    none = cell_metrics(fold, plain(fold, classifier, 0))
+    moved = cell_metrics(fold, REMEDIES["threshold moving"].fit(fold, classifier, 0))
+    adjusted = cell_metrics(fold, REMEDIES["logit adjustment"].fit(fold, classifier, 0))
+    assert moved["f1"] == pytest.approx(none["f1_tuned"])
+    for other in (moved, adjusted):
+        assert other["average_precision"] == pytest.approx(none["average_precision"])
+    assert adjusted["recall"] >= none["recall"]
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(deadline=None, max_examples=20)
+def test_the_tuned_offset_puts_the_best_threshold_at_one_half(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = np.append(rng.integers(0, 2, 30), [0, 1])
+    own = rng.random(32)
+    probabilities = np.column_stack([1 - own, own])
+    threshold = best_threshold(labels, own)
+    scores = Scores(probabilities, probabilities).moved(tuned_offsets(labels, probabilities, 1))
+    np.testing.assert_array_equal(scores.test[:, 1] >= 0.5, own >= threshold)
+    np.testing.assert_allclose(scores.test.sum(axis=1), 1)
+
+
+def test_offsets_of_several_classes_raise_macro_f1() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.choice(3, size=300, p=[0.8, 0.15, 0.05])
+    logits = rng.normal(size=(300, 3)) + 1.5 * np.eye(3)[labels] + np.log([0.8, 0.15, 0.05])
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    offsets = tuned_offsets(labels, probabilities, 2)
+    assert offsets[2] > offsets[0]
+
+    def macro(scores: np.ndarray) -> float:
+        from sklearn.metrics import f1_score
+
+        return f1_score(labels, scores.argmax(axis=1), average="macro")
+
+    assert macro(np.log(probabilities) + offsets) > macro(probabilities)
+
+
+def test_the_curves_agree_with_the_metrics() -> None:
+    fold = make_fold()
+    scores = plain(fold, classifier_named("linear"), 0)
+    curves = cell_curves(fold, scores)
+    rows = np.array(curves["calibration"])
+    assert rows[:, 0].sum() == len(fold.test)
+    assert rows[:, 2].sum() == (fold.test.labels == 1).sum()
+    assert np.diff(curves["precision"]).max() <= 0
+    metrics = cell_metrics(fold, scores)
+    truth = (fold.test.labels == 1).astype(int)
+    prevalence = float((fold.train.labels == 1).mean())
+    expected = average_precision_at(truth, scores.test[:, 1], prevalence)
+    assert metrics["average_precision_at_train"] == expected
+
+
+# ---- the registry -------------------------------------------------------------------------------
+
+
+def test_names_may_have_hyphens_and_any_case() -> None:
+    assert remedy_named("Threshold-Moving").name == "threshold moving"
+    assert remedy_named("eda_edits").name == "EDA edits"
+    assert remedy_named("anchors-once-+-logit-adjustment").name == "anchors once + logit adjustment"
+    with pytest.raises(ValueError, match="no remedy 'magic'; there are none, threshold moving"):
+        remedy_named("magic")
+    with pytest.raises(ValueError, match="no classifier 'svm'; there are textcnn"):
+        classifier_named("svm")
+    with pytest.raises(ValueError, match="already"):
+        add_remedy("none", "twice", plain)
+
+
+@pytest.mark.parametrize("remedy", REMEDIES.values(), ids=list(REMEDIES))
+def test_every_remedy_says_where_it_does_not_apply(remedy: Remedy) -> None:
+    fold = make_fold()
+    for kind in CLASSIFIERS:
+        classifier = classifier_named(kind)
+        refusal = remedy.refusal(fold, classifier)
+        if kind in ("finetune", "textcnn-pretrained-words"):
+            assert refusal is not None  # no encoder is named
+            assert "encoder" in refusal
+        elif remedy.name in ("none", "class weights", "duplicates", "EDA edits"):
+            assert refusal is None
+        elif remedy.name == "SMOTE":
+            assert (refusal is None) == (kind in ("linear", "mlp"))
+        elif remedy.name in ("focal loss", "cRT", "TMix"):
+            assert (refusal is None) == (kind != "linear")
+        elif "anchors" in remedy.name or remedy.name == "MISO backbone":
+            assert refusal == "there is no MISO generator of these rows"

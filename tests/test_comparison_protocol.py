@@ -1,0 +1,291 @@
+"""The comparison as a whole: folds, records that a killed run goes on from, tests, the verdict."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from hf_oversample.comparison.page import write_page
+from hf_oversample.comparison.problem import Problem, given_splits, repeated_folds
+from hf_oversample.comparison.protocol import Comparison, compare
+from hf_oversample.comparison.records import Cell, CellKey, Records
+from hf_oversample.comparison.verdict import findings, table, verdict
+from hf_oversample.labeled_texts import Texts
+from hf_oversample.metrics.statistics import paired_test
+from hf_oversample.text import normalized
+from miso_fixtures import CLASS_NAMES, make_corpus
+
+NAMES = list(CLASS_NAMES[:2])
+QUICK = {"remedies": ["class weights", "threshold moving", "duplicates"], "classifiers": ["linear"]}
+
+
+def make_problem(counts: tuple[int, int] = (90, 24), folds: int = 3, **options: Any) -> Problem:
+    texts, labels = make_corpus(counts)
+    return repeated_folds(Texts(texts, labels), NAMES, folds=folds, language="en", **options)
+
+
+# ---- the rows -----------------------------------------------------------------------------------
+
+
+@given(st.integers(2, 4), st.integers(1, 2), st.integers(0, 5))
+@settings(deadline=None, max_examples=12)
+def test_folds_share_no_text_and_cover_all(folds: int, repeats: int, seed: int) -> None:
+    texts, labels = make_corpus((40, 12))
+    everything = Texts([*texts, texts[0].upper(), f"{texts[1]}  "], np.append(labels, labels[:2]))
+    problem = repeated_folds(everything, NAMES, folds=folds, repeats=repeats, seed=seed)
+    assert problem.removed == {"repeats of a text": 2}
+    assert len(problem.splits) == folds * repeats
+    assert problem.overlap == pytest.approx(1 / (folds - 1))
+    tested: list[str] = []
+    for split in problem.splits:
+        parts = [split.train, split.validation, split.test]
+        keys = [{normalized(text) for text in part.texts} for part in parts]
+        assert sum(map(len, keys)) == len(set.union(*keys)) == len(texts)
+        assert all(set(part.labels.tolist()) == {0, 1} for part in parts)
+        tested += split.test.texts
+    assert sorted(tested) == sorted(texts * repeats)
+    again = repeated_folds(everything, NAMES, folds=folds, repeats=repeats, seed=seed)
+    assert again.digest() == problem.digest()
+
+
+def test_given_splits_keep_the_test_rows_and_clean_the_others() -> None:
+    texts, labels = make_corpus((40, 12))
+    test = Texts(texts[:20], labels[:20])
+    train = Texts([*texts[20:], texts[0], texts[21]], np.append(labels[20:], labels[[0, 21]]))
+    validation = Texts([*texts[30:40], texts[5]], np.append(labels[30:40], labels[5]))
+    problem = given_splits(train, test, NAMES, validation=validation, seeds=3, seed=4)
+    assert problem.removed == {
+        "repeats of a text": 1,
+        "validation texts that are test texts": 1,
+        "training texts that are held out": 11,
+    }
+    assert [split.seed for split in problem.splits] == [4, 5, 6]
+    assert problem.splits[0].test.texts == texts[:20]
+    assert problem.splits[0].validation.texts == texts[30:40]
+    held_back = given_splits(train, test, NAMES, seeds=2)
+    first, second = held_back.splits
+    assert first.validation.texts != second.validation.texts
+    assert not set(first.train.texts) & set(first.validation.texts)
+
+
+def test_a_class_too_rare_for_the_folds_is_named() -> None:
+    texts, labels = make_corpus((40, 5))
+    with pytest.raises(ValueError, match="class 'spam' has 5 different texts; 5 folds need at"):
+        repeated_folds(Texts(texts, labels), NAMES, folds=5)
+
+
+# ---- records ------------------------------------------------------------------------------------
+
+
+def cell(fold: str, remedy: str = "none", **metrics: float) -> Cell:
+    return Cell("linear", remedy, fold, metrics=metrics, seconds=1.0)
+
+
+def test_a_half_written_last_line_is_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    records = Records(path, {"seed": 1})
+    records.add(cell("a", f1=0.5))
+    records.add(cell("b", f1=0.6))
+    whole = path.read_bytes()
+    for length in (len(whole) - 1, len(whole) - 30, whole.index(b"\n", 30) + 2):
+        path.write_bytes(whole[:length])
+        again = Records(path, {"seed": 1})
+        assert CellKey("linear", "none", "a") in again
+        assert CellKey("linear", "none", "b") not in again
+        again.add(cell("b", f1=0.6))
+        assert path.read_bytes() == whole
+    path.write_bytes(whole[:10])  # killed while the first line was written
+    assert len(Records(path, {"seed": 1})) == 0
+
+
+def test_records_of_another_run_or_damaged_ones_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    Records(path, {"seed": 1}).add(cell("a", f1=0.5))
+    with pytest.raises(ValueError, match=r"another comparison \(seed: 1 there, 2 now"):
+        Records(path, {"seed": 2})
+    path.write_text(path.read_text() + "not json\n")
+    with pytest.raises(ValueError, match="line 3"):
+        Records(path, {"seed": 1})
+    assert len(Records(path, {"seed": 2}, overwrite=True)) == 0
+
+
+_RUN = """
+import sys
+sys.path.insert(0, sys.argv[2])
+from test_comparison_protocol import QUICK, make_problem
+from hf_oversample.comparison.protocol import compare
+compare(make_problem(), records=sys.argv[1], steps=5, **QUICK)
+"""
+
+
+def figures(path: Path) -> dict[tuple[str, ...], Any]:
+    """All cells but their seconds."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()[1:]]
+    found = {(c["classifier"], c["remedy"], c["fold"]): c | {"seconds": 0} for c in lines}
+    assert len(found) == len(lines)
+    return found
+
+
+def test_a_killed_run_goes_on_to_the_same_table(tmp_path: Path) -> None:
+    killed, whole = tmp_path / "killed.jsonl", tmp_path / "whole.jsonl"
+    command = [sys.executable, "-c", _RUN, str(killed), str(Path(__file__).parent)]
+    process = subprocess.Popen(command)
+    deadline = time.monotonic() + 300
+    while not (killed.exists() and killed.read_bytes().count(b"\n") >= 3):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    with killed.open("ab") as file:
+        file.write(b'{"classifier": "lin')  # what a kill within a write leaves
+    before = killed.read_bytes().count(b"\n") - 1
+    assert before < 12
+    done: list[str] = []
+    went_on = compare(make_problem(), records=killed, steps=5, progress=done.append, **QUICK)
+    assert len(done) == 12 - before
+    straight = compare(make_problem(), records=whole, steps=5, **QUICK)
+    assert figures(killed) == figures(whole)
+    # as text, in which NaN equals NaN
+    ignored = {"seconds": 0.0}
+    first, second = ([vars(f) | ignored for f in findings(c)] for c in (went_on, straight))
+    assert repr(first) == repr(second)
+
+
+def test_a_remedy_that_refuses_is_recorded_and_said(tmp_path: Path) -> None:
+    problem = make_problem()
+    options: dict[str, Any] = {"classifiers": ["linear", "textcnn"], "steps": 2}
+    records = tmp_path / "records.jsonl"
+    comparison = compare(
+        problem, remedies=["borderline-smote", "anchors"], records=records, **options
+    )
+    assert ("textcnn", "Borderline-SMOTE", "they make embeddings, and it reads words") in (
+        comparison.skipped
+    )
+    lines = verdict(comparison)
+    assert any("left out because there is no MISO generator" in line for line in lines)
+    refused = [c for c in comparison.cells if c.refused]
+    assert all(f"no result of {c.remedy}" in " ".join(lines) for c in refused)
+    again = compare(problem, remedies=["borderline-smote", "anchors"], records=records, **options)
+    assert sorted(again.skipped) == sorted(comparison.skipped)
+    with pytest.raises(ValueError, match=r"another comparison \(steps"):
+        compare(problem, remedies=["none"], records=records, classifiers=["linear"], steps=3)
+
+
+# ---- tests and words ----------------------------------------------------------------------------
+
+
+def test_the_corrected_test_is_nadeau_and_bengios() -> None:
+    a, b = np.array([0.8, 0.7, 0.9, 0.75, 0.85]), np.array([0.7, 0.65, 0.7, 0.74, 0.8])
+    plain, corrected = paired_test(a, b), paired_test(a, b, overlap=0.25)
+    assert plain.p_value == pytest.approx(stats.ttest_rel(a, b).pvalue)
+    t = (a - b).mean() / np.sqrt((1 / 5 + 0.25) * (a - b).var(ddof=1))
+    assert corrected.p_value == pytest.approx(2 * stats.t.sf(t, 4))
+    interval = stats.t.interval(0.95, 4, (a - b).mean(), stats.sem(a - b))
+    assert plain.mean + plain.half_width == pytest.approx(interval[1])
+    with pytest.raises(ValueError, match="overlap"):
+        paired_test(a, b, overlap=-1)
+
+
+def made_up(values: dict[str, list[float]], auc: float = 0.9) -> Comparison:
+    """A comparison of one classifier with these F1 values, fold by fold."""
+    cells = [
+        Cell(
+            "linear",
+            remedy,
+            f"fold{i}",
+            metrics={"f1": f1, "roc_auc": auc + 0.01 * (-1) ** i, "average_precision": 0.5},
+            seconds=2.0 if remedy == "none" else 6.0,
+        )
+        for remedy, row in values.items()
+        for i, f1 in enumerate(row)
+    ]
+    problem = Problem("made up", NAMES, "en", 1, [], overlap=0.25)
+    return Comparison(problem, {}, cells, classifiers={"linear": "Linear"})
+
+
+NONE = [0.50, 0.52, 0.49, 0.51, 0.50]
+
+
+def raised(points: float, wobble: float = 0.005) -> list[float]:
+    return [f + points + wobble * (-1) ** i for i, f in enumerate(NONE)]
+
+
+def test_the_verdict_says_that_a_moved_threshold_does_as_well() -> None:
+    comparison = made_up(
+        {
+            "none": NONE,
+            "SMOTE": raised(0.20),
+            "threshold moving": raised(0.199, 0.008),
+            "EDA edits": raised(0.001, 0.03),
+            "dice loss": raised(-0.2),
+        }
+    )
+    text = " ".join(verdict(comparison))
+    assert "better than none in F1 of the minority: SMOTE (+20.1 points, 6.0 s, 3.0 times" in text
+    assert "a moved threshold does as well (threshold moving, +20.1)" in text
+    assert "tied with none: EDA edits." in text
+    assert "worse than none: dice loss" in text
+    assert [f.remedy for f in findings(comparison)][-2:] == ["none", "dice loss"]
+
+
+def test_the_verdict_says_what_beats_a_moved_threshold() -> None:
+    comparison = made_up(
+        {"none": NONE, "anchors": raised(0.3), "logit adjustment": raised(0.1, 0.006)}
+    )
+    text = " ".join(verdict(comparison))
+    assert (
+        "significantly better than a moved threshold too (logit adjustment, +10.1): anchors" in text
+    )
+
+
+def test_a_higher_f1_without_a_ranking_is_no_help() -> None:
+    comparison = made_up({"none": [0.0] * 5, "class weights": raised(-0.2)}, auc=0.5)
+    text = " ".join(verdict(comparison))
+    assert "nothing helps" in text
+    assert "better than chance" in text
+    assert {f.verdict for f in findings(comparison)} == {"baseline", "tied"}
+
+
+def test_on_shuffled_labels_nothing_helps(tmp_path: Path) -> None:
+    texts, labels = make_corpus((120, 40))
+    shuffled = np.random.default_rng(3).permutation(labels)
+    problem = repeated_folds(Texts(texts, shuffled), NAMES, folds=4, language="en")
+    comparison = compare(
+        problem,
+        remedies=["threshold moving", "logit adjustment", "class weights", "duplicates", "SMOTE"],
+        classifiers=["linear"],
+        records=tmp_path / "records.jsonl",
+    )
+    f1 = {f.remedy: f.means["f1"] for f in findings(comparison)}
+    assert f1["class weights"] > f1["none"]  # guessing more often is no help
+    text = " ".join(verdict(comparison))
+    assert "nothing helps" in text
+    assert "better than none" not in text
+    assert "better" not in {f.verdict for f in findings(comparison)}
+
+
+def test_the_table_and_the_page_hold_every_remedy(tmp_path: Path) -> None:
+    problem = make_problem()
+    comparison = compare(problem, records=tmp_path / "records.jsonl", **QUICK)
+    text = table(comparison, "average_precision")
+    assert text.index("average precision") < text.index("F1 of the minority")
+    page = write_page(comparison, tmp_path / "report.html").read_text(encoding="utf-8")
+    for remedy in ("none", *QUICK["remedies"]):
+        assert f"| {remedy} |" in text
+        assert f"<td>{remedy}</td>" in page
+    assert "data:image/png;base64," in page
+    assert not any(link in page for link in ("http://", "https://", "<script", "<link"))
+    with pytest.raises(ValueError, match="no cell has the metric 'f2'"):
+        table(comparison, "f2")

@@ -1,0 +1,107 @@
+"""The recipe as a user starts it: a file in, a verdict, a table and pictures out."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import datasets
+import pytest
+
+from miso_fixtures import CLASS_NAMES, make_corpus
+
+PROJECT = Path(__file__).resolve().parent.parent
+RECIPE = str(PROJECT / "recipes" / "compare.py")
+
+
+def call(*arguments: str) -> int:
+    try:
+        return runpy.run_path(RECIPE)["main"](list(arguments))
+    except SystemExit as stop:  # argparse's own refusals
+        return int(stop.code or 0)
+
+
+def write_csv(path: Path, counts: tuple[int, ...] = (80, 20), seed: int = 0) -> str:
+    texts, labels = make_corpus(counts, seed)
+    names = [CLASS_NAMES[label] for label in labels]
+    datasets.Dataset.from_dict({"message": texts, "kind": names}).to_csv(str(path))
+    return str(path)
+
+
+def columns() -> list[str]:
+    return ["--text_column", "message", "--label_column", "kind", "--classifiers", "linear"]
+
+
+def test_it_answers_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    base = ["--train_file", write_csv(tmp_path / "rows.csv"), *columns()]
+    base += ["--output_dir", str(out), "--folds", "2"]
+    assert call(*base, "--methods", "none,class-weights,focal-loss") == 0
+    shown = capsys.readouterr()
+    assert "### frozen encoder + logistic regression" in shown.out
+    assert "left out because it is solved, not trained in steps" in shown.out
+    assert "[2/6]" in shown.err
+    for name in ("comparison.jsonl", "table.md", "verdict.md", "report.html", "report.png"):
+        assert (out / name).stat().st_size > 0, name
+    assert (out / "report.png").read_bytes().startswith(b"\x89PNG")
+    lines = (out / "comparison.jsonl").read_text().splitlines()
+    assert json.loads(lines[0])["comparison"]["minority"] == "spam"
+    assert len(lines) == 1 + 2 * 2
+
+    assert call(*base, "--methods", "duplicates", "--metric", "average_precision") == 0
+    shown = capsys.readouterr()
+    assert "class weights" not in shown.out
+    assert shown.err.count("duplicates") == 2
+    assert "none, repeat" not in shown.err  # those cells were there
+    assert (out / "comparison.jsonl").read_text().splitlines()[: len(lines)] == lines
+
+
+def test_given_test_rows_and_several_classes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = write_csv(tmp_path / "train.csv", (60, 24, 16))
+    test = write_csv(tmp_path / "test.csv", (40, 20, 12), seed=1)
+    arguments = ["--train_file", train, "--test_file", test, *columns(), "--seeds", "2"]
+    arguments += ["--minority_class", "spam", "--methods", "threshold moving"]
+    assert call(*arguments, "--output_dir", str(tmp_path / "out")) == 0
+    shown = capsys.readouterr().out
+    assert "a paired t-test over seeds" in shown
+    assert "training texts that are held out left out before splitting" in shown
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["--label_column", "nope"], "have the columns"),
+        (["--methods", "magic"], "no remedy 'magic'"),
+        (["--classifiers", "svm"], "no classifier 'svm'"),
+        (["--minority_class", "eggs"], "the classes are"),
+        (["--folds", "50"], "different texts; 50 folds"),
+        (["--demo", "sms"], "exactly one"),
+        (["--validation_file", "x.csv"], "validation_file goes with test_file"),
+    ],
+)
+def test_what_the_user_can_put_right_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: list[str], message: str
+) -> None:
+    base = ["--train_file", write_csv(tmp_path / "rows.csv"), *columns()]
+    assert call(*base, "--output_dir", str(tmp_path / "out"), *changes) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_help_needs_no_torch() -> None:
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = ['compare.py', '--help']\n"
+        f"try: runpy.run_path({RECIPE!r}, run_name='__main__')\n"
+        "except SystemExit as stop: assert not stop.code\n"
+        "assert 'torch' not in sys.modules and 'datasets' not in sys.modules"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    assert "--methods" in answer.stdout
