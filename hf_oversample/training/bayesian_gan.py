@@ -27,6 +27,7 @@ from hf_oversample.models.bayesian_gan.losses_bayesian_gan import (
     least_squares_generator_loss,
 )
 from hf_oversample.models.bayesian_gan.modeling_bayesian_gan import BayesianGanModel
+from hf_oversample.precision import leave_other_precision
 from hf_oversample.training.bayesian_gan_arguments import BayesianGanTrainingArguments
 from hf_oversample.training.bayesian_gan_batches import GanBatches, check_labels, checked_rows
 from hf_oversample.training.bayesian_gan_checkpoints import (
@@ -143,7 +144,9 @@ class BayesianGanTrainer:
                 "shifted: set it to 0, or use kind='image'."
             )
         self.arguments, self.output_dir = a, Path(output_dir) if output_dir else None
+        leave_other_precision("no")
         self.accelerator = Accelerator(
+            mixed_precision="no",
             gradient_accumulation_steps=a.gradient_accumulation_steps,
             log_with=a.report_to or None,
             project_config=ProjectConfiguration(

@@ -19,6 +19,7 @@ from hf_oversample import noise
 from hf_oversample.encoding import EncodedText
 from hf_oversample.models.miso.losses_miso import critic_pairs, effective_rank
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
+from hf_oversample.precision import leave_other_precision
 from hf_oversample.training.arguments import MisoTrainingArguments
 from hf_oversample.training.batches import MisoBatches, MisoPairs
 from hf_oversample.training.checkpoints import (
@@ -86,6 +87,7 @@ class MisoTrainer:
                 f"There are {len(validation)} validation texts and no validation_labels: give both."
             )
         self.arguments, self.output_dir = arguments, Path(output_dir) if output_dir else None
+        leave_other_precision(arguments.resolved_precision())
         self.accelerator = Accelerator(
             mixed_precision=arguments.resolved_precision(),
             gradient_accumulation_steps=arguments.gradient_accumulation_steps,
