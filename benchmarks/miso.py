@@ -177,7 +177,7 @@ def problem(task: str, data: Path, seed: int) -> Problem:
     test = without(texts_of(held), texts_of(raw))
     counts = np.bincount(parts[0].labels)
     targets = [c for c in range(len(names)) if counts[c] < counts.max()]
-    return Problem(parts[0], parts[1], test, texts_of(raw), names, targets, "en", 96)
+    return Problem(parts[0], parts[1], test, texts_of(raw), names, targets, "en", 64)
 
 
 @lru_cache(maxsize=1)
