@@ -21,6 +21,7 @@ from hf_oversample.oversamplers.base import Oversampler
 
 NAMES = ("ham", "spam", "news")
 WIDTH = 4
+COUNTS = (23, 6, 3)
 
 
 def make_dataset(
@@ -151,6 +152,18 @@ CASES: dict[str, Case] = {
         model_params=("generator", "embedder"),
     ),
 }
+
+
+def case_of(name: str) -> Case:
+    """The case of a listed method."""
+    assert name in CASES, f"{name} needs an entry in oversampler_checks.CASES"
+    return CASES[name]
+
+
+def plain(case: Case) -> tuple[Dataset, Oversampler]:
+    """A data set of `COUNTS`, and the case's method fitted on it."""
+    dataset = make_dataset(COUNTS)
+    return dataset, case.fitted(dataset, seed=3)
 
 
 def rows_of(dataset: Any) -> list[dict[str, Any]]:

@@ -1,0 +1,155 @@
+"""The contract of fitted oversamplers as objects: hashed, pickled, cached, saved and pushed."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import Dataset
+from datasets.fingerprint import Hasher
+
+from hf_oversample.oversamplers import OVERSAMPLERS
+from hf_oversample.oversamplers.base import Oversampler
+from oversampler_checks import (
+    FRESH_PROCESS,
+    Case,
+    case_of,
+    check_saved_equal,
+    map_rows,
+    plain,
+    rows_of,
+    write_for_process,
+)
+
+
+@pytest.fixture(params=sorted(OVERSAMPLERS))
+def case(request: pytest.FixtureRequest) -> Case:
+    return case_of(request.param)
+
+
+def test_pickles_small_and_hashes_stably(case: Case) -> None:
+    dataset, oversampler = plain(case)
+    before = Hasher.hash(oversampler)
+    expected = rows_of(oversampler.children(dataset))
+    assert Hasher.hash(oversampler) == before
+    data = pickle.dumps(oversampler)
+    assert len(data) < 50_000
+    copy = pickle.loads(data)
+    assert Hasher.hash(copy) == before
+    assert rows_of(copy.children(dataset)) == expected
+    assert Hasher.hash(case.fitted(dataset, seed=3)) == before
+    assert Hasher.hash(case.fitted(dataset, seed=4)) != before
+
+
+def test_the_second_map_comes_from_the_cache(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, oversampler = plain(case)
+    dataset.save_to_disk(tmp_path / "data")
+    dataset = Dataset.load_from_disk(tmp_path / "data")
+    first = dataset.map(oversampler, batched=True, with_indices=True)
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise AssertionError("the map ran again")
+
+    monkeypatch.setattr(type(oversampler), "children_table", fail)
+    loaded = pickle.loads(pickle.dumps(oversampler))
+    again = dataset.map(loaded, batched=True, with_indices=True)
+    assert again._fingerprint == first._fingerprint
+    assert rows_of(again) == rows_of(first)
+    with pytest.raises(AssertionError, match="ran again"):
+        dataset.map(case.fitted(dataset, seed=9), batched=True, with_indices=True)
+
+
+def test_code_version_is_part_of_the_hash(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, oversampler = plain(case)
+    before = Hasher.hash(oversampler)
+    monkeypatch.setattr(type(oversampler), "code_version", 999)
+    assert Hasher.hash(oversampler) != before
+
+
+def test_save_and_load(case: Case, tmp_path: Path) -> None:
+    dataset, oversampler = plain(case)
+    folder = tmp_path / "deep" / "saved"
+    oversampler.save_pretrained(folder)
+    assert {"config.json", "state.safetensors"} <= {path.name for path in folder.iterdir()}
+    assert not list(folder.parent.glob(".*"))  # no scratch folder is left
+    assert not [path for path in folder.rglob("*") if path.suffix in {".pkl", ".pt", ".bin"}]
+    for loader in (Oversampler, type(oversampler)):
+        loaded = loader.from_pretrained(str(folder))
+        check_saved_equal(oversampler, loaded, dataset)
+        assert case.plain_params(loaded) == case.plain_params(oversampler)
+        assert map_rows(dataset, loaded) == map_rows(dataset, oversampler)
+    (folder / "README.md").write_text("mine")
+    case.fitted(dataset, seed=5).save_pretrained(folder)
+    assert Oversampler.from_pretrained(folder).seed == 5
+    assert (folder / "README.md").read_text() == "mine"
+
+
+def test_equal_in_a_fresh_process(case: Case, tmp_path: Path) -> None:
+    dataset, oversampler = plain(case)
+    write_for_process(tmp_path, oversampler, dataset)
+    run = subprocess.run(
+        [sys.executable, "-c", FRESH_PROCESS, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    printed = json.loads(run.stdout.splitlines()[-1])
+    assert printed["rows"] == rows_of(oversampler.children(dataset))
+    assert (
+        printed["hash"]
+        == printed["after"]
+        == Hasher.hash(Oversampler.from_pretrained(tmp_path / "oversampler"))
+    )
+
+
+def test_loading_errors(case: Case, tmp_path: Path) -> None:
+    _, oversampler = plain(case)
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        Oversampler.from_pretrained(tmp_path / "none")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"holds no config\.json"):
+        Oversampler.from_pretrained(tmp_path / "empty")
+    with pytest.raises(RuntimeError, match="is not fitted"):
+        case.make().save_pretrained(tmp_path / "unfitted")
+    assert not (tmp_path / "unfitted").exists()
+    oversampler.save_pretrained(tmp_path / "saved")
+
+    class Other(Oversampler):
+        pass
+
+    with pytest.raises(ValueError, match=f"holds a {type(oversampler).__name__}, not a Other"):
+        Other.from_pretrained(tmp_path / "saved")
+    config = tmp_path / "saved" / "config.json"
+    written = json.loads(config.read_text())
+    for change, message in (
+        ({"format": 99}, "saved in format 99"),
+        ({"oversampler": "Magic"}, "names the oversampler 'Magic'"),
+    ):
+        config.write_text(json.dumps({**written, **change}))
+        with pytest.raises(ValueError, match=message):
+            Oversampler.from_pretrained(tmp_path / "saved")
+    with pytest.raises(NotADirectoryError, match="is a file"):
+        oversampler.save_pretrained(config)
+
+
+def test_card_names_the_classes(case: Case) -> None:
+    _, oversampler = plain(case)
+    card = oversampler._card("someone/mine")
+    assert card.data.library_name == "hf_oversample"
+    assert "| spam | 6 | 17 |" in card.content
+    assert 'from_pretrained("someone/mine")' in card.content
+
+
+def test_push_and_load_over_http(case: Case, hub: Any) -> None:
+    dataset, oversampler = plain(case)
+    url = oversampler.push_to_hub("tester/mine")
+    assert url.startswith(hub.url)
+    for loader in (Oversampler, type(oversampler)):
+        check_saved_equal(oversampler, loader.from_pretrained("tester/mine"), dataset)
