@@ -1,0 +1,119 @@
+"""The rows of the benchmarks' tasks: rare classes of real data sets, drawn by a seed.
+
+A data folder holds `sms_spam`, `yelp`, `imdb`, `toutiao` and `reuters_r8`, each a folder of parquet
+files with `text` and `label`. Test rows are those of the data's own test part (SMS Spam has none: a
+quarter of all rows), less any text that training rows may have.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from datasets import Dataset
+
+from hf_oversample.data import drop_duplicate_texts, stratified_split
+from hf_oversample.labeled_texts import Texts
+from hf_oversample.text import Language, normalized
+
+TASKS = ("sms", "sms-1%", "yelp-1%", "yelp-5%", "imdb-1%", "toutiao", "r8")
+
+
+@dataclass
+class TaskRows:
+    """A task's texts, and a judge of its classes fitted on real rows that no oversampler sees."""
+
+    train: Texts
+    validation: Texts
+    test: Texts
+    judge_rows: Texts
+    class_names: list[str]
+    targets: list[int]
+    language: Language
+    max_length: int
+
+    @property
+    def minority(self) -> int | None:
+        """The rare class of a binary task."""
+        return self.targets[0] if len(self.class_names) == 2 else None
+
+
+def read(folder: Path, name: str) -> Dataset:
+    """A parquet file's rows, each text once."""
+    return drop_duplicate_texts(Dataset.from_parquet(str(folder / f"{name}.parquet")), "text")[0]
+
+
+def texts_of(dataset: Dataset, labels: np.ndarray | None = None) -> Texts:
+    """A data set's texts and labels, or the labels given."""
+    texts = Texts.of(dataset)
+    return texts if labels is None else Texts(texts.texts, labels)
+
+
+def pick(texts: Texts, rows: np.ndarray) -> Texts:
+    """Some rows, in the order given."""
+    return Texts([texts.texts[row] for row in rows], texts.labels[rows])
+
+
+def without(texts: Texts, other: Texts) -> Texts:
+    """Rows whose text is not among the other's."""
+    known = {normalized(text) for text in other.texts}
+    return pick(
+        texts, np.asarray([i for i, t in enumerate(texts.texts) if normalized(t) not in known])
+    )
+
+
+def draw(texts: Texts, numbers: dict[int, int], rng: np.random.Generator) -> tuple[Texts, Texts]:
+    """So many rows of each class, and the rows left over."""
+    chosen = np.concatenate(
+        [rng.permutation(np.flatnonzero(texts.labels == c))[:n] for c, n in numbers.items()]
+    )
+    left = np.setdiff1d(np.arange(len(texts)), chosen)
+    return pick(texts, np.sort(chosen)), pick(texts, left)
+
+
+def task_rows(task: str, data: Path, seed: int) -> TaskRows:
+    """The task's rows for a seed: the seed draws both the rows and, elsewhere, the weights."""
+    rng = np.random.default_rng(seed)
+    if task.startswith("sms"):
+        dataset = read(data / "sms_spam", "train")
+        parts = [
+            texts_of(p) for p in stratified_split(dataset, fractions=(0.65, 0.1, 0.25), seed=seed)
+        ]
+        train, judge = parts[0], parts[0]
+        if task == "sms-1%":
+            ham = int((train.labels == 0).sum())
+            train, judge = draw(train, {0: ham, 1: round(0.01 * ham)}, rng)
+            judge = parts[0]
+        return TaskRows(train, parts[1], parts[2], judge, ["ham", "spam"], [1], "en", 64)
+    if task.startswith(("yelp", "imdb")):
+        # the minority: negative reviews
+        name, _, share = task.partition("-")
+        raw, held = read(data / name, "train"), read(data / name, "test")
+        pool = texts_of(raw, 1 - np.asarray(raw["label"]))
+        train, left = draw(pool, {0: 10_000, 1: round(100 * float(share.rstrip("%")))}, rng)
+        clean = without(texts_of(held, 1 - np.asarray(held["label"])), pool)
+        validation, rest = draw(clean, {0: 1000, 1: 1000}, rng)
+        test, _ = draw(rest, {0: 2000, 1: 2000}, rng)
+        judge, _ = draw(left, {0: 5000, 1: 5000}, rng)
+        length = {"yelp": 32, "imdb": 128}[name]
+        return TaskRows(train, validation, test, judge, ["positive", "negative"], [1], "en", length)
+    if task == "toutiao":
+        # news_story, one of the rarer classes, against a sample of the rest at the natural ratio
+        raw, held = read(data / "toutiao", "train"), read(data / "toutiao", "test")
+        story = raw.features["label"].str2int("news_story")
+        pool = texts_of(raw, (np.asarray(raw["label"]) == story).astype(np.int64))
+        natural = float(pool.labels.mean())
+        train, left = draw(pool, {0: 10_000, 1: round(10_000 * natural / (1 - natural))}, rng)
+        clean = without(texts_of(held, (np.asarray(held["label"]) == story).astype(np.int64)), pool)
+        validation, test = draw(clean, {0: 2500, 1: int(clean.labels.sum()) // 2}, rng)
+        test, _ = draw(test, {0: 5000, 1: 10_000}, rng)
+        judge, _ = draw(left, {0: 5000, 1: 5000}, rng)
+        return TaskRows(train, validation, test, judge, ["other", "story"], [1], "zh", 48)
+    raw, held = read(data / "reuters_r8", "train"), read(data / "reuters_r8", "test")
+    names = list(raw.features["label"].names)
+    parts = [texts_of(p) for p in stratified_split(raw, fractions=(0.85, 0.15), seed=seed)]
+    test = without(texts_of(held), texts_of(raw))
+    counts = np.bincount(parts[0].labels)
+    targets = [c for c in range(len(names)) if counts[c] < counts.max()]
+    return TaskRows(parts[0], parts[1], test, texts_of(raw), names, targets, "en", 64)
