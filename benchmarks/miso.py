@@ -4,9 +4,8 @@ that a killed run goes on.
     python benchmarks/miso.py --data_dir DATA --tasks yelp-1% --seeds 1 2 3 4 5
     python benchmarks/miso_tables.py benchmarks/miso.jsonl
 
-DATA holds `sms_spam`, `yelp`, `toutiao` and `reuters_r8`, each a folder of parquet files with
-`text` and `label`. The pretrained encoder is the demo extra's MiniLM. Nothing is chosen on test
-rows: steps and thresholds come from validation rows, the settings are the library's defaults.
+DATA is described in tasks.py. The pretrained encoder is the demo extra's MiniLM. Nothing is chosen
+on test rows: steps and thresholds come from validation rows, settings are the library's defaults.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -29,6 +28,7 @@ import numpy as np
 import torch
 from datasets import ClassLabel, Dataset, Features, Value
 from sklearn.linear_model import LogisticRegression
+from tasks import TASKS, TaskRows, task_rows
 from transformers import AutoModel, AutoTokenizer
 
 from hf_oversample.comparison.fold import CostedCache, Fold
@@ -36,19 +36,18 @@ from hf_oversample.comparison.miso import GivenAnchors
 from hf_oversample.comparison.registry import classifier_named
 from hf_oversample.comparison.remedies import REMEDIES
 from hf_oversample.comparison.scores import cell_metrics
-from hf_oversample.data import demo_encoder_path, drop_duplicate_texts, stratified_split
+from hf_oversample.data import demo_encoder_path
 from hf_oversample.labeled_texts import Texts
 from hf_oversample.metrics.texts import text_report
 from hf_oversample.oversamplers.miso import MisoOversampler
 from hf_oversample.plan import ORIGINS
 from hf_oversample.precision import has_fast_bfloat16
-from hf_oversample.text import Language, Segmenter, normalized
+from hf_oversample.text import Segmenter
 from hf_oversample.training.arguments import MisoTrainingArguments
-from hf_oversample.training.checkpoints import MisoTrainingRecord
 from hf_oversample.training.generator import TrainedGenerator, train_generator
+from hf_oversample.training.miso_record import MisoTrainingRecord
 from hf_oversample.transforms.embed import TextEmbedder, embed_token_ids
 
-TASKS = ("sms", "sms-1%", "yelp-1%", "yelp-5%", "toutiao", "r8")
 Embed = Callable[[Sequence[str]], np.ndarray]
 REMEDIES_COMPARED = (
     "none",
@@ -82,104 +81,6 @@ ABLATIONS: dict[str, tuple[dict, dict]] = {
 }
 
 
-@dataclass
-class Problem:
-    """A task's texts, and a judge of its classes fitted on real rows that no oversampler sees."""
-
-    train: Texts
-    validation: Texts
-    test: Texts
-    judge_rows: Texts
-    class_names: list[str]
-    targets: list[int]
-    language: Language
-    max_length: int
-
-    @property
-    def minority(self) -> int | None:
-        """The rare class of a binary task."""
-        return self.targets[0] if len(self.class_names) == 2 else None
-
-
-def read(folder: Path, name: str) -> Dataset:
-    """A parquet file's rows, each text once."""
-    return drop_duplicate_texts(Dataset.from_parquet(str(folder / f"{name}.parquet")), "text")[0]
-
-
-def texts_of(dataset: Dataset, labels: np.ndarray | None = None) -> Texts:
-    """A data set's texts and labels, or the labels given."""
-    texts = Texts.of(dataset)
-    return texts if labels is None else Texts(texts.texts, labels)
-
-
-def pick(texts: Texts, rows: np.ndarray) -> Texts:
-    """Some rows, in the order given."""
-    return Texts([texts.texts[row] for row in rows], texts.labels[rows])
-
-
-def without(texts: Texts, other: Texts) -> Texts:
-    """Rows whose text is not among the other's."""
-    known = {normalized(text) for text in other.texts}
-    return pick(
-        texts, np.asarray([i for i, t in enumerate(texts.texts) if normalized(t) not in known])
-    )
-
-
-def draw(texts: Texts, numbers: dict[int, int], rng: np.random.Generator) -> tuple[Texts, Texts]:
-    """So many rows of each class, and the rows left over."""
-    chosen = np.concatenate(
-        [rng.permutation(np.flatnonzero(texts.labels == c))[:n] for c, n in numbers.items()]
-    )
-    left = np.setdiff1d(np.arange(len(texts)), chosen)
-    return pick(texts, np.sort(chosen)), pick(texts, left)
-
-
-def problem(task: str, data: Path, seed: int) -> Problem:
-    """The task's rows for a seed: the seed draws both the rows and, elsewhere, the weights."""
-    rng = np.random.default_rng(seed)
-    if task.startswith("sms"):
-        dataset = read(data / "sms_spam", "train")
-        parts = [
-            texts_of(p) for p in stratified_split(dataset, fractions=(0.65, 0.1, 0.25), seed=seed)
-        ]
-        train, judge = parts[0], parts[0]
-        if task == "sms-1%":
-            ham = int((train.labels == 0).sum())
-            train, judge = draw(train, {0: ham, 1: round(0.01 * ham)}, rng)
-            judge = parts[0]
-        return Problem(train, parts[1], parts[2], judge, ["ham", "spam"], [1], "en", 64)
-    if task.startswith("yelp"):
-        # the minority: negative sentences
-        raw, held = read(data / "yelp", "train"), read(data / "yelp", "test")
-        pool = texts_of(raw, 1 - np.asarray(raw["label"]))
-        share = {"yelp-1%": 0.01, "yelp-5%": 0.05}[task]
-        train, left = draw(pool, {0: 10_000, 1: round(10_000 * share)}, rng)
-        clean = without(texts_of(held, 1 - np.asarray(held["label"])), pool)
-        validation, rest = draw(clean, {0: 1000, 1: 1000}, rng)
-        test, _ = draw(rest, {0: 2000, 1: 2000}, rng)
-        judge, _ = draw(left, {0: 5000, 1: 5000}, rng)
-        return Problem(train, validation, test, judge, ["positive", "negative"], [1], "en", 32)
-    if task == "toutiao":
-        # news_story, one of the rarer classes, against a sample of the rest at the natural ratio
-        raw, held = read(data / "toutiao", "train"), read(data / "toutiao", "test")
-        story = raw.features["label"].str2int("news_story")
-        pool = texts_of(raw, (np.asarray(raw["label"]) == story).astype(np.int64))
-        natural = float(pool.labels.mean())
-        train, left = draw(pool, {0: 10_000, 1: round(10_000 * natural / (1 - natural))}, rng)
-        clean = without(texts_of(held, (np.asarray(held["label"]) == story).astype(np.int64)), pool)
-        validation, test = draw(clean, {0: 2500, 1: int(clean.labels.sum()) // 2}, rng)
-        test, _ = draw(test, {0: 5000, 1: 10_000}, rng)
-        judge, _ = draw(left, {0: 5000, 1: 5000}, rng)
-        return Problem(train, validation, test, judge, ["other", "story"], [1], "zh", 48)
-    raw, held = read(data / "reuters_r8", "train"), read(data / "reuters_r8", "test")
-    names = list(raw.features["label"].names)
-    parts = [texts_of(p) for p in stratified_split(raw, fractions=(0.85, 0.15), seed=seed)]
-    test = without(texts_of(held), texts_of(raw))
-    counts = np.bincount(parts[0].labels)
-    targets = [c for c in range(len(names)) if counts[c] < counts.max()]
-    return Problem(parts[0], parts[1], test, texts_of(raw), names, targets, "en", 64)
-
-
 @lru_cache(maxsize=1)
 def mini_lm() -> tuple[Any, Any, TextEmbedder]:
     """The demo extra's encoder, its tokenizer, and both as an embedder."""
@@ -191,7 +92,7 @@ def mini_lm() -> tuple[Any, Any, TextEmbedder]:
     )
 
 
-def generator(p: Problem, training: MisoTrainingArguments, settings: dict) -> TrainedGenerator:
+def generator(p: TaskRows, training: MisoTrainingArguments, settings: dict) -> TrainedGenerator:
     """A generator trained on the problem's rows; `settings` are fields of `MisoConfig`."""
     return train_generator(
         p.train,
@@ -206,7 +107,7 @@ def generator(p: Problem, training: MisoTrainingArguments, settings: dict) -> Tr
 
 
 def anchors(
-    p: Problem, folder: Path, seed: int, options: dict
+    p: TaskRows, folder: Path, seed: int, options: dict
 ) -> tuple[Texts, MisoOversampler, dict[str, Any]]:
     """The new texts that a generator makes, and what they are worth on their own."""
     features = Features({"text": Value("string"), "label": ClassLabel(names=p.class_names)})
@@ -242,7 +143,7 @@ def anchors(
     return texts, oversampler, quality
 
 
-def agreement(p: Problem, made: Texts, embed: Embed) -> dict[str, float]:
+def agreement(p: TaskRows, made: Texts, embed: Embed) -> dict[str, float]:
     """
     Share of new texts, and of real test rows, that a judge fitted on real rows alone places with
     their class.
@@ -259,7 +160,7 @@ def agreement(p: Problem, made: Texts, embed: Embed) -> dict[str, float]:
 
 
 def cells(
-    p: Problem,
+    p: TaskRows,
     made: Texts,
     oversampler: MisoOversampler,
     classifiers: Sequence[tuple[str, bool]],
@@ -367,7 +268,7 @@ def run(
     task: str, seed: int, variants: dict[str, tuple[dict, dict]], options: argparse.Namespace
 ) -> None:
     """All variants of one task and seed; one JSON line each."""
-    p = problem(task, options.data_dir, seed)
+    p = task_rows(task, options.data_dir, seed)
     training = MisoTrainingArguments(
         seed=seed,
         max_length=p.max_length,

@@ -11,46 +11,33 @@ argument with its default.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
-from hf_oversample.cli import add_fields, chosen_fields
+from hf_oversample.runs.command import run_command
 from hf_oversample.runs.compare_arguments import CompareRunArguments
-from hf_oversample.training.arguments import MisoTrainingArguments
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse the arguments, compare, and print the answer; 2 for what the user can put right."""
-    parser = argparse.ArgumentParser(
+    return run_command(
+        argv,
+        CompareRunArguments,
+        compare,
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        trained="of MISO generators, where anchors are asked for",
+        resumes=False,
     )
-    add_fields(parser, CompareRunArguments, skip=("training", "seed"))
-    add_fields(
-        parser.add_argument_group("training", "of MISO generators, where anchors are asked for"),
-        MisoTrainingArguments,
-    )
-    options = parser.parse_args(argv)
-    try:
-        training = MisoTrainingArguments(**chosen_fields(options, MisoTrainingArguments))
-        arguments = CompareRunArguments(
-            **chosen_fields(options, CompareRunArguments) | {"seed": training.seed},
-            training=training,
-        )
-        # imports torch: not for --help
-        from hf_oversample.runs.compare import run_compare
 
-        run_compare(arguments)
-    except (ValueError, FileNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+
+def compare(arguments: CompareRunArguments, _: str | None) -> str:
+    """Compare, and give the table, the verdict, and where the pictures are."""
+    from hf_oversample.runs.compare import run_compare  # torch: not for --help
+
+    run_compare(arguments)
     folder = Path(arguments.output_dir)
-    for name in ("table.md", "verdict.md"):
-        print((folder / name).read_text(encoding="utf-8"))
-    print(f"Pictures: {folder / 'report.html'}, {folder / 'report.png'}")
-    return 0
+    answers = [(folder / name).read_text(encoding="utf-8") for name in ("table.md", "verdict.md")]
+    return "\n".join([*answers, f"Pictures: {folder / 'report.html'}, {folder / 'report.png'}"])
 
 
 if __name__ == "__main__":

@@ -9,43 +9,24 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
-from hf_oversample.cli import add_fields, chosen_fields
-from hf_oversample.runs.arguments import MisoRunArguments
-from hf_oversample.training.arguments import MisoTrainingArguments
+from hf_oversample.runs.command import run_command
+from hf_oversample.runs.miso_arguments import MisoRunArguments
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse the arguments, run, and print what came out; 2 for what the user can put right."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    add_fields(parser, MisoRunArguments, skip=("training",))
-    add_fields(parser.add_argument_group("training"), MisoTrainingArguments)
-    parser.add_argument(
-        "--resume_from_checkpoint", "--resume", metavar="FOLDER", help="a checkpoint, or 'last'"
-    )
-    options = parser.parse_args(argv)
-    try:
-        arguments = MisoRunArguments(
-            **chosen_fields(options, MisoRunArguments),
-            training=MisoTrainingArguments(**chosen_fields(options, MisoTrainingArguments)),
-        )
-        # imports torch: not for --help
-        from hf_oversample.runs.miso import run_miso
+    return run_command(argv, MisoRunArguments, train_and_measure, description=__doc__)
 
-        record = run_miso(arguments, resume_from_checkpoint=options.resume_from_checkpoint)
-    except (ValueError, FileNotFoundError, FileExistsError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    if record:
-        print(record_summary(record, Path(arguments.output_dir)))
-    return 0
+
+def train_and_measure(arguments: MisoRunArguments, resume: str | None) -> str:
+    """Run, and say what was made, what it is worth, and where it is."""
+    from hf_oversample.runs.miso import run_miso  # torch: not for --help
+
+    record = run_miso(arguments, resume_from_checkpoint=resume)
+    return record_summary(record, Path(arguments.output_dir)) if record else ""
 
 
 def record_summary(record: dict, folder: Path) -> str:

@@ -11,60 +11,31 @@ Without --generator one is trained first; --embeddings_only makes embeddings and
 
 from __future__ import annotations
 
-import argparse
 import sys
 
-from hf_oversample.cli import add_fields, chosen_fields
-from hf_oversample.runs.oversample_arguments import UNUSED, OversampleRunArguments
-from hf_oversample.training.arguments import MisoTrainingArguments
+from hf_oversample.runs.balancing_arguments import UNUSED
+from hf_oversample.runs.command import WHERE_NONE_IS_GIVEN, balanced_summary, run_command
+from hf_oversample.runs.oversample_arguments import OversampleRunArguments
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse the arguments, run, and print what came out; 2 for what the user can put right."""
-    parser = argparse.ArgumentParser(
+    return run_command(
+        argv,
+        OversampleRunArguments,
+        balance,
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        unused=UNUSED,
+        trained=WHERE_NONE_IS_GIVEN,
     )
-    add_fields(parser, OversampleRunArguments, skip=UNUSED)
-    add_fields(
-        parser.add_argument_group("training", "of the generator, where none is given"),
-        MisoTrainingArguments,
-    )
-    parser.add_argument(
-        "--resume_from_checkpoint", "--resume", metavar="FOLDER", help="a checkpoint, or 'last'"
-    )
-    options = parser.parse_args(argv)
-    try:
-        arguments = OversampleRunArguments(
-            **chosen_fields(options, OversampleRunArguments),
-            training=MisoTrainingArguments(**chosen_fields(options, MisoTrainingArguments)),
-        )
-        # imports torch: not for --help
-        from hf_oversample.runs.oversample import run_oversample
-
-        record = run_oversample(arguments, resume_from_checkpoint=options.resume_from_checkpoint)
-    except (ValueError, FileNotFoundError, FileExistsError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    if record:
-        print(record_summary(record))
-    return 0
 
 
-def record_summary(record: dict) -> str:
-    """The last lines of a run: what was made, what was rejected, and how long it took."""
-    origin = record["counts"]["origin"]
-    counts = ", ".join(f"{name} {rows}" for name, rows in record["counts"]["after"].items())
-    seconds = ", ".join(f"{name} {value:.1f}" for name, value in record["timings"].items())
-    lines = [
-        f"{origin['synthetic']} synthetic and {origin['resampled']} repeated rows beside "
-        f"{origin['real']} real rows. Rows by class: {counts}."
-    ]
-    if record["rejections"]:
-        reasons = ", ".join(f"{reason} {n}" for reason, n in record["rejections"].items())
-        lines.append(f"Texts drawn: {reasons}.")
-    return "\n".join([*lines, f"Seconds: {seconds}"])
+def balance(arguments: OversampleRunArguments, resume: str | None) -> str:
+    """Run, and say what was made, what was rejected, and how long it took."""
+    from hf_oversample.runs.oversample import run_oversample  # torch: not for --help
+
+    record = run_oversample(arguments, resume_from_checkpoint=resume)
+    return balanced_summary(record) if record else ""
 
 
 if __name__ == "__main__":

@@ -158,6 +158,7 @@ def test_resume_ends_with_the_same_generator(finished: Path, tmp_path: Path) -> 
         ([*columns(), "--imbalance_ratio", "3"], "ratio"),
         ([*columns(), "--demo", "sms"], "exactly one of"),
         ([*columns(), "--mask_share", "2"], "mask_share"),
+        ([*columns(), "--gate_quantile", "2"], "gate_quantile is 2.0"),
         ([*columns(), "--minority_class", "eggs", "--imbalance_ratio", "0.1"], "eggs"),
         ([*columns(), "--resume", "last"], "no checkpoint"),
     ],

@@ -11,9 +11,14 @@ from datasets import ClassLabel, Dataset, Features, Value
 
 from hf_oversample.cli import add_fields, chosen_fields
 from hf_oversample.labeled_texts import Texts
-from hf_oversample.runs.arguments import MisoRunArguments
+from hf_oversample.runs import miso, oversample
+from hf_oversample.runs.balancing import BalancingRun
+from hf_oversample.runs.command import run_command
 from hf_oversample.runs.data import read_data
+from hf_oversample.runs.miso_arguments import MisoRunArguments
 from hf_oversample.runs.output import OutputFolder
+from hf_oversample.runs.oversample_arguments import OversampleRunArguments
+from hf_oversample.runs.run import Run
 from miso_fixtures import CLASS_NAMES, make_corpus
 
 
@@ -104,6 +109,7 @@ def test_every_field_of_a_run_is_on_the_command_line() -> None:
         "output_dir": "out"
     }
     words = "--output_dir out --demo sms --use_mi false --push_to_hub --gate critics,neighbors"
+    words += " --gate_quantile 0.3"
     options = parser.parse_args([*words.split(), "--anchor_share", "0.25"])
     assert chosen_fields(options, MisoRunArguments) == {
         "output_dir": "out",
@@ -111,6 +117,65 @@ def test_every_field_of_a_run_is_on_the_command_line() -> None:
         "use_mi": False,
         "push_to_hub": True,
         "gate": ("critics", "neighbors"),
+        "gate_quantile": 0.3,
         "anchor_share": 0.25,
     }
     assert "MiniLM with --demo" in " ".join(parser.format_help().split())
+
+
+GATE = {"gate": ("critics",), "gate_quantile": 0.3, "guidance": 2.0}
+
+
+def test_the_gate_of_a_miso_run(tmp_path: Path) -> None:
+    arguments = MisoRunArguments(str(tmp_path / "out"), train_file=write_csv(tmp_path), **GATE)
+    oversampler = miso.new_oversampler(Run(arguments))
+    assert {name: getattr(oversampler, name) for name in GATE} == GATE
+    assert oversampler.generator == str(tmp_path / "out" / "generator")
+
+
+@pytest.mark.parametrize("method", ["miso", "smote"])
+def test_the_gate_of_a_run_of_any_method(tmp_path: Path, method: str) -> None:
+    arguments = OversampleRunArguments(
+        str(tmp_path / "out"),
+        train_file=write_csv(tmp_path),
+        generator="given",
+        max_tries=2,
+        method=method,  # type: ignore[arg-type]
+        **GATE,
+    )
+    run = BalancingRun(arguments)
+    maker: Any = run.new_decoder()
+    if method == "miso":
+        maker = oversample.new_oversampler(arguments, run)
+    assert {name: getattr(maker, name) for name in GATE} == GATE
+    assert (maker.generator, maker.max_tries) == ("given", 2)
+
+
+def test_a_run_knows_where_its_generator_will_be(tmp_path: Path) -> None:
+    common: dict[str, Any] = {"train_file": write_csv(tmp_path), "method": "smote"}
+    run = BalancingRun(OversampleRunArguments(str(tmp_path / "out"), **common))
+    assert run.generator == str(tmp_path / "out" / "generator")
+    common |= {"embeddings_only": True, "encoder_name": "an encoder"}
+    run = BalancingRun(OversampleRunArguments(str(tmp_path / "out"), **common))
+    assert run.generator is None
+
+
+def test_a_command_says_what_came_out_and_what_went_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--output_dir", str(tmp_path), "--demo", "sms", "--seed", "3", "--resume", "last"]
+
+    def answer(arguments: MisoRunArguments, resume: str | None) -> str:
+        return f"seed {arguments.training.seed}, from {resume}"
+
+    def diverged(arguments: MisoRunArguments, resume: str | None) -> str:
+        raise FloatingPointError("the loss is nan")
+
+    assert run_command(words, MisoRunArguments, answer, description="A run.") == 0
+    assert capsys.readouterr().out == "seed 3, from last\n"
+    assert run_command(words, MisoRunArguments, diverged, description="A run.") == 2
+    assert capsys.readouterr().err == "error: the loss is nan\n"
+    assert run_command(words[:2], MisoRunArguments, answer, description="A run.") == 2
+    assert "exactly one of" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run_command(words, MisoRunArguments, answer, description="A run.", resumes=False)

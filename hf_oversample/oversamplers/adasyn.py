@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from hf_oversample import noise
-from hf_oversample.oversamplers.embedding import EmbeddingOversampler, MadeEmbeddings
+from hf_oversample.oversamplers.base import FloatMatrix
 from hf_oversample.oversamplers.interpolation import (
     Fallback,
-    FloatMatrix,
+    InterpolationOversampler,
     NeighborDtype,
-    Segments,
     all_neighbors,
     check_choices,
-    class_neighbors,
-    grown_classes,
+    fall_back_to_smote,
 )
-from hf_oversample.plan import IntArray, Plan
+from hf_oversample.plan import IntArray
 from hf_oversample.sampling import spread
 
-logger = logging.getLogger(__name__)
 
-
-class AdasynOversampler(EmbeddingOversampler):
+class AdasynOversampler(InterpolationOversampler):
     """Adaptive synthetic sampling (He, Bai, Garcia and Li, IJCNN 2008, section III).
 
     A row's share of its class's children is proportional to Δ, how many of its k nearest rows are
@@ -67,23 +61,13 @@ class AdasynOversampler(EmbeddingOversampler):
         self.n_neighbors, self.fallback = n_neighbors, fallback
         self.neighbor_dtype = neighbor_dtype
 
-    def _learn(self, embeddings: FloatMatrix, children: Mapping[int, int]) -> Plan:
-        plans, tables = [], []
-        for code, total, rows in grown_classes(children, self.labels_, self.label_names_):
-            counts = self._counts(embeddings, rows, code, total)
-            parents = rows[counts > 0]
-            ends = class_neighbors(
-                embeddings,
-                parents,
-                rows,
-                self.n_neighbors,
-                name=self.label_names_[code],
-                dtype=self.neighbor_dtype,
-            )
-            tables.append((parents, ends))
-            plans.append(Plan.from_counts(parents, counts[counts > 0], code))
-        self.segments_ = Segments.build(embeddings, tables)
-        return Plan.join(plans)
+    def _class_lines(
+        self, embeddings: FloatMatrix, rows: IntArray, code: int, total: int
+    ) -> tuple[IntArray, IntArray, IntArray]:
+        counts = self._counts(embeddings, rows, code, total)
+        parents = rows[counts > 0]
+        ends = self._own_neighbors(embeddings, parents, rows, code, self.n_neighbors)
+        return parents, ends, counts[counts > 0]
 
     def _counts(self, embeddings: FloatMatrix, rows: IntArray, code: int, total: int) -> IntArray:
         """How many children each row of a class gets."""
@@ -95,23 +79,13 @@ class AdasynOversampler(EmbeddingOversampler):
             f"no row of class {self.label_names_[code]!r} ({len(rows)} rows) has a row of another "
             f"class among its {nearest.shape[1]} nearest rows"
         )
-        if self.fallback == "raise":
-            raise ValueError(
-                f"{found}: all shares would be 0 of 0. Set fallback='smote', use SmoteOversampler, "
-                "a larger n_neighbors, or leave the class out with a dict sampling_strategy"
-            )
-        logger.warning("%s; it gets children from all its rows (fallback='smote')", found)
+        fall_back_to_smote(
+            self.fallback,
+            found,
+            ": all shares would be 0 of 0. Set fallback='smote', use SmoteOversampler, a larger "
+            "n_neighbors, or leave the class out with a dict sampling_strategy",
+        )
         return spread(total, rows, self.seed)
-
-    def _make_embeddings(self, plan: Plan) -> MadeEmbeddings:
-        ends, steps = self.segments_.drawn(plan, self.seed)
-        return MadeEmbeddings(self.segments_.points(plan.parent, ends, steps))
-
-    def _state_arrays(self) -> dict[str, np.ndarray]:
-        return self.segments_.arrays()
-
-    def _load_state_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        self.segments_ = Segments(**arrays)
 
 
 def apportion(total: int, weights: IntArray, rows: IntArray, seed: int) -> IntArray:

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 
-from hf_oversample.oversamplers.embedding import EmbeddingOversampler, MadeEmbeddings
+from hf_oversample.oversamplers.base import FloatMatrix
+from hf_oversample.oversamplers.embedding import MadeEmbeddings
 from hf_oversample.oversamplers.interpolation import (
     Fallback,
-    FloatMatrix,
+    InterpolationOversampler,
     NeighborDtype,
-    Segments,
     all_neighbors,
     check_choices,
-    class_neighbors,
-    grown_classes,
+    fall_back_to_smote,
 )
 from hf_oversample.plan import IntArray, Plan
 from hf_oversample.sampling import spread
 
-logger = logging.getLogger(__name__)
 
-
-class BorderlineSmoteOversampler(EmbeddingOversampler):
+class BorderlineSmoteOversampler(InterpolationOversampler):
     """Borderline-SMOTE (Han, Wang and Mao, ICIC 2005, section 3), 1 and 2.
 
     A row is *in danger* if at least half, but not all, of its m nearest rows are of other classes.
@@ -80,27 +76,18 @@ class BorderlineSmoteOversampler(EmbeddingOversampler):
         self.fallback, self.neighbor_dtype = fallback, neighbor_dtype
 
     def _learn(self, embeddings: FloatMatrix, children: Mapping[int, int]) -> Plan:
-        plans, tables, danger = [], [], []
-        for code, total, rows in grown_classes(children, self.labels_, self.label_names_):
-            parents, nearest = self._in_danger(embeddings, rows, code)
-            danger.append(parents)
-            if self.kind == "borderline-2" and len(parents):
-                ends = nearest
-            else:
-                parents = parents if len(parents) else rows
-                ends = class_neighbors(
-                    embeddings,
-                    parents,
-                    rows,
-                    self.k_neighbors,
-                    name=self.label_names_[code],
-                    dtype=self.neighbor_dtype,
-                )
-            tables.append((parents, ends))
-            plans.append(Plan.from_counts(parents, spread(total, parents, self.seed), code))
-        self.segments_ = Segments.build(embeddings, tables)
-        self.danger_rows_ = np.sort(np.concatenate([np.empty(0, dtype=np.int64), *danger]))
-        return Plan.join(plans)
+        self.danger_rows_ = np.empty(0, dtype=np.int64)
+        return super()._learn(embeddings, children)
+
+    def _class_lines(
+        self, embeddings: FloatMatrix, rows: IntArray, code: int, total: int
+    ) -> tuple[IntArray, IntArray, IntArray]:
+        parents, ends = self._in_danger(embeddings, rows, code)
+        self.danger_rows_ = np.union1d(self.danger_rows_, parents)
+        if self.kind == "borderline-1" or not len(parents):
+            parents = parents if len(parents) else rows
+            ends = self._own_neighbors(embeddings, parents, rows, code, self.k_neighbors)
+        return parents, ends, spread(total, parents, self.seed)
 
     def _in_danger(
         self, embeddings: FloatMatrix, rows: IntArray, code: int
@@ -118,13 +105,12 @@ class BorderlineSmoteOversampler(EmbeddingOversampler):
                 f"{int((others == m).sum())} have only other classes among their {m} nearest rows, "
                 "the others have less than half"
             )
-            if self.fallback == "raise":
-                raise ValueError(
-                    f"{found}. There is no border to fill: set fallback='smote', use "
-                    "SmoteOversampler, another m_neighbors, or leave the class out with a dict "
-                    "sampling_strategy"
-                )
-            logger.warning("%s; it gets children from all its rows (fallback='smote')", found)
+            fall_back_to_smote(
+                self.fallback,
+                found,
+                ". There is no border to fill: set fallback='smote', use SmoteOversampler, another "
+                "m_neighbors, or leave the class out with a dict sampling_strategy",
+            )
         return rows[in_danger], nearest[in_danger, : self.k_neighbors]
 
     def _make_embeddings(self, plan: Plan) -> MadeEmbeddings:
@@ -134,8 +120,8 @@ class BorderlineSmoteOversampler(EmbeddingOversampler):
         return MadeEmbeddings(self.segments_.points(plan.parent, ends, steps))
 
     def _state_arrays(self) -> dict[str, np.ndarray]:
-        return {**self.segments_.arrays(), "danger_rows": self.danger_rows_}
+        return {**super()._state_arrays(), "danger_rows": self.danger_rows_}
 
     def _load_state_arrays(self, arrays: dict[str, np.ndarray]) -> None:
         self.danger_rows_ = arrays["danger_rows"]
-        self.segments_ = Segments(**{n: v for n, v in arrays.items() if n != "danger_rows"})
+        super()._load_state_arrays({n: v for n, v in arrays.items() if n != "danger_rows"})

@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hf_oversample import noise
+from hf_oversample.oversamplers.base import FloatMatrix
+from hf_oversample.oversamplers.embedding import EmbeddingOversampler, MadeEmbeddings
 from hf_oversample.plan import IntArray, Plan
 
 logger = logging.getLogger(__name__)
 
-FloatMatrix = npt.NDArray[np.float32]
 Fallback = Literal["raise", "smote"]
 NeighborDtype = Literal["float32", "bfloat16"]
 
@@ -203,3 +204,74 @@ class Segments:
             torch.index_select(values, 0, end[block], out=out)
             out.sub_(origin).mul_(step[block]).add_(origin)
         return made
+
+
+class InterpolationOversampler(EmbeddingOversampler):
+    """Base class of the SMOTE family: a method says which rows are parents and where lines end.
+
+    A method's constructor sets ``neighbor_dtype``.
+
+    Attributes (after ``fit``):
+        segments_: the lines that children are drawn from.
+    """
+
+    neighbor_dtype: NeighborDtype
+
+    def _class_lines(
+        self, embeddings: FloatMatrix, rows: IntArray, code: int, total: int
+    ) -> tuple[IntArray, IntArray, IntArray]:
+        """The lines on which a class's children lie, and how many each parent gets.
+
+        Args:
+            embeddings: [n, d], of all classes.
+            rows: the class's row numbers [r], ascending, r ≥ 2.
+            code: the class.
+            total: its children.
+
+        Returns:
+            parents' row numbers [p], the row numbers of their lines' ends [p, k], and their
+            children [p], summing to ``total``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define _class_lines")
+
+    def _own_neighbors(
+        self, embeddings: FloatMatrix, parents: IntArray, rows: IntArray, code: int, k: int
+    ) -> IntArray:
+        """The parents' nearest rows of their own class: [p, min(k, r − 1)]."""
+        name = self.label_names_[code]
+        return class_neighbors(embeddings, parents, rows, k, name=name, dtype=self.neighbor_dtype)
+
+    def _learn(self, embeddings: FloatMatrix, children: Mapping[int, int]) -> Plan:
+        plans, tables = [], []
+        for code, total, rows in grown_classes(children, self.labels_, self.label_names_):
+            parents, ends, counts = self._class_lines(embeddings, rows, code, total)
+            tables.append((parents, ends))
+            plans.append(Plan.from_counts(parents, counts, code))
+        self.segments_ = Segments.build(embeddings, tables)
+        return Plan.join(plans)
+
+    def _make_embeddings(self, plan: Plan) -> MadeEmbeddings:
+        ends, steps = self.segments_.drawn(plan, self.seed)
+        return MadeEmbeddings(self.segments_.points(plan.parent, ends, steps))
+
+    def _state_arrays(self) -> dict[str, np.ndarray]:
+        return self.segments_.arrays()
+
+    def _load_state_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        self.segments_ = Segments(**arrays)
+
+
+def fall_back_to_smote(fallback: Fallback, found: str, advice: str) -> None:
+    """Warn that a class gets its children from all its rows, where that was allowed.
+
+    Args:
+        fallback: "raise" or "smote".
+        found: what the method missed.
+        advice: what to do about it, after it in the error.
+
+    Raises:
+        ValueError: it was not allowed.
+    """
+    if fallback == "raise":
+        raise ValueError(found + advice)
+    logger.warning("%s; it gets children from all its rows (fallback='smote')", found)

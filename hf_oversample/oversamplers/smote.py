@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from hf_oversample.oversamplers.embedding import EmbeddingOversampler, MadeEmbeddings
+from hf_oversample.oversamplers.base import FloatMatrix
 from hf_oversample.oversamplers.interpolation import (
-    FloatMatrix,
+    InterpolationOversampler,
     NeighborDtype,
-    Segments,
     check_choices,
-    class_neighbors,
-    grown_classes,
 )
-from hf_oversample.plan import Plan
+from hf_oversample.plan import IntArray
 from hf_oversample.sampling import spread
 
 
-class SmoteOversampler(EmbeddingOversampler):
+class SmoteOversampler(InterpolationOversampler):
     """Synthetic minority over-sampling (Chawla, Bowyer, Hall and Kegelmeyer, JAIR 2002, section 4).
 
     A child is x + u (x′ − x), with x its parent, x′ drawn evenly from the parent's k nearest rows
@@ -53,28 +47,8 @@ class SmoteOversampler(EmbeddingOversampler):
         check_choices(neighbor_dtype, k_neighbors=k_neighbors)
         self.k_neighbors, self.neighbor_dtype = k_neighbors, neighbor_dtype
 
-    def _learn(self, embeddings: FloatMatrix, children: Mapping[int, int]) -> Plan:
-        plans, tables = [], []
-        for code, total, rows in grown_classes(children, self.labels_, self.label_names_):
-            ends = class_neighbors(
-                embeddings,
-                rows,
-                rows,
-                self.k_neighbors,
-                name=self.label_names_[code],
-                dtype=self.neighbor_dtype,
-            )
-            tables.append((rows, ends))
-            plans.append(Plan.from_counts(rows, spread(total, rows, self.seed), code))
-        self.segments_ = Segments.build(embeddings, tables)
-        return Plan.join(plans)
-
-    def _make_embeddings(self, plan: Plan) -> MadeEmbeddings:
-        ends, steps = self.segments_.drawn(plan, self.seed)
-        return MadeEmbeddings(self.segments_.points(plan.parent, ends, steps))
-
-    def _state_arrays(self) -> dict[str, np.ndarray]:
-        return self.segments_.arrays()
-
-    def _load_state_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        self.segments_ = Segments(**arrays)
+    def _class_lines(
+        self, embeddings: FloatMatrix, rows: IntArray, code: int, total: int
+    ) -> tuple[IntArray, IntArray, IntArray]:
+        ends = self._own_neighbors(embeddings, rows, rows, code, self.k_neighbors)
+        return rows, ends, spread(total, rows, self.seed)

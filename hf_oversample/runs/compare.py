@@ -16,17 +16,16 @@ from hf_oversample.comparison.problem import Problem, given_splits, repeated_fol
 from hf_oversample.comparison.protocol import Comparison, compare
 from hf_oversample.comparison.remedies import REMEDIES, remedy_named
 from hf_oversample.comparison.verdict import table, verdict
-from hf_oversample.data import (
-    check_text_column,
-    demo_bbc,
-    demo_encoder_path,
-    demo_sms,
-    load_text_dataset,
-    make_imbalanced,
-    prepare_labels,
-)
+from hf_oversample.data import load_text_dataset, prepare_labels
 from hf_oversample.labeled_texts import Texts
 from hf_oversample.runs.compare_arguments import EVERYTHING, CompareRunArguments
+from hf_oversample.runs.data import (
+    check_columns,
+    encoder_or_demo,
+    made_rare,
+    minority_code,
+    read_rows,
+)
 from hf_oversample.text import guess_language
 
 RECORDS = "comparison.jsonl"
@@ -55,22 +54,19 @@ def run_compare(arguments: CompareRunArguments) -> Comparison:
     names = list(REMEDIES) if EVERYTHING in a.methods else list(a.methods)
     remedies = [remedy_named(name).name for name in names]
     problem = read_problem(a)
-    encoder_name = a.encoder_name
-    if encoder_name is None and a.demo is not None and problem.language == "en":
-        encoder_name = str(demo_encoder_path())
     folder = Path(a.output_dir)
     generators = folder / "generators"
     if a.overwrite and generators.exists():
         shutil.rmtree(generators)  # they are of the rows and settings of that run
     generator = None
     if any(REMEDIES[name].needs_generator for name in remedies):
-        generator = MisoSource(generators, a.training, a.seed)
+        generator = MisoSource(generators, a.training, a.training.seed)
     comparison = compare(
         problem,
         remedies=remedies,
         classifiers=a.classifiers,
         steps=a.steps,
-        encoder_name=encoder_name,
+        encoder_name=encoder_or_demo(a, problem.language),
         generator=generator,
         records=folder / RECORDS,
         overwrite=a.overwrite,
@@ -96,31 +92,17 @@ def read_problem(arguments: CompareRunArguments) -> Problem:
     a = arguments
     parts = _read(a)
     for name, part in parts.items():
-        if a.label_column not in part.column_names or a.text_column not in part.column_names:
-            raise ValueError(
-                f"The {name} rows have the columns {part.column_names}; name those of the texts "
-                "and the classes with --text_column and --label_column."
-            )
-        check_text_column(part, a.text_column)
+        check_columns(part, f"The {name} rows", a)
     class_names, parts = _with_classes(parts, a)
-    minority = None
-    if a.minority_class is not None:
-        if a.minority_class not in class_names:
-            raise ValueError(
-                f"minority_class is {a.minority_class!r}; the classes are {class_names}."
-            )
-        minority = class_names.index(a.minority_class)
-    if a.imbalance_ratio is not None:
-        parts["train"] = make_imbalanced(
-            parts["train"], a.label_column, a.imbalance_ratio, minority=minority, seed=a.seed
-        )
+    minority = minority_code(a, class_names)
+    parts["train"] = made_rare(parts["train"], a, minority)
     texts = {name: Texts.of(part, a.text_column, a.label_column) for name, part in parts.items()}
     shared: dict[str, Any] = {
         "validation_share": a.validation_share,
         "minority": minority,
         "language": a.language or guess_language(texts["train"].texts),
         "name": a.dataset_name or a.demo or Path(str(a.train_file)).stem,
-        "seed": a.seed,
+        "seed": a.training.seed,
     }
     if "test" in texts:
         return given_splits(
@@ -135,28 +117,19 @@ def read_problem(arguments: CompareRunArguments) -> Problem:
 
 
 def _read(a: CompareRunArguments) -> dict[str, Dataset]:
-    if a.demo == "sms":
-        return {"train": demo_sms()}
-    if a.demo == "bbc":
-        return {"train": demo_bbc()}
-    if a.train_file is not None:
-        files = {"train": a.train_file, "validation": a.validation_file, "test": a.test_file}
-        return {
-            part: load_text_dataset(train_file=path)
-            for part, path in files.items()
-            if path is not None
-        }
-    splits = {"train": "train", "test": a.test_split}
-    return {
-        part: load_text_dataset(
+    """The training rows, and those to choose by and to report on where they are given."""
+    parts = {"train": read_rows(a)}
+    for part, path in (("validation", a.validation_file), ("test", a.test_file)):
+        if path is not None:
+            parts[part] = load_text_dataset(train_file=path)
+    if a.test_split is not None:
+        parts["test"] = load_text_dataset(
             dataset_name=a.dataset_name,
             dataset_config=a.dataset_config,
             revision=a.revision,
-            split=split,
+            split=a.test_split,
         )
-        for part, split in splits.items()
-        if split is not None
-    }
+    return parts
 
 
 def _with_classes(

@@ -10,6 +10,7 @@ from datasets import Dataset, DatasetDict
 from hf_oversample.data import (
     check_text_column,
     demo_bbc,
+    demo_encoder_path,
     demo_sms,
     load_text_dataset,
     make_imbalanced,
@@ -17,7 +18,9 @@ from hf_oversample.data import (
     stratified_split,
 )
 from hf_oversample.labeled_texts import Texts
-from hf_oversample.runs.arguments import MisoRunArguments
+from hf_oversample.runs.arguments import RunArguments
+from hf_oversample.runs.compare_arguments import CompareRunArguments
+from hf_oversample.runs.miso_arguments import MisoRunArguments
 from hf_oversample.sampling import children_per_class, class_counts
 from hf_oversample.text import Language, guess_language
 
@@ -60,27 +63,14 @@ def read_data(arguments: MisoRunArguments) -> RunData:
             classes that are balanced already; the message names column and row.
     """
     a = arguments
-    dataset, name = _read(a)
-    for column in (a.text_column, a.label_column):
-        if column not in dataset.column_names:
-            raise ValueError(
-                f"The data set {name} has no column {column!r}; it has {dataset.column_names}. "
-                "Name yours with --text_column and --label_column."
-            )
-    check_text_column(dataset, a.text_column)
+    name = a.dataset_name or Path(str(a.train_file)).stem
+    if a.demo is not None:
+        name = {"sms": "SMS Spam Collection (demo)", "bbc": "BBC News (demo)"}[a.demo]
+    dataset = read_rows(a)
+    check_columns(dataset, f"The rows of {name}", a)
     dataset = prepare_labels(dataset, a.label_column)
     class_names = list(dataset.features[a.label_column].names)
-    if a.imbalance_ratio is not None:
-        minority = None
-        if a.minority_class is not None:
-            if a.minority_class not in class_names:
-                raise ValueError(
-                    f"minority_class is {a.minority_class!r}; the classes are {class_names}."
-                )
-            minority = class_names.index(a.minority_class)
-        dataset = make_imbalanced(
-            dataset, a.label_column, a.imbalance_ratio, minority=minority, seed=a.training.seed
-        )
+    dataset = made_rare(dataset, a, minority_code(a, class_names))
     parts = DatasetDict({"train": dataset})
     if a.evaluation_seeds:  # otherwise nothing is measured, and every row is for training
         shares = (1 - a.validation_share - a.test_share, a.validation_share, a.test_share)
@@ -96,16 +86,69 @@ def read_data(arguments: MisoRunArguments) -> RunData:
     return RunData(name, len(dataset), parts, texts, class_names, targets, language)
 
 
-def _read(a: MisoRunArguments) -> tuple[Dataset, str]:
-    """The whole data set, and its name."""
-    if a.demo == "sms":
-        return demo_sms(), "SMS Spam Collection (demo)"
-    if a.demo == "bbc":
-        return demo_bbc(), "BBC News (demo)"
-    dataset = load_text_dataset(
+def read_rows(arguments: RunArguments) -> Dataset:
+    """The whole data set that a run names: a demo, a file, or a data set's training split."""
+    a = arguments
+    if a.demo is not None:
+        return {"sms": demo_sms, "bbc": demo_bbc}[a.demo]()
+    return load_text_dataset(
         dataset_name=a.dataset_name,
         dataset_config=a.dataset_config,
         train_file=a.train_file,
         revision=a.revision,
     )
-    return dataset, a.dataset_name or Path(str(a.train_file)).stem
+
+
+def check_columns(rows: Dataset, which: str, arguments: RunArguments) -> None:
+    """
+    Check that rows have a column of texts and one of classes, and a text in every row.
+
+    Args:
+        rows: to check.
+        which: what the message calls them, such as "The test rows".
+
+    Raises:
+        ValueError: for a missing column or a bad text; the message names column and row.
+    """
+    for column in (arguments.text_column, arguments.label_column):
+        if column not in rows.column_names:
+            raise ValueError(
+                f"{which} have no column {column!r}; they have the columns {rows.column_names}. "
+                "Name yours with --text_column and --label_column."
+            )
+    check_text_column(rows, arguments.text_column)
+
+
+def minority_code(arguments: RunArguments, class_names: list[str]) -> int | None:
+    """
+    The code of `minority_class`, if one is named.
+
+    Raises:
+        ValueError: if there is no such class.
+    """
+    if arguments.minority_class is None:
+        return None
+    if arguments.minority_class not in class_names:
+        raise ValueError(
+            f"minority_class is {arguments.minority_class!r}; the classes are {class_names}."
+        )
+    return class_names.index(arguments.minority_class)
+
+
+def made_rare(rows: Dataset, arguments: RunArguments, minority: int | None) -> Dataset:
+    """The rows, of the minority (None: the smallest class) as few as `imbalance_ratio` asks."""
+    a = arguments
+    if a.imbalance_ratio is None:
+        return rows
+    return make_imbalanced(
+        rows, a.label_column, a.imbalance_ratio, minority=minority, seed=a.training.seed
+    )
+
+
+def encoder_or_demo(
+    arguments: MisoRunArguments | CompareRunArguments, language: Language
+) -> str | None:
+    """The encoder that a run names, or the demo's for an English demo; None for neither."""
+    if arguments.encoder_name is None and arguments.demo is not None and language == "en":
+        return str(demo_encoder_path())
+    return arguments.encoder_name

@@ -1,16 +1,11 @@
-"""What a run shows a person: the picture, the anchors beside their texts, and the record."""
+"""What a run shows a person: the picture, the anchors beside their texts, what they are worth."""
 
 from __future__ import annotations
 
-import os
-import platform
-from collections import Counter
-from dataclasses import asdict, dataclass
-from importlib import metadata
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from datasets import DatasetDict
 
 from hf_oversample.labeled_texts import Texts
@@ -20,21 +15,10 @@ from hf_oversample.oversamplers.miso import MisoOversampler
 from hf_oversample.oversamplers.miso_plan import MAJORITY_ANCHOR, OWN_ANCHOR
 from hf_oversample.plan import ORIGINS
 from hf_oversample.report import anchors_markdown, projection_figure
-from hf_oversample.runs.arguments import MisoRunArguments
 from hf_oversample.runs.data import RunData
 from hf_oversample.runs.output import OutputFolder
 from hf_oversample.training.miso import MisoTrainer
 
-PACKAGES = (
-    "hf_oversample",
-    "torch",
-    "transformers",
-    "datasets",
-    "accelerate",
-    "tokenizers",
-    "numpy",
-    "scikit-learn",
-)
 TEXTS_SHOWN = 20
 
 
@@ -48,14 +32,12 @@ class BalancedData:
         oversampler: the fitted oversampler.
         anchors: the new texts.
         parents: `[anchors]`, the training row that each comes from.
-        origins: origin → number of training rows of it.
     """
 
     parts: DatasetDict
     oversampler: MisoOversampler
     anchors: Texts
     parents: np.ndarray
-    origins: dict[str, int]
 
     @classmethod
     def make(
@@ -71,7 +53,6 @@ class BalancedData:
             oversampler,
             Texts.of(made, text_column, label_column),
             np.asarray(made["parent"], np.int64),
-            {name: int((origin == i).sum()) for i, name in enumerate(ORIGINS)},
         )
 
 
@@ -152,65 +133,26 @@ def _write_anchors(
         )
 
 
-def run_record(
-    arguments: MisoRunArguments,
-    data: RunData,
-    trainer: MisoTrainer,
+def measured(
     balanced: BalancedData,
+    trainer: MisoTrainer,
+    report: AnchorReport,
     *,
     metrics: dict[str, dict[str, float]],
-    report: AnchorReport,
     timings: dict[str, float],
 ) -> dict[str, Any]:
     """
-    The record of a run, as `run.json` holds it.
+    What a MISO run's record says beyond `run_record`.
 
     Args:
-        arguments: the run's.
-        data, balanced: before and after.
+        balanced: after balancing.
         trainer: the generator's trainer, after training.
-        metrics: classifier and remedy → metrics.
         report: what the anchors are worth.
+        metrics: classifier and remedy → metrics.
         timings: part of the run → seconds.
     """
-    a = arguments
-    before = Counter(data.class_names[code] for code in data.train.labels.tolist())
-    after = Counter(data.class_names[code] for code in balanced.parts["train"][a.label_column])
-    kinds = balanced.oversampler.fitted_plan().extra["kind"]
     seconds = {f"training: {phase}": round(s, 2) for phase, s in trainer.record.seconds.items()}
     return {
-        "format": 1,
-        "arguments": asdict(a) | {"training": a.training.to_dict()},
-        "versions": {name: metadata.version(name) for name in PACKAGES}
-        | {"python": platform.python_version()},
-        "machine": {
-            "system": platform.system(),
-            "processor": platform.machine(),
-            "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "device": str(trainer.accelerator.device),
-            "processes": trainer.accelerator.num_processes,
-        },
-        "seed": a.training.seed,
-        "data": {
-            "name": data.name,
-            "rows": data.rows,
-            "classes": dict(before),
-            "text_column": a.text_column,
-            "label_column": a.label_column,
-            "language": data.language,
-            "imbalance_ratio": a.imbalance_ratio,
-            "splits": {name: len(rows) for name, rows in data.parts.items()},
-        },
-        "counts": {
-            "before": dict(before),
-            "after": dict(after),
-            "origin": balanced.origins,
-            "planned_anchors": {
-                "own": int((kinds == OWN_ANCHOR).sum()),
-                "majority": int((kinds == MAJORITY_ANCHOR).sum()),
-            },
-        },
         "difficult_share": {"before": report.difficult_before, "after": report.difficult_after},
         "losses": trainer.record.losses,
         "history": trainer.record.history,
@@ -219,4 +161,13 @@ def run_record(
         "steps": trainer.record.steps,
         "metrics": metrics,
         "quality": report.quality,
+    }
+
+
+def planned_anchors(oversampler: MisoOversampler) -> dict[str, int]:
+    """How many anchors a fitted oversampler planned, of its rare rows and of majority rows."""
+    kinds = oversampler.fitted_plan().extra["kind"]
+    return {
+        "own": int((kinds == OWN_ANCHOR).sum()),
+        "majority": int((kinds == MAJORITY_ANCHOR).sum()),
     }

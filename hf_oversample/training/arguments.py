@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from hf_oversample.precision import has_fast_bfloat16
-
-
-def _argument(default: Any, help: str, source: str) -> Any:
-    """A field with its help and the source of its default; command lines and docs show both."""
-    return field(default=default, metadata={"help": help, "source": source})
-
+from hf_oversample.training.argument_fields import (
+    CheckedArguments,
+    argument,
+    micro_steps,
+    not_negative,
+    positive,
+    share,
+)
 
 PAPER = "paper, section 6"
 MEASURED = "measured, benchmarks/miso.md"
@@ -19,26 +21,8 @@ NOTED = "prototype, PAPERS.md"
 TIME = "choice: time on two cores"
 
 
-_IN_MICRO_STEPS = ("critic_steps", "adversarial_steps", "pretrain_steps", "save_steps")
-_NOT_NEGATIVE = (*_IN_MICRO_STEPS, "max_train_seconds")
-_SHARES = ("mask_share", "class_dropout", "warmup_share", "temperature_steps")
-_POSITIVE = (
-    "batch_size",
-    "decoder_rows",
-    "adversarial_rows",
-    "gradient_accumulation_steps",
-    "critic_updates",
-    "neighbors",
-    "max_length",
-    "evaluation_steps",
-    "logging_steps",
-    "learning_rate",
-    "gumbel_temperature_final",
-)
-
-
 @dataclass(frozen=True)
-class MisoTrainingArguments:
+class MisoTrainingArguments(CheckedArguments):
     """
     How a MISO generator is trained (section 5, Algorithm 1).
 
@@ -50,107 +34,84 @@ class MisoTrainingArguments:
         ValueError: if a value cannot work; the message names the field.
     """
 
-    pretrain_steps: int = _argument(
+    pretrain_steps: int = micro_steps(
         240, "steps of phase 1, the encoder–decoders and the filler (Alg. 1, 1–2)", TIME
     )
-    critic_steps: int = _argument(100, "steps of phase 2, the critics alone (Alg. 1, 3–4)", TIME)
-    adversarial_steps: int = _argument(30, "steps of phase 3, all parts (Alg. 1, 5–9)", TIME)
-    max_train_seconds: float = _argument(
+    critic_steps: int = micro_steps(100, "steps of phase 2, the critics alone (Alg. 1, 3–4)", TIME)
+    adversarial_steps: int = micro_steps(30, "steps of phase 3, all parts (Alg. 1, 5–9)", TIME)
+    max_train_seconds: float = not_negative(
         0.0, "stop each phase at its share of this time; 0: no limit", "choice"
     )
-    batch_size: int = _argument(64, "texts in a step, per process", PAPER)
-    pair_batch_size: int = _argument(
+    batch_size: int = positive(64, "texts in a step, per process", PAPER)
+    pair_batch_size: int = argument(
         32, "pairs (difficult text, majority neighbour) in a step of phase 3", "choice"
     )
-    decoder_rows: int = _argument(
+    decoder_rows: int = positive(
         16, "texts of a phase-1 batch that the decoders also rebuild", "choice"
     )
-    adversarial_rows: int = _argument(
+    adversarial_rows: int = positive(
         8, "texts of a phase-3 batch that the discriminators see", "choice"
     )
-    gradient_accumulation_steps: int = _argument(1, "micro-steps per optimiser step", "choice")
-    learning_rate: float = _argument(
+    gradient_accumulation_steps: int = positive(1, "micro-steps per optimiser step", "choice")
+    learning_rate: float = positive(
         1e-3, "AdamW, decoders, heads and Q̃", MEASURED + " (paper: 1e-4)"
     )
-    encoder_learning_rate: float = _argument(
+    encoder_learning_rate: float = argument(
         5e-4, "AdamW, the shared encoder", MEASURED + " (paper: 1e-4)"
     )
-    fusion_learning_rate: float = _argument(2e-3, "AdamW, the semantic fusion module", MEASURED)
-    critic_learning_rate: float = _argument(1e-3, "AdamW, critics", "choice (paper: 1e-4)")
-    discriminator_learning_rate: float = _argument(1e-4, "AdamW, discriminators", PAPER)
-    train_word_embeddings: Literal["auto", "yes", "no"] = _argument(
+    fusion_learning_rate: float = argument(2e-3, "AdamW, the semantic fusion module", MEASURED)
+    critic_learning_rate: float = argument(1e-3, "AdamW, critics", "choice (paper: 1e-4)")
+    discriminator_learning_rate: float = argument(1e-4, "AdamW, discriminators", PAPER)
+    train_word_embeddings: Literal["auto", "yes", "no"] = argument(
         "auto", "train the word embeddings; auto: only those that start from scratch", TIME
     )
-    weight_decay: float = _argument(0.01, "AdamW", "Loshchilov & Hutter, 2019")
-    warmup_share: float = _argument(
+    weight_decay: float = argument(0.01, "AdamW", "Loshchilov & Hutter, 2019")
+    warmup_share: float = share(
         0.06, "share of the steps in which learning rates rise", "Liu et al., 2019"
     )
-    max_grad_norm: float = _argument(1.0, "gradient clipping, each optimiser", "choice")
-    mask_share: float = _argument(0.5, "share of words masked when the filler is trained", NOTED)
-    class_dropout: float = _argument(
-        0.1, "share of texts filled as 'no class'", "Ho & Salimans, 2022"
-    )
-    latent_noise: float = _argument(
+    max_grad_norm: float = argument(1.0, "gradient clipping, each optimiser", "choice")
+    mask_share: float = share(0.5, "share of words masked when the filler is trained", NOTED)
+    class_dropout: float = share(0.1, "share of texts filled as 'no class'", "Ho & Salimans, 2022")
+    latent_noise: float = argument(
         1.0, "sd of the noise on z where the filler is trained with it", "choice"
     )
-    class_smoothing: float = _argument(
-        0.5, "classes are drawn in proportion to rows ** this", NOTED
-    )
-    critic_updates: int = _argument(2, "critic steps per phase-3 step", NOTED)
-    proximity: float = _argument(0.3, "weight of |z − q|² per value", MEASURED)
-    adversarial_weight: float = _argument(0.1, "weight of the discriminators' term", NOTED)
-    alpha_minimum: float = _argument(0.3, "lower bound of α_e = 1/τ_e", NOTED)
-    alpha_maximum: float = _argument(0.9, "upper bound of α_e", NOTED)
-    temperature_steps: float = _argument(0.6, "share of phase 3 after which τ_e is 1", NOTED)
-    gumbel_temperature: float = _argument(
+    class_smoothing: float = argument(0.5, "classes are drawn in proportion to rows ** this", NOTED)
+    critic_updates: int = positive(2, "critic steps per phase-3 step", NOTED)
+    proximity: float = argument(0.3, "weight of |z − q|² per value", MEASURED)
+    adversarial_weight: float = argument(0.1, "weight of the discriminators' term", NOTED)
+    alpha_minimum: float = argument(0.3, "lower bound of α_e = 1/τ_e", NOTED)
+    alpha_maximum: float = argument(0.9, "upper bound of α_e", NOTED)
+    temperature_steps: float = share(0.6, "share of phase 3 after which τ_e is 1", NOTED)
+    gumbel_temperature: float = argument(
         1.0, "first temperature of the discriminators' soft tokens", "choice"
     )
-    gumbel_temperature_final: float = _argument(
+    gumbel_temperature_final: float = positive(
         0.5, "last temperature of the discriminators' soft tokens", "choice"
     )
-    neighbors: int = _argument(
+    neighbors: int = positive(
         5, "k of the difficult samples", "SMOTE's usual k; section 7.1 gives none"
     )
-    max_length: int = _argument(64, "longest text in tokens", "choice")
-    evaluation_steps: int = _argument(
+    max_length: int = positive(64, "longest text in tokens", "choice")
+    evaluation_steps: int = positive(
         120, "steps between evaluations on the validation split", "choice"
     )
-    save_steps: int = _argument(0, "steps between checkpoints; 0: none", "choice")
-    logging_steps: int = _argument(10, "steps between reports to the trackers", "choice")
-    mixed_precision: Literal["auto", "no", "bf16"] = _argument(
+    save_steps: int = micro_steps(0, "steps between checkpoints; 0: none", "choice")
+    logging_steps: int = positive(10, "steps between reports to the trackers", "choice")
+    mixed_precision: Literal["auto", "no", "bf16"] = argument(
         "auto", "precision of training; auto: bf16 where the machine computes in it", MEASURED
     )
-    report_to: str = _argument(
+    report_to: str = argument(
         "", "a tracker of accelerate, such as tensorboard; empty: none", "choice"
     )
-    seed: int = _argument(0, "seed of everything", "choice")
+    seed: int = argument(0, "seed of everything", "choice")
 
     def __post_init__(self) -> None:
-        for name in _NOT_NEGATIVE:
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative.")
-        for name in _POSITIVE:
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be positive.")
-        for name in _SHARES:
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it is a share, from 0 to 1.")
+        super().__post_init__()
         if self.pair_batch_size < 2:
             raise ValueError(
                 f"pair_batch_size is {self.pair_batch_size}; mutual information needs at least 2 "
                 "pairs."
             )
-        if self.mixed_precision not in ("auto", "no", "bf16"):
-            raise ValueError(
-                f"mixed_precision is {self.mixed_precision!r}; it must be 'auto', 'no' or 'bf16'."
-            )
-        for name in _IN_MICRO_STEPS:
-            if getattr(self, name) % self.gradient_accumulation_steps:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)}, no multiple of gradient_accumulation_steps "
-                    f"({self.gradient_accumulation_steps}): a phase or a checkpoint would end "
-                    "inside an optimiser step."
-                )
 
     def resolved_precision(self) -> Literal["no", "bf16"]:
         """`mixed_precision`, with "auto" decided for this machine."""
@@ -162,18 +123,3 @@ class MisoTrainingArguments:
     def total_steps(self) -> int:
         """Steps of all phases together."""
         return self.pretrain_steps + self.critic_steps + self.adversarial_steps
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as plain values."""
-        return asdict(self)
-
-    @classmethod
-    def describe(cls) -> str:
-        """A Markdown table of the fields, their defaults, meaning and source."""
-        rows = []
-        for f in fields(cls):
-            meaning = f.metadata["help"].replace("|", "\\|")  # a bar would end the cell
-            rows.append(f"| `{f.name}` | {f.default} | {meaning} | {f.metadata['source']} |")
-        return "\n".join(
-            ["| argument | default | meaning | source of the default |", "|---|---|---|---|", *rows]
-        )

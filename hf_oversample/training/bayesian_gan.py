@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
-from accelerate.utils import AutocastKwargs, ProjectConfiguration
 from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor
 from tqdm.auto import tqdm
@@ -27,14 +24,12 @@ from hf_oversample.models.bayesian_gan.losses_bayesian_gan import (
     least_squares_generator_loss,
 )
 from hf_oversample.models.bayesian_gan.modeling_bayesian_gan import BayesianGanModel
-from hf_oversample.precision import leave_other_precision
+from hf_oversample.training.accelerator import new_accelerator
 from hf_oversample.training.bayesian_gan_arguments import BayesianGanTrainingArguments
+from hf_oversample.training.bayesian_gan_average import MovingAverage
 from hf_oversample.training.bayesian_gan_batches import GanBatches, check_labels, checked_rows
-from hf_oversample.training.bayesian_gan_checkpoints import (
-    MovingAverage,
-    load_checkpoint,
-    save_checkpoint,
-)
+from hf_oversample.training.checkpoints import load_checkpoint, save_checkpoint
+from hf_oversample.training.divergence import check_finite
 
 UNIT_TOLERANCE = 0.01
 
@@ -56,6 +51,10 @@ class BayesianGanTrainingRecord:
     steps: int = 0
     seconds: float = 0.0
     stopped_at: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps: where this run stopped is not the next one's."""
+        return {name: value for name, value in asdict(self).items() if name != "stopped_at"}
 
 
 def new_bayesian_gan(
@@ -134,8 +133,6 @@ class BayesianGanTrainer:
         output_dir: str | Path | None = None,
     ) -> None:
         a = arguments
-        if (a.save_steps or a.report_to) and output_dir is None:
-            raise ValueError("save_steps and report_to need an output_dir to write to.")
         matrix, codes = checked_rows(rows), np.asarray(labels, dtype=np.int64)
         check_labels(matrix, codes, model.config)
         if a.max_translation and model.config.kind != "image":
@@ -144,21 +141,12 @@ class BayesianGanTrainer:
                 "shifted: set it to 0, or use kind='image'."
             )
         self.arguments, self.output_dir = a, Path(output_dir) if output_dir else None
-        leave_other_precision("no")
-        self.accelerator = Accelerator(
-            mixed_precision="no",
+        self.accelerator = new_accelerator(
+            self.output_dir,
+            "no",
             gradient_accumulation_steps=a.gradient_accumulation_steps,
-            log_with=a.report_to or None,
-            project_config=ProjectConfiguration(
-                project_dir=str(output_dir) if output_dir else None,
-                logging_dir=str(Path(output_dir) / "logs") if output_dir else None,
-            ),
-            kwargs_handlers=[
-                # the heads of the codes that no term asks for get no gradient
-                DistributedDataParallelKwargs(find_unused_parameters=True),
-                # float32, whatever the process computes other models in
-                AutocastKwargs(enabled=False),
-            ],
+            save_steps=a.save_steps,
+            report_to=a.report_to,
         )
         self.device = self.accelerator.device
         self.model = model.to(self.device)
@@ -219,7 +207,8 @@ class BayesianGanTrainer:
         )
         self.model.train()
         for step in bar:
-            losses = self._checked(self._step(step), step)
+            losses = self._step(step)
+            check_finite(losses, f"step {step}", self._remedy())
             self.record.losses, self.record.steps = losses, step + 1
             self.record.seconds = before + time.perf_counter() - start
             if (step + 1) % a.logging_steps == 0 or step + 1 == a.steps:
@@ -324,28 +313,21 @@ class BayesianGanTrainer:
     def _unwrapped(self, player: str) -> Any:
         return getattr(self.model, player)
 
-    def _checked(self, losses: dict[str, float], step: int) -> dict[str, float]:
-        for name, value in losses.items():
-            if not math.isfinite(value):
-                raise FloatingPointError(
-                    f"The term {name!r} is {value} at step {step}: training diverged and nothing "
-                    f"was saved. Lower learning_rate ({self.arguments.learning_rate}), "
-                    f"discriminator_learning_rate ({self.arguments.discriminator_learning_rate}) "
-                    f"or structure_weight ({self.arguments.structure_weight}); the bounded "
-                    "structure_loss cannot diverge by itself, the literal one can."
-                )
-        return losses
+    def _remedy(self) -> str:
+        a = self.arguments
+        return (
+            f"Lower learning_rate ({a.learning_rate}), discriminator_learning_rate "
+            f"({a.discriminator_learning_rate}) or structure_weight ({a.structure_weight}); the "
+            "bounded structure_loss cannot diverge by itself, the literal one can."
+        )
 
     def _save_checkpoint(self, step: int) -> None:
-        if self.output_dir is None:
-            raise ValueError("A checkpoint needs an output_dir to be written to.")
-        record = {name: v for name, v in vars(self.record).items() if name != "stopped_at"}
         save_checkpoint(
-            self.output_dir / f"checkpoint-{step}",
+            self.output_dir,
             self.accelerator,
             step=step,
             arguments=self.arguments.to_dict(),
-            record=record,
+            record=self.record.to_dict(),
         )
 
 

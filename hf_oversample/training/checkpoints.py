@@ -1,76 +1,63 @@
-"""Checkpoints of MISO's training, from which a run goes on as if it had not stopped."""
+"""Checkpoints of a training, from which a run goes on as if it had not stopped."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from accelerate import Accelerator
 
-from hf_oversample.training.arguments import MisoTrainingArguments
-from hf_oversample.training.batches import MisoPairs
-
+STATE_FILE = "trainer.json"
 # arguments that may differ when a run is resumed: they change no weight
 FREE_ARGUMENTS = ("save_steps", "report_to", "logging_steps", "evaluation_steps")
 
 
-@dataclass
-class MisoTrainingRecord:
-    """
-    What a training run leaves besides its weights.
-
-    Args:
-        losses: phase → term → last value; `validation/…` at the phase's end.
-        history: what was reported, each entry with its phase and step.
-        seconds, steps: phase → seconds and steps that it took.
-        stopped_at: the step that the run was asked to stop after.
-    """
-
-    losses: dict[str, dict[str, float]] = field(default_factory=dict)
-    history: list[dict[str, float | str]] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
-    steps: dict[str, int] = field(default_factory=dict)
-    stopped_at: int | None = None
-
-
 def save_checkpoint(
-    folder: Path,
+    output_dir: Path | None,
     accelerator: Accelerator,
     *,
     step: int,
-    arguments: MisoTrainingArguments,
-    record: MisoTrainingRecord,
-    pairs: MisoPairs | None,
+    arguments: Mapping[str, Any],
+    record: Mapping[str, Any],
+    files: Mapping[str, Callable[[Path], None]] | None = None,
 ) -> None:
     """
-    Everything needed to go on, in `folder`: written beside its place and then renamed.
+    Everything needed to go on, in a folder `checkpoint-{step}` that is there only when it is
+    complete: it is written beside its place and then renamed.
 
     Args:
-        folder: where it goes; what lies there is replaced.
-        accelerator: holds the modules, optimisers and random states.
-        step: steps done of all phases together.
-        arguments, record, pairs: the run's.
+        output_dir: where the folder goes; one of the same name is replaced.
+        accelerator: holds the modules, optimisers, random states and whatever was registered.
+        step: steps done, of all phases together.
+        arguments, record: the run's, as values that JSON holds.
+        files: name → function that writes the trainer's own file of that name to a path.
+
+    Raises:
+        ValueError: if there is no `output_dir`.
     """
+    if output_dir is None:
+        raise ValueError("A checkpoint needs an output_dir to be written to.")
+    folder = output_dir / f"checkpoint-{step}"
     temporary = folder.with_name(f".{folder.name}.part")
+    accelerator.wait_for_everyone()
+    # of a run that was killed while it wrote: its files are not this run's
+    if accelerator.is_main_process and temporary.exists():
+        shutil.rmtree(temporary)
     accelerator.wait_for_everyone()
     accelerator.save_state(str(temporary))
     if accelerator.is_main_process:
-        if pairs is not None:
-            pairs.save(temporary / "pairs.safetensors")
+        for name, write in (files or {}).items():
+            write(temporary / name)
         state = {
             "step": step,
-            "arguments": arguments.to_dict(),
+            "arguments": dict(arguments),
             "processes": accelerator.num_processes,
-            "record": {
-                "losses": record.losses,
-                "history": record.history,
-                "seconds": record.seconds,
-                "steps": record.steps,
-            },
+            "record": dict(record),
         }
-        (temporary / "trainer.json").write_text(json.dumps(state))
+        (temporary / STATE_FILE).write_text(json.dumps(state))
         # of a run that went further than the checkpoint that this one resumed from
         if folder.exists():
             shutil.rmtree(folder)
@@ -79,25 +66,32 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    folder: Path, accelerator: Accelerator, arguments: MisoTrainingArguments
-) -> tuple[int, MisoTrainingRecord, MisoPairs | None]:
+    folder: Path, accelerator: Accelerator, arguments: Mapping[str, Any]
+) -> tuple[int, dict[str, Any]]:
     """
-    Load weights, optimisers and random states into what the accelerator prepared.
+    Load weights, optimisers and random states into what the accelerator prepared or registered.
 
-    Returns: steps done, the record until then, and the pairs if they were found already.
+    Files of the trainer's own lie in the folder, under the names that `save_checkpoint` was given.
+
+    Args:
+        folder: what `save_checkpoint` wrote.
+        accelerator: that of the run that goes on.
+        arguments: its arguments; those of the checkpoint must be the same but for
+            `FREE_ARGUMENTS`.
+
+    Returns: steps done, and the record until then.
 
     Raises:
         ValueError: if the folder is no checkpoint, or was made with other arguments or another
             number of processes.
     """
-    if not (folder / "trainer.json").is_file():
-        raise ValueError(f"{folder} is no checkpoint of this trainer: it has no trainer.json.")
-    state = json.loads((folder / "trainer.json").read_text())
-    ours = arguments.to_dict()
+    if not (folder / STATE_FILE).is_file():
+        raise ValueError(f"{folder} is no checkpoint of this trainer: it has no {STATE_FILE}.")
+    state = json.loads((folder / STATE_FILE).read_text())
     other = {
-        name: (value, ours.get(name))
+        name: (value, arguments.get(name))
         for name, value in state["arguments"].items()
-        if name not in FREE_ARGUMENTS and ours.get(name) != value
+        if name not in FREE_ARGUMENTS and arguments.get(name) != value
     }
     if other:
         text = ", ".join(f"{name} was {a} and is {b}" for name, (a, b) in other.items())
@@ -112,7 +106,4 @@ def load_checkpoint(
         )
     # a checkpoint holds optimiser states in pickles: only what this machine wrote may be loaded
     accelerator.load_state(str(folder))
-    pairs = None
-    if (folder / "pairs.safetensors").is_file():
-        pairs = MisoPairs.load(folder / "pairs.safetensors")
-    return int(state["step"]), MisoTrainingRecord(**state["record"]), pairs
+    return int(state["step"]), state["record"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
-from accelerate.utils import ProjectConfiguration
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -19,25 +16,24 @@ from hf_oversample import noise
 from hf_oversample.encoding import EncodedText
 from hf_oversample.models.miso.losses_miso import critic_pairs, effective_rank
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
-from hf_oversample.precision import leave_other_precision
+from hf_oversample.training import miso_schedule as schedule
+from hf_oversample.training.accelerator import new_accelerator
 from hf_oversample.training.arguments import MisoTrainingArguments
 from hf_oversample.training.batches import MisoBatches, MisoPairs
-from hf_oversample.training.checkpoints import (
-    MisoTrainingRecord,
-    load_checkpoint,
-    save_checkpoint,
-)
+from hf_oversample.training.checkpoints import load_checkpoint, save_checkpoint
+from hf_oversample.training.divergence import check_finite
+from hf_oversample.training.miso_evaluation import validation_losses
 from hf_oversample.training.miso_objectives import (
     generated_as_real,
     information,
     information_loss,
 )
+from hf_oversample.training.miso_record import MisoTrainingRecord
 from hf_oversample.training.players import Players
 from hf_oversample.training.states import latents_of_rows, mean_states
 
-PHASES = ("pretrain", "critics", "adversarial")
-# Shares of max_train_seconds: those that the default numbers of steps take on two cores
-PHASE_SECONDS = {"pretrain": 0.75, "critics": 0.05, "adversarial": 0.20}
+# of a checkpoint that was written after the pairs were found
+PAIRS_FILE = "pairs.safetensors"
 
 
 class MisoTrainer:
@@ -80,24 +76,17 @@ class MisoTrainer:
         validation_labels: np.ndarray | None = None,
         output_dir: str | Path | None = None,
     ):
-        if (arguments.save_steps or arguments.report_to) and output_dir is None:
-            raise ValueError("save_steps and report_to need an output_dir to write to.")
         if len(validation) and validation_labels is None:
             raise ValueError(
                 f"There are {len(validation)} validation texts and no validation_labels: give both."
             )
         self.arguments, self.output_dir = arguments, Path(output_dir) if output_dir else None
-        leave_other_precision(arguments.resolved_precision())
-        self.accelerator = Accelerator(
-            mixed_precision=arguments.resolved_precision(),
+        self.accelerator = new_accelerator(
+            self.output_dir,
+            arguments.resolved_precision(),
             gradient_accumulation_steps=arguments.gradient_accumulation_steps,
-            log_with=arguments.report_to or None,
-            project_config=ProjectConfiguration(
-                project_dir=str(output_dir) if output_dir else None,
-                logging_dir=str(Path(output_dir) / "logs") if output_dir else None,
-            ),
-            # each phase uses other parts of the generator
-            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+            save_steps=arguments.save_steps,
+            report_to=arguments.report_to,
         )
         self.model = model.to(self.accelerator.device)
         self.batches = MisoBatches(
@@ -154,21 +143,12 @@ class MisoTrainer:
             self.accelerator.init_trackers("miso", config=a.to_dict())
         done = 0
         if resume_from_checkpoint:
-            done, self.record, pairs = load_checkpoint(
-                Path(resume_from_checkpoint), self.accelerator, a
-            )
-            self.pairs = pairs or self.pairs
+            done = self._load_checkpoint(Path(resume_from_checkpoint))
         if self.encoder_is_pretrained:
             self.find_pairs()
-        steps = {
-            "pretrain": a.pretrain_steps,
-            "critics": a.critic_steps,
-            "adversarial": a.adversarial_steps,
-        }
-        if not self.model.config.use_mi:
-            steps["critics"] = 0
+        steps = schedule.phase_steps(a, use_mi=self.model.config.use_mi)
         first = 0
-        for phase in PHASES:
+        for phase in schedule.PHASES:
             if phase != "pretrain":
                 self.find_pairs()
             finished = self._run_phase(phase, first, steps[phase], done, stop_at)
@@ -185,7 +165,7 @@ class MisoTrainer:
         self, phase: str, first: int, steps: int, done: int, stop_at: int | None
     ) -> bool:
         a = self.arguments
-        limit = a.max_train_seconds * PHASE_SECONDS[phase]
+        limit = a.max_train_seconds * schedule.PHASE_SECONDS[phase]
         if phase == "critics" and steps and done < first + steps:
             self._cache_latents()  # not a step: it has no part of the phase's time
         start = time.perf_counter() - (self.record.seconds.get(phase, 0.0) if done > first else 0.0)
@@ -217,7 +197,8 @@ class MisoTrainer:
             self.players.set_rates(phase, progress)
             self.model.train()
             losses = step_function(step, progress)
-            self.record.losses.setdefault(phase, {}).update(self._checked(losses, phase, step))
+            check_finite(losses, f"step {step} of phase {phase!r}", self._remedy())
+            self.record.note(phase, losses)
             self.record.seconds[phase] = time.perf_counter() - start
             self.record.steps[phase] = step + 1 - first
             if (step + 1) % a.logging_steps == 0 or step + 1 == first + steps:
@@ -237,9 +218,7 @@ class MisoTrainer:
         # a run that is resumed in a later phase has this phase's values in its record
         if evaluates and steps and done <= first + steps:
             values = self.evaluate()
-            self.record.losses.setdefault(phase, {}).update(
-                {f"validation/{k}": v for k, v in values.items()}
-            )
+            self.record.note(phase, {f"validation/{k}": v for k, v in values.items()})
         return True
 
     @property
@@ -252,16 +231,12 @@ class MisoTrainer:
         value = torch.tensor(float(flag), device=self.accelerator.device)
         return bool(self.accelerator.reduce(value, "sum") > 0)
 
-    def _checked(self, losses: dict[str, float], phase: str, step: int) -> dict[str, float]:
-        for name, value in losses.items():
-            if not math.isfinite(value):
-                raise FloatingPointError(
-                    f"The term {name!r} is {value} at step {step} of phase {phase!r}: training "
-                    "diverged and nothing was saved. Lower learning_rate "
-                    f"({self.arguments.learning_rate}) or critic_learning_rate "
-                    f"({self.arguments.critic_learning_rate}), or train without mixed precision."
-                )
-        return losses
+    def _remedy(self) -> str:
+        a = self.arguments
+        return (
+            f"Lower learning_rate ({a.learning_rate}) or critic_learning_rate "
+            f"({a.critic_learning_rate}), or train without mixed precision."
+        )
 
     def _report(self, phase: str, step: int, values: dict[str, float]) -> None:
         self.record.history.append({"phase": phase, "step": step, **values})
@@ -271,16 +246,22 @@ class MisoTrainer:
             )
 
     def _save_checkpoint(self, step: int) -> None:
-        if self.output_dir is None:
-            raise ValueError("A checkpoint needs an output_dir to be written to.")
         save_checkpoint(
-            self.output_dir / f"checkpoint-{step}",
+            self.output_dir,
             self.accelerator,
             step=step,
-            arguments=self.arguments,
-            record=self.record,
-            pairs=self.pairs,
+            arguments=self.arguments.to_dict(),
+            record=self.record.to_dict(),
+            files={} if self.pairs is None else {PAIRS_FILE: self.pairs.save},
         )
+
+    def _load_checkpoint(self, folder: Path) -> int:
+        """Weights, optimisers, record and pairs of a checkpoint; returns the steps done."""
+        done, record = load_checkpoint(folder, self.accelerator, self.arguments.to_dict())
+        self.record = MisoTrainingRecord(**record)
+        if (folder / PAIRS_FILE).is_file():
+            self.pairs = MisoPairs.load(folder / PAIRS_FILE)
+        return done
 
     # ---- phase 1
 
@@ -329,30 +310,13 @@ class MisoTrainer:
 
     # ---- phase 3
 
-    def temperature(self, progress: float, label: int) -> float:
-        """
-        τ_e = n₋ / (n₊ + t_e) (section 4.2): from the imbalance ratio down to 1 as anchors join the
-        minority.
-
-        Args:
-            progress: share of phase 3 that is done, from 0 to 1.
-            label: the target class.
-        """
-        n_minority, n_majority = self.find_pairs().counts[label]
-        steps = self.arguments.temperature_steps
-        share = min(1.0, progress / steps) if steps else 1.0
-        joined = share * max(0, n_majority - n_minority)
-        return max(1.0, n_majority / (n_minority + joined))
-
     def _adversarial_step(self, step: int, progress: float) -> dict[str, float]:
         a, config, players = self.arguments, self.model.config, self.players
-        batch, label = self.batches.adversarial(step, self.find_pairs())
-        temperature = self.temperature(progress, label)
-        # α = 1/τ (section 5), kept in bounds
-        alpha = min(a.alpha_maximum, max(a.alpha_minimum, 1 / temperature))
-        gumbel = a.gumbel_temperature + progress * (
-            a.gumbel_temperature_final - a.gumbel_temperature
-        )
+        pairs = self.find_pairs()
+        batch, label = self.batches.adversarial(step, pairs)
+        temperature = schedule.temperature(a, progress, *pairs.counts[label])
+        alpha = schedule.alpha(a, temperature)
+        gumbel = schedule.gumbel_temperature(a, progress)
         with players.accumulate():
             with self.accelerator.autocast():
                 parts = players.objective("adversarial", batch, temperature, gumbel)
@@ -376,10 +340,10 @@ class MisoTrainer:
             language = parts["reconstruction"] + parts["filling"]
             total = alpha * (language + a.adversarial_weight * adversarial)
             if config.use_mi:
-                pairs = self._pairs_of(q, k, z, step, a.critic_updates)
-                total = total + (1 - alpha) * information_loss(self.model, pairs)
+                latents = self._pairs_of(q, k, z, step, a.critic_updates)
+                total = total + (1 - alpha) * information_loss(self.model, latents)
                 with torch.no_grad():
-                    losses |= information(self.model, pairs)
+                    losses |= information(self.model, latents)
             if config.use_sfm:
                 proximity = (z - q.detach()).square().mean()
                 total = total + a.proximity * proximity
@@ -422,7 +386,6 @@ class MisoTrainer:
     def _latents(self, rows: np.ndarray) -> Tensor:
         return latents_of_rows(self.model, self.batches, rows, self.accelerator)
 
-    @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
         """
         Losses on the validation texts, with masks fixed by the seed.
@@ -432,17 +395,5 @@ class MisoTrainer:
         Raises:
             ValueError: if the trainer has no validation texts.
         """
-        if not self.validation:
-            raise ValueError("There are no validation texts: give the trainer some.")
-        self.model.eval()
         objective = self.accelerator.unwrap_model(self.players.objective)
-        totals = {"reconstruction": 0.0, "filling": 0.0}
-        rows = 0
-        for batch in self.validation:
-            (part,), classes = batch["groups"], batch["classes"]
-            latents = objective.latents(part["ids"], part["mask"])
-            loss = objective.reconstruction(part["ids"], part["mask"], latents, classes)
-            totals["reconstruction"] += len(classes) * float(loss)
-            totals["filling"] += len(classes) * float(objective.filling([part], classes, None))
-            rows += len(classes)
-        return {name: value / rows for name, value in totals.items()}
+        return validation_losses(objective, self.validation)

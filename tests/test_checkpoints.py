@@ -1,0 +1,84 @@
+"""Checkpoints: complete or not there, with the trainer's own files and no other run's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, GradientState
+from torch import nn
+
+from hf_oversample.training.checkpoints import load_checkpoint, save_checkpoint
+
+ARGUMENTS = {"seed": 3, "logging_steps": 5}
+
+
+def prepared() -> tuple[nn.Module, Accelerator]:
+    """A module of random weights, prepared by an accelerator of its own."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
+    accelerator = Accelerator(cpu=True)
+    return accelerator.prepare(nn.Linear(3, 2)), accelerator
+
+
+def save(folder: Path | None, accelerator: Accelerator, **changes: Any) -> None:
+    values = {"step": 7, "arguments": ARGUMENTS, "record": {"losses": {"a": 0.5}}}
+    save_checkpoint(folder, accelerator, **{**values, **changes})
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+    module, accelerator = prepared()
+    save(tmp_path, accelerator, files={"own.txt": lambda path: path.write_text("own")})
+    folder = tmp_path / "checkpoint-7"
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+    assert (folder / "own.txt").read_text() == "own"
+    expected, drawn = module.weight.clone(), torch.rand(3)
+    other, accelerator = prepared()
+    assert not torch.equal(other.weight, expected)
+    # what changes no weight may differ
+    step, record = load_checkpoint(folder, accelerator, {**ARGUMENTS, "logging_steps": 1})
+    assert (step, record) == (7, {"losses": {"a": 0.5}})
+    assert torch.equal(other.weight, expected)
+    assert torch.equal(torch.rand(3), drawn)
+
+
+def test_a_checkpoint_takes_the_place_of_another_runs(tmp_path: Path) -> None:
+    """And nothing comes along of one that was killed while it wrote."""
+    _, accelerator = prepared()
+    for name in ("checkpoint-7", ".checkpoint-7.part"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "pairs.safetensors").write_text("another run's")
+    save(tmp_path, accelerator)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-7"]
+    assert not (tmp_path / "checkpoint-7" / "pairs.safetensors").exists()
+
+
+def test_a_file_that_cannot_be_written_leaves_no_checkpoint(tmp_path: Path) -> None:
+    _, accelerator = prepared()
+
+    def fail(path: Path) -> None:
+        raise OSError(f"no room for {path.name}")
+
+    with pytest.raises(OSError, match=r"no room for own\.txt"):
+        save(tmp_path, accelerator, files={"own.txt": fail})
+    assert not list(tmp_path.glob("checkpoint-*"))
+
+
+def test_checkpoints_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    _, accelerator = prepared()
+    with pytest.raises(ValueError, match="needs an output_dir"):
+        save(None, accelerator)
+    save(tmp_path, accelerator)
+    folder = tmp_path / "checkpoint-7"
+    with pytest.raises(ValueError, match=r"seed was 3 and is 4\. Resume with the same arguments"):
+        load_checkpoint(folder, accelerator, {**ARGUMENTS, "seed": 4})
+    with pytest.raises(ValueError, match=r"it has no trainer\.json"):
+        load_checkpoint(tmp_path, accelerator, ARGUMENTS)
+    state = json.loads((folder / "trainer.json").read_text())
+    (folder / "trainer.json").write_text(json.dumps({**state, "processes": 2}))
+    with pytest.raises(ValueError, match="made by 2 processes, and there are 1 now"):
+        load_checkpoint(folder, accelerator, ARGUMENTS)

@@ -1,0 +1,54 @@
+"""Pairs of difficult texts and their neighbours: order, draws, files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hf_oversample.training.batches import MisoPairs
+from miso_fixtures import arguments
+
+
+def test_pairs_are_difficult_first_with_their_nearest_neighbours(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.asarray([0] * 30 + [1] * 8)
+    embeddings = rng.normal(size=(38, 5)).astype(np.float32) + 1.5 * labels[:, None]
+    pairs = MisoPairs.find(embeddings, labels, [1], arguments())
+    distances = np.linalg.norm(embeddings[:, None] - embeddings[None], axis=-1)
+    difficulty = {}
+    for row in np.flatnonzero(labels == 1):
+        near = [other for other in np.argsort(distances[row]) if other != row][:5]
+        difficulty[row] = np.mean(labels[near] == 0)
+    assert sorted(pairs.rows[1].tolist()) == sorted(difficulty)
+    shares = [difficulty[row] for row in pairs.rows[1]]
+    assert pairs.difficulty[1] == pytest.approx(shares)
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] > 0
+    for row, neighbors in zip(pairs.rows[1], pairs.neighbors[1], strict=True):
+        assert neighbors.tolist() == np.argsort(distances[row][:30], kind="stable")[:5].tolist()
+    assert pairs.counts == {1: (8, 30)}
+
+    own, other = pairs.reference(1, 20)
+    assert own.tolist() == (pairs.rows[1].tolist() * 3)[:20]
+    assert other[:8].tolist() == pairs.neighbors[1][:, 0].tolist()
+    assert other[8:16].tolist() == pairs.neighbors[1][:, 1].tolist()
+
+    label, drawn, partners = pairs.draw(arguments(), 3, 0, 6)
+    again = pairs.draw(arguments(), 3, 0, 6)
+    assert label == 1
+    assert (drawn == again[1]).all()
+    assert (partners == again[2]).all()
+    assert len(set(drawn.tolist())) == 6  # no row twice where there are enough
+    for step, process in ((4, 0), (3, 1)):
+        assert pairs.draw(arguments(), step, process, 6)[1].tolist() != drawn.tolist()
+    for row, partner in zip(drawn, partners, strict=True):
+        place = int(np.flatnonzero(pairs.rows[1] == row)[0])
+        assert partner in pairs.neighbors[1][place]
+
+    pairs.save(tmp_path / "pairs.safetensors")
+    loaded = MisoPairs.load(tmp_path / "pairs.safetensors")
+    assert loaded.counts == pairs.counts
+    for name in ("rows", "neighbors", "difficulty"):
+        assert np.array_equal(getattr(loaded, name)[1], getattr(pairs, name)[1])

@@ -1,0 +1,158 @@
+"""Repeatable trainings: resumed runs, seeds, checkpoints, two processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from miso_fixtures import arguments, encode, make_corpus, make_generator
+from miso_training_runs import OPPONENTS, TEXTS, different, player_of, train
+
+
+@pytest.mark.parametrize(
+    ("stop_at", "options"),
+    [
+        (2, {}),
+        (4, {}),
+        (5, {}),
+        (8, {}),
+        (10, {}),
+        (2, {"encoder_is_pretrained": False}),
+        (6, {"encoder_is_pretrained": False}),
+        (9, {"settings": {"share_decoder": False, "critic_bound": "jsd"}}),
+        (6, {"training": arguments(gradient_accumulation_steps=2)}),
+        (10, {"training": arguments(mixed_precision="bf16")}),
+    ],
+)
+def test_a_resumed_run_ends_as_an_uninterrupted_one(
+    stop_at: int, options: dict[str, Any], tmp_path: Path
+) -> None:
+    # other texts: the evaluations are part of the record
+    more, other = make_corpus((10, 6), seed=4)
+    options = {**options, "validation": encode(more), "validation_labels": other}
+    expected, whole = train(**options)
+    _, stopped = train(**options, output_dir=tmp_path, stop_at=stop_at)
+    assert stopped.record.stopped_at == stop_at
+    assert [path.name for path in tmp_path.iterdir()] == [f"checkpoint-{stop_at}"]
+    weights, resumed = train(
+        **options, output_dir=tmp_path, resume=tmp_path / f"checkpoint-{stop_at}"
+    )
+    assert different(expected, weights) == []
+    assert resumed.record.history == whole.record.history
+    assert resumed.record.losses == whole.record.losses
+    assert resumed.record.steps == whole.record.steps
+
+
+def test_the_same_seed_gives_the_same_weights() -> None:
+    one, _ = train()
+    torch.randn(5)  # whatever was drawn before
+    two, _ = train()
+    assert different(one, two) == []
+    other, _ = train(arguments(seed=1))
+    assert different(one, other)
+
+
+def test_checkpoints_every_few_steps(tmp_path: Path) -> None:
+    training = arguments(save_steps=4)
+    expected, _ = train(training, output_dir=tmp_path)
+    names = {"checkpoint-4", "checkpoint-8", "checkpoint-12"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    # from an earlier one, over the later ones
+    weights, _ = train(training, output_dir=tmp_path, resume=tmp_path / "checkpoint-4")
+    assert different(expected, weights) == []
+    assert {path.name for path in tmp_path.iterdir()} == names
+    # from the last, nothing is left to do
+    weights, _ = train(training, output_dir=tmp_path, resume=tmp_path / "checkpoint-12")
+    assert different(expected, weights) == []
+
+
+def test_resuming_with_other_arguments_is_refused(tmp_path: Path) -> None:
+    train(output_dir=tmp_path, stop_at=2)
+    folder = tmp_path / "checkpoint-2"
+    with pytest.raises(ValueError, match=r"other arguments: batch_size was 12 and is 13.*same arg"):
+        train(arguments(batch_size=13), resume=folder)
+    # what does not change the weights may differ
+    train(arguments(logging_steps=2, evaluation_steps=7), resume=folder)
+    state = json.loads((folder / "trainer.json").read_text())
+    (folder / "trainer.json").write_text(json.dumps({**state, "processes": 2}))
+    with pytest.raises(ValueError, match="made by 2 processes, and there are 1 now"):
+        train(resume=folder)
+    with pytest.raises(ValueError, match=r"is no checkpoint of this trainer"):
+        train(resume=tmp_path)
+
+
+def test_nowhere_to_write() -> None:
+    with pytest.raises(ValueError, match="save_steps and report_to need an output_dir"):
+        train(arguments(save_steps=2))
+
+
+# ---- two processes ------------------------------------------------------------------------------
+
+TWO_PROCESSES = """
+import sys
+from pathlib import Path
+
+import torch
+from miso_fixtures import arguments, make_corpus, make_generator, make_trainer
+
+out, phase = Path(sys.argv[1]), sys.argv[2]
+texts, labels = make_corpus((40, 12))
+model = make_generator(texts)
+trainer = make_trainer(model, texts, labels, arguments(), output_dir=out)
+assert trainer.accelerator.num_processes == 2
+if phase == "whole":
+    trainer.train()
+elif phase == "first":
+    trainer.train(stop_at=10)
+else:
+    trainer.train(resume_from_checkpoint=out / "checkpoint-10")
+state = {"weights": model.state_dict(), "history": trainer.record.history}
+torch.save(state, out / f"{phase}-{trainer.process}.pt")
+torch.distributed.destroy_process_group()
+"""
+
+
+def run_two_processes(script: Path, folder: Path, phase: str) -> list[dict[str, Any]]:
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    answer = subprocess.run(
+        [sys.executable, *command, str(script), str(folder), phase],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(Path(__file__).parent),
+            "OMP_NUM_THREADS": "1",
+            "ACCELERATE_USE_CPU": "true",
+            "CUDA_VISIBLE_DEVICES": "",
+        },
+    )
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    return [torch.load(folder / f"{phase}-{rank}.pt", weights_only=True) for rank in (0, 1)]
+
+
+@pytest.mark.slow
+def test_two_processes_agree(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(TWO_PROCESSES)
+    one, two = run_two_processes(script, tmp_path, "whole")
+    assert different(one["weights"], two["weights"]) == []
+    # each drew batches of its own
+    assert one["history"] != two["history"]
+    alone, _ = train()
+    assert different(alone, one["weights"])
+    trained = {
+        player_of(name) for name in different(make_generator(TEXTS).state_dict(), one["weights"])
+    }
+    assert trained == {"generator", *OPPONENTS}
+    run_two_processes(script, tmp_path, "first")
+    resumed = run_two_processes(script, tmp_path, "resumed")
+    for rank in resumed:
+        assert different(rank["weights"], one["weights"]) == []
