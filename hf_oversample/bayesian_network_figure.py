@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from hf_oversample.bayesian_network import CLASS_CODE, CLASS_VARIABLE, BayesianNetwork, Edge
 
 if TYPE_CHECKING:
@@ -33,10 +35,11 @@ def draw_network(
     figure = Figure(figsize=(1.3 * width + 0.6, 1.35 * depth + 0.9), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
+    arrows: dict[Edge, FancyArrowPatch] = {}
     for parent, child in (*network.edges, (CLASS_VARIABLE, CLASS_CODE)):
         (x0, y0), (x1, y1) = places[parent], places[child]
-        # A straight arrow past a node of a layer in between would run through it.
-        bend = 0.25 if abs(y1 - y0) > 1 else 0.0
+        # A straight arrow would run through a node of a layer in between: it bends outwards.
+        bend = 0.0 if abs(y1 - y0) <= 1 else 0.3 if x1 >= x0 else -0.3
         arrow = FancyArrowPatch(
             (x0, -y0),
             (x1, -y1),
@@ -50,17 +53,7 @@ def draw_network(
             zorder=1,
         )
         axes.add_patch(arrow)
-        if (parent, child) in weights:
-            # Nearer to the code than to the parent, where fewer arrows cross.
-            axes.annotate(
-                f"{weights[parent, child]:+.2f}",
-                (0.45 * x0 + 0.55 * x1, -(0.45 * y0 + 0.55 * y1)),
-                ha="center",
-                va="center",
-                fontsize=9,
-                bbox={"boxstyle": "round,pad=0.12", "facecolor": "white", "edgecolor": "none"},
-                zorder=2,
-            )
+        arrows[parent, child] = arrow
     for name, (x, y) in places.items():
         kind = _kind(network, name)
         style: dict[str, Any] = {"facecolor": _COLORS[kind], "edgecolor": _EDGE_COLORS[kind]}
@@ -82,6 +75,21 @@ def draw_network(
         fontsize=9,
         color="#555555",
     )
+    figure.draw_without_rendering()  # arrows have no shape before the layout is known
+    for edge in [edge for edge in arrows if edge in weights]:
+        start, control, end = np.asarray(arrows[edge].get_path().vertices, float)[:3]
+        # Nearer to the code than to the parent, where fewer arrows cross.
+        share = 0.55
+        place = (1 - share) ** 2 * start + 2 * share * (1 - share) * control + share**2 * end
+        axes.annotate(
+            f"{weights[edge]:+.2f}".replace("-", "\N{MINUS SIGN}"),
+            (float(place[0]), float(place[1])),
+            ha="center",
+            va="center",
+            fontsize=9,
+            bbox={"boxstyle": "round,pad=0.12", "facecolor": "white", "edgecolor": "none"},
+            zorder=2,
+        )
     if path is not None:
         figure.savefig(Path(path), dpi=150, format="png")
     return figure

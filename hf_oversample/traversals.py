@@ -53,7 +53,7 @@ def traversal_figure(
             axes.imshow(pixels.reshape(side, side), cmap="gray", vmin=low, vmax=high)
             axes.set_axis_off()
     for axes, value in zip(grid[0], values, strict=True):
-        axes.set_title(f"{value:+g}", fontsize=10)
+        axes.set_title(f"{value:+g}".replace("-", "\N{MINUS SIGN}") if value else "0", fontsize=10)
     if title:
         figure.suptitle(title, fontsize=12)
     figure.savefig(Path(path), dpi=150, format="png")

@@ -3,104 +3,208 @@
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
 
 from jinja2 import Environment
 
-from hf_oversample.comparison.figures import comparison_figure, figure_png
+from hf_oversample.comparison.figures import classifier_panels, figure_png
 from hf_oversample.comparison.protocol import Comparison
-from hf_oversample.comparison.verdict import SHOWN, TITLES, Finding, findings, verdict
+from hf_oversample.comparison.verdict import (
+    SHOWN,
+    TITLES,
+    Finding,
+    findings,
+    points,
+    verdict_by_classifier,
+    verdict_notes,
+)
 
+_PIXELS_AN_INCH = 96
+_SHARPNESS = 2  # pixels of a picture for each of the page's, for dense screens
+
+# The policy makes a browser refuse whatever is not in the file itself.
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy"
+  content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <title>{{ name }}: does it help?</title>
 <style>
-body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 1200px;
-  margin: 2rem auto; padding: 0 1rem; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: 14px; margin: 0.5rem 0 1.5rem; }
-th, td { padding: 0.25rem 0.6rem; border-bottom: 1px solid #ddd; text-align: right;
+:root { color-scheme: light dark; --page: #fff; --text: #1a1a1a; --quiet: #595959; --line: #ddd;
+  --baseline: #f1f1f1; --better: #00694c; --worse: #a84300; }
+@media (prefers-color-scheme: dark) { :root { --page: #16181b; --text: #e8e8e8; --quiet: #a8a8a8;
+  --line: #3a3d42; --baseline: #24272b; --better: #4fd0a5; --worse: #ff9d5c; } }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--text); background: var(--page);
+  max-width: 1248px; margin: 1.5rem auto; padding: 0 1rem; overflow-wrap: break-word; }
+h1 { font-size: 1.8rem; line-height: 1.2; margin: 0 0 0.25rem; }
+h2 { font-size: 1.35rem; margin: 2rem 0 0.5rem; }
+h3 { font-size: 1.05rem; margin: 1rem 0 0.25rem; }
+p, ul { margin: 0.25rem 0 0.75rem; max-width: 60rem; }
+ul { padding-left: 1.25rem; }
+.answer { font-weight: 600; }
+.quiet, footer { color: var(--quiet); font-size: 14px; }
+.panels { display: flex; flex-wrap: wrap; gap: 8px; align-items: flex-start;
+  margin-bottom: 0.75rem; }
+.panels img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
+.scroll { overflow-x: auto; margin: 0.5rem 0 1.5rem; }
+table { border-collapse: collapse; font-size: 13px; line-height: 1.35;
+  font-variant-numeric: tabular-nums; }
+th, td { padding: 0.3rem; border-bottom: 1px solid var(--line); text-align: right;
   white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
-td.better { color: #00694c; font-weight: 600; }
-td.worse { color: #a84300; font-weight: 600; }
-img { max-width: 100%; height: auto; }
-footer { color: #555; font-size: 14px; }
+th { white-space: normal; vertical-align: bottom; }
+th:first-child, td:first-child { text-align: left; position: sticky; left: 0;
+  background: var(--page); }
+tr.baseline td { background: var(--baseline); }
+.spread { display: inline-block; min-width: 5.2ch; text-align: left; color: var(--quiet);
+  font-size: 12px; }
+.answer:first-letter, li:first-letter { text-transform: uppercase; }
+td.better { color: var(--better); font-weight: 600; }
+td.worse { color: var(--worse); font-weight: 600; }
+footer { border-top: 1px solid var(--line); padding: 0.5rem 0 1rem; }
+pre { overflow-x: auto; }
+@media (max-width: 40rem) { td:first-child { white-space: normal; min-width: 6rem; } }
 </style>
 </head>
 <body>
+<main>
 <h1>{{ name }}: does it help?</h1>
-<p>{{ runs }} {{ "folds" if folds else "seeds" }}; the minority is “{{ minority }}”; sorted and
-tested by {{ metric }}.</p>
+<p class="quiet">{{ facts }}</p>
+<section id="verdict">
 <h2>Verdict</h2>
-<ul>{% for line in verdict %}<li>{{ line }}</li>{% endfor %}</ul>
-<h2>Differences, precision and recall, calibration</h2>
-<img alt="differences to no remedy, precision–recall curves and calibration"
-  src="data:image/png;base64,{{ picture }}">
-<h2>Figures</h2>
-<p>Percent, mean ± standard deviation. The difference is to no remedy on the same rows, with its
-95 % interval and the p-value after correction.</p>
-{% for title, rows in tables %}
-<h3>{{ title }}</h3>
-<div class="scroll"><table>
-<thead><tr><th>remedy</th>{% for column in columns %}<th>{{ column }}</th>{% endfor %}
-<th>less none</th><th>p</th><th>seconds</th></tr></thead>
-<tbody>{% for row in rows %}<tr><td>{{ row.name }}</td>
-{% for value in row.shares %}<td>{{ value }}</td>{% endfor %}
-<td class="{{ row.verdict }}">{{ row.difference }}</td><td>{{ row.p }}</td>
-<td>{{ row.seconds }}</td></tr>{% endfor %}</tbody>
+{% for title, lines in verdict %}<h3>{{ title }}</h3>
+<p class="answer">{{ lines[0] }}</p>
+{% if lines[1:] %}<ul>{% for line in lines[1:] %}<li>{{ line }}</li>{% endfor %}</ul>
+{% endif %}{% endfor %}<ul class="quiet">
+{% for line in notes %}<li>{{ line }}</li>
+{% endfor %}</ul>
+</section>
+{% for part in parts %}<section>
+<h2>{{ part.title }}</h2>
+<div class="panels">
+{% for panel in part.panels %}<img alt="{{ panel.alt }}" width="{{ panel.width }}"
+  height="{{ panel.height }}" src="data:image/png;base64,{{ panel.png }}">
+{% endfor %}</div>
+<p class="quiet">Percent, mean ± standard deviation over the {{ runs }}, best first by {{ metric }}.
+“better than none by” is the mean difference on the same rows, in points, ± half of its 95 %
+interval; p is after correction.</p>
+<div class="scroll" role="region" aria-label="Table: {{ part.title }}" tabindex="0"><table>
+<thead><tr><th scope="col">remedy</th><th scope="col">{{ part.columns[0] }}</th>
+<th scope="col">better than none by</th><th scope="col">p</th><th scope="col">verdict</th>
+<th scope="col">seconds</th>
+{% for column in part.columns[1:] %}<th scope="col">{{ column }}</th>{% endfor %}</tr></thead>
+<tbody>
+{% for row in part.rows %}<tr class="{{ row.verdict }}"><td>{{ row.name }}</td>
+{{ number(row.shares[0]) }}{{ number(row.difference) }}<td>{{ row.p }}</td>
+<td class="{{ row.verdict }}">{{ row.verdict }}</td><td>{{ row.seconds }}</td>
+{% for share in row.shares[1:] %}{{ number(share) }}{% endfor %}</tr>
+{% endfor %}</tbody>
 </table></div>
-{% endfor %}
-<footer>Settings: {{ header }}</footer>
+</section>
+{% endfor %}</main>
+<footer><details><summary>Settings of this comparison</summary><pre>{{ header }}</pre></details>
+</footer>
 </body>
 </html>
 """
+# A value and what it varies by, so that values stand below each other however wide the rest is.
+_NUMBER = """{% macro number(text) %}{% set value, sign, spread = text.partition(" ± ") %}<td>
+{{- value }}{% if sign %} <span class="spread">± {{ spread }}</span>{% endif -%}
+</td>{% endmacro %}"""
 
 
 def write_page(comparison: Comparison, path: str | Path, metric: str = "f1") -> Path:
     """Write the verdict, the pictures and the tables as one HTML file that needs no other.
 
     Raises:
-        ValueError: no cell has the metric.
+        ValueError: no cell has the metric, or no classifier has results.
         ImportError: matplotlib is missing.
     """
     found = [f for f in findings(comparison, metric) if f.runs]
-    names = [metric, *(n for n in SHOWN if n != metric)]
-    names = [n for n in names if any(n in f.means for f in found)]
-    page = Environment(autoescape=True).from_string(_PAGE)
-    picture = base64.b64encode(figure_png(comparison_figure(comparison, metric))).decode()
-    problem = comparison.problem
-    text = page.render(
-        name=problem.name,
-        runs=len(problem.splits),
-        folds=problem.overlap > 0,
-        minority=problem.class_names[problem.minority],
-        metric=TITLES.get(metric, metric),
-        verdict=verdict(comparison, metric),
-        picture=picture,
-        columns=[TITLES.get(n, n) for n in names],
-        tables=[
-            (title, [_row(f, names) for f in found if f.classifier == kind])
-            for kind, title in comparison.classifiers.items()
-        ],
-        header=comparison.header,
+    if not found:
+        raise ValueError("no classifier has results to show")
+    titles = comparison.classifiers
+    text = (
+        Environment(autoescape=True)
+        .from_string(_NUMBER + _PAGE)
+        .render(
+            name=comparison.problem.name,
+            facts=_facts(comparison),
+            runs=_runs(comparison),
+            metric=TITLES.get(metric, metric),
+            verdict=[(titles[k], v) for k, v in verdict_by_classifier(comparison, metric).items()],
+            notes=verdict_notes(comparison, metric),
+            parts=[
+                _part(comparison, kind, metric, [f for f in found if f.classifier == kind])
+                for kind in titles
+                if any(f.classifier == kind for f in found)
+            ],
+            header=json.dumps(comparison.header, indent=2, ensure_ascii=False),
+        )
     )
     path = Path(path)
     path.write_text(text, encoding="utf-8")
     return path
 
 
+def _runs(comparison: Comparison) -> str:
+    return "folds" if comparison.problem.overlap > 0 else "seeds"
+
+
+def _facts(comparison: Comparison) -> str:
+    """How much data of which class, and how many runs."""
+    problem = comparison.problem
+    name = problem.class_names[problem.minority]
+    runs = f"{len({cell.fold for cell in comparison.cells})} {_runs(comparison)}"
+    if not problem.splits:
+        return f"The minority is “{name}”; {runs}."
+    first = problem.splits[0]
+    parts = (first.train, first.validation, first.test)
+    rows = sum(len(part) for part in parts)
+    rare = sum(int((part.labels == problem.minority).sum()) for part in parts)
+    share = f"{100 * rare / rows:.1f}\N{NO-BREAK SPACE}%"
+    return f"{rows:,} texts, {rare:,} of them ({share}) of the minority “{name}”; {runs}."
+
+
+def _part(comparison: Comparison, kind: str, metric: str, own: list[Finding]) -> dict[str, object]:
+    """A classifier's pictures and table, with the columns that it has values of."""
+    names = [metric, *(n for n in SHOWN if n != metric)]
+    names = [n for n in names if any(n in f.means for f in own)]
+    return {
+        "title": comparison.classifiers[kind],
+        "panels": _pictures(comparison, kind, metric),
+        "columns": [TITLES.get(n, n) for n in names],
+        "rows": [_row(f, names) for f in own],
+    }
+
+
+def _pictures(comparison: Comparison, kind: str, metric: str) -> list[dict[str, object]]:
+    shown = []
+    for panel in classifier_panels(comparison, kind, metric):
+        width, height = panel.figure.get_size_inches() * _PIXELS_AN_INCH
+        png = figure_png(panel.figure, dpi=_SHARPNESS * _PIXELS_AN_INCH)
+        shown.append(
+            {
+                "alt": panel.alt,
+                "png": base64.b64encode(png).decode(),
+                "width": round(width),
+                "height": round(height),
+            }
+        )
+    return shown
+
+
 def _row(finding: Finding, names: list[str]) -> dict[str, object]:
     test = finding.test
+    p = finding.p_adjusted
     return {
         "name": finding.remedy,
         "shares": [_share(finding, name) for name in names],
         "verdict": finding.verdict,
-        "difference": f"{100 * test.mean:+.1f} ± {100 * test.half_width:.1f}" if test else "–",
-        "p": f"{finding.p_adjusted:.2g}" if test else "–",
+        "difference": points(test) if test else "–",
+        "p": "–" if test is None else "< 0.001" if p < 0.001 else f"{p:.3f}",
         "seconds": f"{finding.seconds:.1f}",
     }
 

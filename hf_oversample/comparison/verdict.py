@@ -42,6 +42,8 @@ TITLES = {
     "ece": "ECE",
 }
 SMALLER_IS_BETTER = ("ece", "difficult_share")
+WIDE = 0.05
+"""Half an interval as wide as this leaves a tie open: a gain worth having would not show."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,7 @@ def table(comparison: Comparison, metric: str = "f1") -> str:
         ]
         if rows:
             head = ["remedy", *(TITLES.get(n, n) for n in present)]
-            head += [f"{TITLES.get(metric, metric)}, less none", "rows made", "seconds"]
+            head += [f"{TITLES.get(metric, metric)}, better than none by", "rows made", "seconds"]
             blocks.append(f"### {title}\n\n{markdown_table(head, rows)}")
     return "\n\n".join(blocks)
 
@@ -211,33 +213,48 @@ def _difference(finding: Finding) -> str:
     if test is None:
         return "–"
     mark = {"better": " **better**", "worse": " **worse**"}.get(finding.verdict, "")
-    return (
-        f"{100 * test.mean:+.1f} ± {100 * test.half_width:.1f} (p {finding.p_adjusted:.2g}){mark}"
-    )
+    return f"{points(test)} (p {finding.p_adjusted:.2g}){mark}"
 
 
 # ---- the answer in words ------------------------------------------------------------------------
 
 
 def verdict(comparison: Comparison, metric: str = "f1") -> list[str]:
-    """The answer for each classifier, in plain words: a list of sentences.
+    """The answer in plain words: a list of sentences, the classifiers' answers, then the notes."""
+    answers = verdict_by_classifier(comparison, metric)
+    lines = [
+        f"{comparison.classifiers[kind]}: {line}" for kind, own in answers.items() for line in own
+    ]
+    return lines + verdict_notes(comparison, metric)
+
+
+def verdict_by_classifier(comparison: Comparison, metric: str = "f1") -> dict[str, list[str]]:
+    """The answer for each classifier that "none" has results with: kind → sentences, the first of
+    which is the answer in short.
 
     A remedy helps where it is significantly better than none *and* ranks better than chance: on
     rows that hold nothing to learn, whoever guesses the minority more often has the higher F1.
     """
     found = findings(comparison, metric)
-    lines = []
-    for kind, title in comparison.classifiers.items():
+    answers = {}
+    for kind in comparison.classifiers:
         own = {f.remedy: f for f in found if f.classifier == kind and f.runs}
         if "none" in own:
-            lines += [f"{title}: {line}" for line in _of_classifier(comparison, own, metric)]
+            answers[kind] = _of_classifier(comparison, own, metric)
+    return answers
+
+
+def verdict_notes(comparison: Comparison, metric: str = "f1") -> list[str]:
+    """How it was tested, and what was left out and why: sentences."""
+    lines = []
     if comparison.problem.overlap:
         how = "the corrected resampled t-test over folds (Nadeau and Bengio)"
     else:
         how = "a paired t-test over seeds, which speak for these splits alone"
     lines.append(
         f"Tested by {how}, with Holm's correction over the remedies of a classifier, at "
-        f"{ALPHA:.0%}. A tie means that no difference was shown, not that there is none."
+        f"{100 * ALPHA:.0f}\N{NO-BREAK SPACE}%. A tie means that no difference was shown, not that "
+        "there is none."
     )
     reasons: dict[tuple[str, str], list[str]] = {}
     for kind, remedy, why in comparison.skipped:
@@ -248,7 +265,7 @@ def verdict(comparison: Comparison, metric: str = "f1") -> list[str]:
     ]
     lines += [
         f"{comparison.classifiers[f.classifier]}: no result of {f.remedy}: {f.refused}."
-        for f in found
+        for f in findings(comparison, metric)
         if f.refused is not None
     ]
     lines += [
@@ -278,15 +295,44 @@ def _of_classifier(comparison: Comparison, own: dict[str, Finding], metric: str)
     tied = [f for f in own.values() if f.verdict == "tied"]
     lines = []
     if better:
+        best = max(better, key=lambda f: f.test.mean if f.test else -math.inf)
+        assert best.test is not None
+        lines.append(
+            f"{len(better)} of {len(own) - 1} remedies {'help' if len(better) > 1 else 'helps'}, "
+            f"{best.remedy} the most ({points(best.test)} points); "
+            + _against_free(comparison, own, better, metric)
+        )
         lines.append(f"better than none in {name}: {_listed(better, none)}.")
-        lines.append(_against_free(comparison, own, better, metric))
     else:
-        lines.append(f"nothing helps: no remedy is significantly better than none in {name}.")
+        lines.append(_nothing_shown(own, name))
     if tied:
         lines.append(f"tied with none: {', '.join(f.remedy for f in tied)}.")
     if worse:
         lines.append(f"worse than none: {_listed(worse, none)}.")
     return lines
+
+
+def _nothing_shown(own: dict[str, Finding], name: str) -> str:
+    """No remedy is better: which comes nearest, and whether the runs could have shown a gain."""
+    line = f"nothing is shown to help: no remedy is significantly better than none in {name}"
+    tested = [(f.test.mean, f) for f in own.values() if f.test is not None]
+    if not tested:
+        return f"{line}."
+    _, nearest = max(tested, key=lambda pair: pair[0])
+    assert nearest.test is not None
+    line += f"; nearest is {nearest.remedy}, {points(nearest.test)} points."
+    if nearest.test.half_width >= WIDE:
+        line += " Intervals that wide may hide a real gain: more rows or runs narrow them."
+    return line
+
+
+def points(test: PairedTest) -> str:
+    """A difference and half its 95 % interval, in percentage points: "+1.2 ± 0.8"."""
+    return f"{_signed(test.mean)} ± {100 * test.half_width:.1f}"
+
+
+def _signed(share: float) -> str:
+    return f"{100 * share:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _listed(found: Sequence[Finding], none: Finding) -> str:
@@ -295,7 +341,7 @@ def _listed(found: Sequence[Finding], none: Finding) -> str:
     for f in sorted(found, key=lambda f: -abs(f.test.mean) if f.test else 0.0):
         assert f.test is not None
         cost = f"{f.seconds:.1f} s, {f.seconds / max(none.seconds, 1e-9):.1f} times none"
-        shown.append(f"{f.remedy} ({100 * f.test.mean:+.1f} points, {cost})")
+        shown.append(f"{f.remedy} ({_signed(f.test.mean)} points, {cost})")
     return "; ".join(shown)
 
 
@@ -329,7 +375,7 @@ def _against_free(
         for remedy, test in tests.items()
         if test is not None and test.mean > 0 and p_values["", remedy] < ALPHA
     ]
-    gain = f"{best.remedy}, {100 * sign * (best.means[metric] - own['none'].means[metric]):+.1f}"
+    gain = f"{best.remedy}, {_signed(sign * (best.means[metric] - own['none'].means[metric]))}"
     if ahead:
         return f"significantly better than a moved threshold too ({gain}): {', '.join(ahead)}."
     if rivals:
