@@ -222,20 +222,25 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--texts", type=int, default=512)
+    parser.add_argument("--texts", type=int, default=256)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "throughput.json")
     options = parser.parse_args()
     cores, threads = os.cpu_count(), torch.get_num_threads()
-    record = {
+    record: dict[str, Any] = {
         "machine": f"{platform.machine()}, {cores} cores, {threads} threads",
         "versions": {name: metadata.version(name) for name in ("torch", "transformers", "numpy")},
         "rounds": options.rounds,
-        "training, float32": training(options.rounds, "no"),
-        "training, mixed bfloat16": training(options.rounds, "bf16"),
-        "writing, float32": writing(max(3, options.rounds // 3), options.texts),
+        "texts": options.texts,
     }
+    parts: dict[str, Callable[[], dict[str, Any]]] = {
+        "writing, float32": lambda: writing(max(3, options.rounds // 3), options.texts),
+        "training, float32": lambda: training(options.rounds, "no"),
+        "training, mixed bfloat16": lambda: training(options.rounds, "bf16"),
+    }
+    for name, measure in parts.items():
+        record[name] = measure()
+        print(json.dumps({name: record[name]}, indent=2), flush=True)
     options.output.write_text(json.dumps(record, indent=2) + "\n")
-    print(json.dumps(record, indent=2))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The vectors that the AMO paper's table is taken on: Reuters and Twitter POS (papers_amo.py).
+"""The vectors that the AMO paper's table is taken on: Reuters and Twitter POS.
 
 "reuters, bag of words": TF-IDF of the 2000 commonest words. "reuters, sentence embeddings": means
 of the demo encoder's states. "twitter, word window": the same encoder's input vectors of a token
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from datasets import Dataset
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.model_selection import train_test_split
@@ -26,6 +25,7 @@ from hf_oversample.transforms.embed import TextEmbedder
 LEAST_TEST_ROWS = 5
 VOCABULARY = 2000
 Rows = tuple[np.ndarray, np.ndarray]
+Columns = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,55 +55,72 @@ class Data:
         return (x[kept], y[kept]), (x[held_out], y[held_out])
 
 
+def read_columns(path: Path) -> Columns:
+    """A parquet file's columns, texts as objects."""
+    table = Dataset.from_parquet(str(path))
+    columns = {}
+    for name in table.column_names:
+        values = list(table[name])
+        is_text = bool(values) and isinstance(values[0], str)
+        columns[name] = np.asarray(values, dtype=object if is_text else None)
+    return columns
+
+
 def splits(
-    folder: Path, names: tuple[str, ...], text_of: Callable[[pd.DataFrame], pd.Series], share: float
-) -> tuple[list[pd.DataFrame], int]:
-    """Tables of the splits, the last of which is the test split, with class codes from 0 on.
+    folder: Path, names: tuple[str, ...], text_of: Callable[[Columns], list[str]], share: float
+) -> tuple[list[Columns], int]:
+    """Columns of the splits, the last of which is the test split, with class codes from 0 on.
 
     Classes with too few test rows are dropped, and training rows whose text (`text_of`) the test
     split has too: their number comes second. `share` of each class's training rows are kept.
     """
-    tables = [Dataset.from_parquet(str(folder / f"{n}.parquet")).to_pandas() for n in names]
+    tables = [read_columns(folder / f"{name}.parquet") for name in names]
     seen = set(text_of(tables[-1]))
-    repeated = text_of(tables[0]).isin(seen)
-    tables[0] = tables[0][~repeated]
-    counts = tables[-1]["label"].value_counts()
-    classes = sorted(counts[counts >= LEAST_TEST_ROWS].index)
-    codes = {label: code for code, label in enumerate(classes)}
-    tables = [table[table["label"].isin(classes)].copy() for table in tables]
+    repeated = np.asarray([text in seen for text in text_of(tables[0])], bool)
+    tables[0] = _rows(tables[0], ~repeated)
+    found, counts = np.unique(tables[-1]["label"], return_counts=True)
+    classes = found[counts >= LEAST_TEST_ROWS]
+    tables = [_rows(table, np.isin(table["label"], classes)) for table in tables]
     for table in tables:
-        table["label"] = table["label"].map(codes)
+        table["label"] = np.searchsorted(classes, table["label"])
     if share < 1:
-        rank = tables[0].groupby("label").cumcount()
-        wanted = tables[0]["label"].map(tables[0]["label"].value_counts() * share).clip(lower=2)
-        tables[0] = tables[0][rank < wanted]
+        labels = tables[0]["label"]
+        kept = np.zeros(len(labels), bool)
+        for label in range(len(classes)):
+            own = np.flatnonzero(labels == label)
+            kept[own[: int(np.ceil(max(2, len(own) * share)))]] = True
+        tables[0] = _rows(tables[0], kept)
     return tables, int(repeated.sum())
 
 
-def reuters(folder: Path, share: float, vectors: Callable[[list[pd.Series]], list[Any]]) -> Data:
+def _rows(table: Columns, kept: np.ndarray) -> Columns:
+    return {name: values[kept] for name, values in table.items()}
+
+
+def reuters(folder: Path, share: float, vectors: Callable[[list[list[str]]], list[Any]]) -> Data:
     """Reuters with one of the kinds of vectors for its texts."""
     tables, left_out = splits(
-        folder / "reuters_r52", ("train", "test"), lambda t: t["text"].map(normalized), share
+        folder / "reuters_r52", ("train", "test"), lambda t: list(map(normalized, t["text"])), share
     )
     train, test = zip(
-        vectors([table["text"] for table in tables]),
-        [table["label"].to_numpy() for table in tables],
+        vectors([list(table["text"]) for table in tables]),
+        [table["label"] for table in tables],
         strict=True,
     )
     return Data(train, test, None, True, left_out)
 
 
-def bag_of_words(texts: list[pd.Series]) -> list[np.ndarray]:
+def bag_of_words(texts: list[list[str]]) -> list[np.ndarray]:
     """TF-IDF of the commonest words of the training texts, rows of length 1."""
     vectorizer = TfidfVectorizer(max_features=VOCABULARY, sublinear_tf=True, dtype=np.float32)
     vectorizer.fit(texts[0])
     return [vectorizer.transform(part).toarray() for part in texts]
 
 
-def sentence_embeddings(texts: list[pd.Series]) -> list[np.ndarray]:
+def sentence_embeddings(texts: list[list[str]]) -> list[np.ndarray]:
     """Means of the demo encoder's states, rows of length 1."""
     embedder = TextEmbedder(demo_encoder_path())
-    return [embedder.embed(list(part)) for part in texts]
+    return [embedder.embed(part) for part in texts]
 
 
 def twitter(folder: Path, share: float) -> Data:
@@ -116,16 +133,20 @@ def twitter(folder: Path, share: float) -> Data:
         window = np.zeros((len(rows), 3, rows.shape[1]), np.float32)
         window[:, 1] = rows
         # Beside each other in the tweet: a dropped row between two leaves its place empty.
-        tweet, place = table["tweet"].to_numpy(), table["position"].to_numpy()
-        beside = np.flatnonzero((np.diff(tweet) == 0) & (np.diff(place) == 1))
-        window[beside + 1, 0], window[beside, 2] = rows[beside], rows[beside + 1]
-        parts.append((window.reshape(len(rows), -1), table["label"].to_numpy()))
+        beside = (np.diff(table["tweet"]) == 0) & (np.diff(table["position"]) == 1)
+        first = np.flatnonzero(beside)
+        window[first + 1, 0], window[first, 2] = rows[first], rows[first + 1]
+        parts.append((window.reshape(len(rows), -1), table["label"]))
     return Data(parts[0], parts[2], parts[1], False, left_out)
 
 
-def tweets(table: pd.DataFrame) -> pd.Series:
+def tweets(table: Columns) -> list[str]:
     """The whole tweet of each token."""
-    return table.groupby("tweet")["text"].transform(" ".join)
+    words: dict[Any, list[str]] = {}
+    for tweet, text in zip(table["tweet"], table["text"], strict=True):
+        words.setdefault(tweet, []).append(text)
+    whole = {tweet: " ".join(parts) for tweet, parts in words.items()}
+    return [whole[tweet] for tweet in table["tweet"]]
 
 
 def word_vectors(words: list[str]) -> dict[str, np.ndarray]:

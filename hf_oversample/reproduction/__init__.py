@@ -1,0 +1,1 @@
+"""The papers' tables, run again: what `recipes/reproduce.py` calls."""

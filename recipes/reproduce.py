@@ -1,0 +1,43 @@
+"""A paper's table, run again, with the paper's figures beside ours.
+
+    python recipes/reproduce.py --table amo3 --data_dir DATA
+    python recipes/reproduce.py --table miso3 --data_dir DATA --sizes full --seeds 5
+
+DATA has a folder for each data set (sms_spam, yelp, imdb, toutiao, reuters_r52, twitter_pos,
+creditcard, mnist) with its train and test files. Every cell is a line of the output file: a run
+that was stopped goes on where it was. What is smaller than the paper's, and what the paper leaves
+open, is printed with the table. `--help` lists every argument with its default.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from hf_oversample.cli import add_fields, chosen_fields
+from hf_oversample.reproduction.arguments import ReproduceArguments
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse the arguments, run, and print the page; 2 for what the user can put right."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add_fields(parser, ReproduceArguments)
+    options = parser.parse_args(argv)
+    try:
+        arguments = ReproduceArguments(**chosen_fields(options, ReproduceArguments))
+        # imports torch: not for --help
+        from hf_oversample.reproduction.run import run_reproduce
+
+        print(run_reproduce(arguments))
+    except (ValueError, FileNotFoundError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
