@@ -19,8 +19,8 @@ install: $(STAMP)
 demo: $(STAMP)
 	$(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no \
 	  --dynamo_backend no --num_cpu_threads_per_process $(CORES) recipes/miso.py --demo sms --output_dir $(OUTPUT) \
-	  --max_train_seconds 150 --batch_size 32 \
-	  --decoder_rows 8 --overwrite
+	  --max_train_seconds 100 --batch_size 32 --decoder_rows 8 \
+	  --evaluation_steps_of_classifiers 200 --overwrite
 	@echo
 	@echo "The balanced data set   $(OUTPUT)/balanced"
 	@echo "The generator           $(OUTPUT)/generator"
