@@ -21,12 +21,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from importlib import metadata
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from datasets import ClassLabel, Dataset, Features, Value
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from tasks import TASKS, TaskRows, task_rows
 from transformers import AutoModel, AutoTokenizer
@@ -48,11 +50,13 @@ from hf_oversample.training.generator import TrainedGenerator, train_generator
 from hf_oversample.training.miso_record import MisoTrainingRecord
 from hf_oversample.transforms.embed import TextEmbedder, embed_token_ids
 
+ALONE = "remedies alone"
 Embed = Callable[[Sequence[str]], np.ndarray]
 REMEDIES_COMPARED = (
     "none",
     "class weights",
     "logit adjustment",
+    "logit-adjusted loss",
     "duplicates",
     "EDA edits",
     "synonym edits",
@@ -65,6 +69,8 @@ CLASSIFIERS: tuple[tuple[str, bool], ...] = (
     ("textrnn", False),
     ("linear", False),
 )
+# What needs no generator, and makes no edits, whose number is that of the anchors
+REMEDIES_ALONE = REMEDIES_COMPARED[: REMEDIES_COMPARED.index("duplicates") + 1]
 # Where an ablation differs from the default: of the model, of the training, of the oversampler
 ABLATIONS: dict[str, tuple[dict, dict]] = {
     "CAG (no SFM, no MI)": ({"use_sfm": False, "use_mi": False}, {}),
@@ -145,31 +151,46 @@ def anchors(
 
 def agreement(p: TaskRows, made: Texts, embed: Embed) -> dict[str, float]:
     """
-    Share of new texts, and of real test rows, that a judge fitted on real rows alone places with
-    their class.
+    Share of new texts, and of real test rows, that judges fitted on real rows alone place with
+    their class: one of embeddings, which is the gate's kind of classifier in the gate's space, and
+    one of words and pairs of words, which has nothing in common with it.
     """
-    judge = LogisticRegression(C=10, max_iter=2000, class_weight="balanced")
-    judge.fit(embed(p.judge_rows.texts), p.judge_rows.labels)
+    segmenter = Segmenter(p.language)
+    tables = TfidfVectorizer(analyzer=lambda text: _grams(segmenter, text), sublinear_tf=True)
+    tables.fit(p.judge_rows.texts)
     rows = np.isin(p.test.labels, p.targets)
-    real = judge.predict(embed(p.test.texts)) == p.test.labels
-    own = judge.predict(embed(made.texts)) == made.labels if len(made) else np.zeros(1)
-    return {
-        "judged_own_class": float(own.mean()),
-        "judged_own_class_real": float(real[rows].mean()),
-    }
+    found = {}
+    for name, read in {"judged": embed, "judged_by_words": tables.transform}.items():
+        judge = LogisticRegression(C=10, max_iter=2000, class_weight="balanced")
+        judge.fit(read(p.judge_rows.texts), p.judge_rows.labels)
+        real = judge.predict(read(p.test.texts)) == p.test.labels
+        own = judge.predict(read(made.texts)) == made.labels if len(made) else np.zeros(1)
+        found |= {
+            f"{name}_own_class": float(own.mean()),
+            f"{name}_own_class_real": float(real[rows].mean()),
+        }
+    return found
+
+
+def _grams(segmenter: Segmenter, text: str) -> list[str]:
+    words = segmenter.words(text.casefold())
+    return words + [" ".join(pair) for pair in pairwise(words)]
 
 
 def cells(
     p: TaskRows,
     made: Texts,
-    oversampler: MisoOversampler,
+    oversampler: MisoOversampler | None,
     classifiers: Sequence[tuple[str, bool]],
     remedies: Sequence[str],
     steps: int,
     seed: int,
 ) -> Iterator[dict[str, Any]]:
-    """Every classifier and remedy on one problem."""
+    """Every classifier and remedy on one problem; without an oversampler, without a generator's."""
     pretrained = p.language == "en"
+    embed = mini_lm()[2].embed if pretrained else None
+    if embed is None and oversampler is not None:
+        embed = oversampler.embed
     fold = Fold(
         p.train,
         p.validation,
@@ -177,7 +198,7 @@ def cells(
         p.class_names,
         Segmenter(p.language),
         minority=-1 if p.minority is None else p.minority,
-        embed=mini_lm()[2].embed if pretrained else oversampler.embed,
+        embed=embed,
         encoder_name=str(demo_encoder_path()) if pretrained else None,
         generator=GivenAnchors(made) if len(made) else None,
         # edits are as many as the anchors
@@ -187,7 +208,7 @@ def cells(
         if not (words and not pretrained):
             own_kind = f"{kind}-pretrained-words" if words else kind
             yield from cells_of(fold, own_kind, kind, words, remedies, steps, seed)
-    if any(kind == "linear" for kind, _ in classifiers):
+    if oversampler is not None and any(kind == "linear" for kind, _ in classifiers):
         # the encoder as MISO leaves it, as the classifier's starting point
         models = oversampler.loaded
 
@@ -242,6 +263,9 @@ def main() -> int:
     parser.add_argument(
         "--ablations", action="store_true", help="the ablations instead of the comparison"
     )
+    parser.add_argument(
+        "--remedies", nargs="+", choices=REMEDIES_ALONE, help="these alone, without a generator"
+    )
     parser.add_argument("--pretrain_steps", type=int, default=MisoTrainingArguments.pretrain_steps)
     parser.add_argument(
         "--adversarial_steps", type=int, default=MisoTrainingArguments.adversarial_steps
@@ -257,11 +281,48 @@ def main() -> int:
             done.add((cell["task"], cell["seed"], cell["variant"]))
     for task in options.tasks:
         for seed in options.seeds:
+            if options.remedies:
+                if (task, seed, ALONE) not in done:
+                    run_alone(task, seed, options)
+                continue
             variants = ABLATIONS if options.ablations else {"default": ({}, {})}
             missing = {name: v for name, v in variants.items() if (task, seed, name) not in done}
             if missing:
                 run(task, seed, missing, options)
     return 0
+
+
+def run_alone(task: str, seed: int, options: argparse.Namespace) -> None:
+    """Remedies that need no generator, on the rows and with the weights of `run`."""
+    p = task_rows(task, options.data_dir, seed)
+    classifiers = [one for one in CLASSIFIERS if one[0] in options.classifiers]
+    start, nothing = time.perf_counter(), Texts([], np.zeros(0, np.int64))
+    found = list(cells(p, nothing, None, classifiers, options.remedies, options.steps, seed))
+    write(
+        {
+            "task": task,
+            "seed": seed,
+            "variant": ALONE,
+            "cells": found,
+            "classifier_steps": options.steps,
+            "seconds": {"classifiers": time.perf_counter() - start},
+            **machine(),
+        },
+        options.output,
+    )
+
+
+def write(line: dict[str, Any], output: Path) -> None:
+    """Append a line, and show its first classifier's results."""
+    with output.open("a") as file:
+        file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    shown = {}
+    for cell in line["cells"]:
+        metrics = cell["metrics"]
+        if cell["classifier"] == "textcnn":
+            value = metrics.get("roc_auc", metrics.get("macro_f1", 0.0))
+            shown[cell["remedy"]] = round(value, 3)
+    print(line["task"], line["seed"], line["variant"], shown, flush=True)
 
 
 def run(
@@ -316,15 +377,7 @@ def run(
                 },
                 **machine(),
             }
-            with options.output.open("a") as file:
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            shown = {}
-            for cell in found:
-                metrics = cell["metrics"]
-                if cell["classifier"] == "textcnn":
-                    value = metrics.get("roc_auc", metrics.get("macro_f1", 0.0))
-                    shown[cell["remedy"]] = round(value, 3)
-            print(task, seed, name, shown, flush=True)
+            write(line, options.output)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ BINARY = {
     "difficult_share": "difficult share",
 }
 TESTED = ("average_precision_at_train", "roc_auc", "f1_tuned", "f1")
-AGAINST = ("duplicates", "logit adjustment", "synonym edits")
+AGAINST = ("duplicates", "logit adjustment", "logit-adjusted loss", "synonym edits")
 OURS = ("anchors", "anchors once + logit adjustment")
 
 
@@ -79,7 +79,7 @@ def tests(remedies: dict) -> str:
     if not rows:
         return ""
     for row, p in zip(rows, holm(p_values), strict=True):
-        row.append(f"{p:.3f}{' *' if p < 0.05 else ''}")
+        row.append(f"{'< 0.001' if p < 0.001 else f'{p:.3f}'}{' *' if p < 0.05 else ''}")
     return markdown_table(
         ["difference", "metric", "points (mean ± sd)", "seeds won", "p (Holm)"], rows
     )
@@ -87,7 +87,7 @@ def tests(remedies: dict) -> str:
 
 def comparison(task: str, lines: list[dict]) -> str:
     """Every classifier's table on one task, with its tests."""
-    seeds = sorted(line["seed"] for line in lines)
+    seeds = sorted({line["seed"] for line in lines})
     counts = lines[0]["counts"]
     parts = [f"### {task}", "", f"Training rows by class: {counts}; seeds {seeds}.", ""]
     for (classifier, words), remedies in collect(lines).items():
@@ -120,6 +120,8 @@ def quality(lines: list[dict]) -> str:
         "self_bleu": "self-BLEU",
         "judged_own_class": "judged own class",
         "judged_own_class_real": "real test rows judged own class",
+        "judged_by_words_own_class": "judged by words",
+        "judged_by_words_own_class_real": "real test rows judged by words",
     }
     groups: dict[tuple[str, str], list[dict]] = defaultdict(list)
     for line in lines:
@@ -190,6 +192,7 @@ def main(paths: list[str]) -> int:
     """Print the tables of all lines."""
     lines = [json.loads(line) for path in paths for line in Path(path).read_text().splitlines()]
     default = [line for line in lines if line["variant"] == "default"]
+    alone = [line for line in lines if line["variant"] == "remedies alone"]
     print(
         "## Anchors\n\n"
         + quality(default)
@@ -200,8 +203,8 @@ def main(paths: list[str]) -> int:
     )
     print("## Classifiers\n")
     for task in dict.fromkeys(line["task"] for line in default):
-        print(comparison(task, [line for line in default if line["task"] == task]))
-    others = [line for line in lines if line["variant"] != "default"]
+        print(comparison(task, [line for line in default + alone if line["task"] == task]))
+    others = [line for line in lines if line not in default + alone]
     if others:
         print("## Ablations\n")
         for task in dict.fromkeys(line["task"] for line in others):

@@ -26,7 +26,12 @@ CHUNK_ROWS = 2048
 # largest weight, 1, these are nothing.
 _LOWEST_EXPONENT, _NOTHING = -80.0, 1e-30
 # bfloat16 rounds an exponent by up to 2**-9 of it. Beyond this error its kernel means nothing.
-_LARGEST_ROUNDING = 0.5
+_LARGEST_BFLOAT16_ROUNDING = 0.5
+# A log ratio that may be further off than this is taken in float64. Rows of norm 1 stay in float32
+# down to h of about 0.03, and standardised ones at every bandwidth that has neighbours.
+_LARGEST_FLOAT32_ROUNDING = 1e-3
+# A value's error in units of the type's rounding, at exponents of 1: measured, up to 10.
+_ROUNDINGS = 16.0
 # Rows nearer to each other than this share of the distance to the 2m-th neighbour count once.
 _DUPLICATE_SHARE = 0.05
 _CHECKED_FOR_DUPLICATES = 64
@@ -40,11 +45,18 @@ class LogDensityRatio:
     The exponents have the minus sign that Eq. 10–12 leave out, and both sums are taken as
     logarithms: plain sums of float32 are 0/0 on real embeddings.
 
+    An exponent is a difference of terms as large as ‖row‖² / h², and is off by their rounding.
+    Where that may be above 0.001 in float32 (a small bandwidth, a column that dwarfs the others, a
+    far row) all is computed in float64, at about twice the time.
+
     Args:
         target: [n_B, d], rows of the class to be near to; float32, or float64 for a reference.
         other: [n_A, d], rows of the class to keep away from; of the same type.
         bandwidth: h, in the rows' own unit of length.
         precision: of the matrix products; "bfloat16" takes the sums in float32 over chunks.
+
+    Attributes:
+        dtype: of the sums and of what comes out: float32, or float64 as above.
 
     Raises:
         ValueError: no rows, widths or types that differ, a bandwidth that is not positive and
@@ -78,28 +90,48 @@ class LogDensityRatio:
                 "least one row each, are needed"
             )
         self.bandwidth, self.chunk_rows = float(bandwidth), chunk_rows
-        # Products lose digits with the norms; rows around the origin have the smallest.
-        self.center = target.mean(dim=0, dtype=torch.float64).to(target.dtype)
+        self._chunks = math.ceil(max(len(target), len(other)) / chunk_rows)
         self.low_precision = precision == "bfloat16"
-        self.classes = [self._prepare(target), self._prepare(other)]
+        # Products lose digits with the norms; rows around the origin have the smallest.
+        center = target.mean(dim=0, dtype=torch.float64)
+        self.dtype, self.center = target.dtype, center.to(target.dtype)
+        centered = target - self.center, other - self.center
+        self._reach = max(_largest_norm(rows) for rows in centered)
+        too_coarse = self._rounding_at(self._reach) > _LARGEST_FLOAT32_ROUNDING
+        if too_coarse and self.dtype != torch.float64 and not self.low_precision:
+            self.dtype, self.center = torch.float64, center
+            centered = target - center, other - center
+            self._reach = max(_largest_norm(rows) for rows in centered)
+        self.classes = [self._prepare(rows) for rows in centered]
 
-    def _prepare(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def _prepare(self, centered: Tensor) -> tuple[Tensor, Tensor]:
         """Centred rows, in the type of the products, and −‖row‖² / 2h²."""
-        centered = rows - self.center
         squares = centered.square().sum(dim=1)
         bias = squares / (-2.0 * self.bandwidth**2)
         if not self.low_precision:
             return centered, bias
         rounding = 2.0**-9 * float(squares.median()) / self.bandwidth**2
-        if rounding > _LARGEST_ROUNDING:
+        if rounding > _LARGEST_BFLOAT16_ROUNDING:
             raise ValueError(
                 f"at bandwidth {self.bandwidth:.3g} bfloat16 would round exponents by "
                 f'{rounding:.2g}, which drowns the kernel: use precision="float32"'
             )
         return centered.bfloat16(), bias
 
+    def _rounding_at(self, norm: float) -> float:
+        unit = torch.finfo(self.dtype).eps / 2
+        exponent = (norm / self.bandwidth) * (self._reach / self.bandwidth)
+        return unit * (_ROUNDINGS * (1.0 + exponent) + 2.0 * self._chunks)
+
+    def rounding(self, points: Tensor) -> float:
+        """How far a value at any of the points [b, d] may be off by the rounding of ``dtype``.
+
+        The rounding of bfloat16's products is not in it.
+        """
+        return self._rounding_at(max(self._reach, _largest_norm(points - self.center)))
+
     def value(self, points: Tensor) -> Tensor:
-        """The log ratio [b] at points [b, d]."""
+        """The log ratio [b] at points [b, d] of the rows' type; of type ``dtype``."""
         return self._evaluate(points, with_gradient=False)[0]
 
     def value_and_gradient(self, points: Tensor) -> tuple[Tensor, Tensor]:
@@ -159,6 +191,11 @@ class LogDensityRatio:
         if weighted is not None:
             weighted.div_(total[:, None])
         return total.log().add_(largest), weighted
+
+
+def _largest_norm(rows: Tensor) -> float:
+    norms = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64)
+    return float(norms.max()) if len(rows) else 0.0
 
 
 def bandwidth_from_neighbors(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import inspect
 import numbers
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any, ClassVar
 
 try:
@@ -34,6 +35,7 @@ from sklearn.utils.validation import validate_data
 from hf_oversample.oversamplers.adasyn import AdasynOversampler
 from hf_oversample.oversamplers.amo import AmoOversampler
 from hf_oversample.oversamplers.base import Oversampler
+from hf_oversample.oversamplers.bayesian_gan import BayesianGanOversampler
 from hf_oversample.oversamplers.borderline_smote import BorderlineSmoteOversampler
 from hf_oversample.oversamplers.embedding import EmbeddingOversampler
 from hf_oversample.oversamplers.random import RandomOversampler
@@ -44,6 +46,7 @@ from hf_oversample.plan import ORIGINS, REAL, RESAMPLED
 __all__ = [
     "AdasynSampler",
     "AmoSampler",
+    "BayesianGanSampler",
     "BorderlineSmoteSampler",
     "RandomSampler",
     "SimporSampler",
@@ -84,7 +87,7 @@ class OversamplerSampler(BaseOverSampler):
             unknown = sorted(set(params) - set(defaults))
             if unknown:
                 raise TypeError(f"{cls.__name__} has no parameters {unknown}; it has {defaults}")
-            for name, value in (defaults | params).items():
+            for name, value in (deepcopy(defaults) | params).items():  # some are dicts
                 setattr(self, name, value)
 
         keyword = inspect.Parameter.KEYWORD_ONLY
@@ -166,6 +169,13 @@ class SimporSampler(OversamplerSampler, method=SimporOversampler):
     """
     Synthetic neighbours of maximum posterior ratio; parameters: see
     :class:`~hf_oversample.oversamplers.simpor.SimporOversampler`, and `random_state`.
+    """
+
+
+class BayesianGanSampler(OversamplerSampler, method=BayesianGanOversampler):
+    """
+    A GAN whose codes follow a Bayesian network; parameters: see
+    :class:`~hf_oversample.oversamplers.bayesian_gan.BayesianGanOversampler`, and `random_state`.
     """
 
 

@@ -35,11 +35,13 @@ class Ascent:
     """Where :func:`ascend` ended.
 
     Attributes:
+        points: [b, d], the places themselves, of the centres' type.
         directions: [b, d], unit vectors from the centres to the points.
-        start, end: [b], the ratio before and after.
+        start, end: [b], the ratio before and after, in its type.
         evaluations: points at which the ratio and its gradient were computed, over all rows.
     """
 
+    points: Tensor
     directions: Tensor
     start: Tensor
     end: Tensor
@@ -64,7 +66,8 @@ def ascend(
     (The printed p = g − (g·x')x' and x' cos θ + p sin θ hold for r = 1 only.) θ is at most the
     angle between u and g, where a linear function has its maximum. A step that does not improve is
     taken back and θ is halved; after one that does θ grows by a half. A point stops when θ is below
-    1e-3 or it has no tangent left.
+    1e-3 or it has no tangent left. Points are evaluated as they are, rounded to the type of the
+    centres; one that gained no more than the rounding of the ratio goes back to its start.
 
     Args:
         ratio: what to climb. The value at a candidate comes with its gradient, so a step that is
@@ -74,14 +77,17 @@ def ascend(
         directions: u [b, d] at the start.
         steps: evaluations a point at most, after the first.
         step_angle: θ at the start, in radians.
-        judge: a more exact ratio; a point that it finds below its start goes back there.
+        judge: a more exact ratio, by which the gain is found instead.
 
     Returns:
-        where the points ended; ``end`` ≥ ``start`` for every one, by the judge if there is one.
+        where the points ended. ``end`` ≥ ``start`` for every one, and not by rounding: exact
+        arithmetic agrees.
     """
     directions, at_start = directions.clone(), directions
-    values, gradients = ratio.value_and_gradient(torch.addcmul(centers, directions, radii[:, None]))
-    start, evaluations = values.clone(), len(values)
+    starts = torch.addcmul(centers, directions, radii[:, None])
+    values, gradients = ratio.value_and_gradient(starts)
+    gradients = gradients.to(directions.dtype)
+    points, start, evaluations = starts.clone(), values.clone(), len(values)
     angles = torch.full_like(radii, step_angle)
     active = torch.nonzero(radii > 0).squeeze(1)
     for _ in range(steps):
@@ -96,18 +102,21 @@ def ascend(
         tangents = tangents[moving].div_(lengths[moving, None])
         candidates = directions[active] * tried.cos() + tangents * tried.sin()
         candidates /= candidates.norm(dim=1, keepdim=True)
-        points = torch.addcmul(centers[active], candidates, radii[active, None])
-        new_values, new_gradients = ratio.value_and_gradient(points)
+        places = torch.addcmul(centers[active], candidates, radii[active, None])
+        new_values, new_gradients = ratio.value_and_gradient(places)
         evaluations += len(active)
         better = new_values > values[active]
         kept = active[better]
-        directions[kept], values[kept] = candidates[better], new_values[better]
-        gradients[kept] = new_gradients[better]
+        directions[kept], points[kept] = candidates[better], places[better]
+        values[kept] = new_values[better]
+        gradients[kept] = new_gradients[better].to(gradients.dtype)
         grown = (angles[active] * _ANGLE_GROWTH).clamp_(max=LARGEST_ANGLE)
         angles[active] = torch.where(better, grown, tried[:, 0] * _ANGLE_CUT)
     if judge is not None:
-        start = judge.value(torch.addcmul(centers, at_start, radii[:, None]))
-        values = judge.value(torch.addcmul(centers, directions, radii[:, None]))
-        worse = values < start
-        directions[worse], values[worse] = at_start[worse], start[worse]
-    return Ascent(directions, start, values, evaluations)
+        start, values = judge.value(starts), judge.value(points)
+    judge = judge or ratio
+    # Two values are compared, and each may be off.
+    doubtful = values - start <= 2.0 * max(judge.rounding(starts), judge.rounding(points))
+    directions[doubtful], points[doubtful] = at_start[doubtful], starts[doubtful]
+    values[doubtful] = start[doubtful]
+    return Ascent(points, directions, start, values, evaluations)

@@ -273,9 +273,59 @@ def test_given_classifiers_as_models_or_folders(tmp_path) -> None:
         {"hidden_size": -1},
         {"epochs": 0},
         {"precision": "float16"},
+        {"clean": "no"},
+        {"beta": float("nan")},
+        {"penalty": float("inf")},
+        {"project_to_sphere": 1},
     ],
 )
 def test_wrong_values(params: dict[str, Any]) -> None:
     (name,) = params
     with pytest.raises(ValueError, match=f"{name}="):
         AmoOversampler(**params)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"steps": 2.5},
+        {"steps": True},
+        {"hidden_size": "8"},
+        {"epochs": 1.0},
+        {"beta": "x"},
+        {"penalty": None},
+        {"acceptance": [0.9]},
+        {"step_size": "0.1"},
+        {"noise_scale": np.float32(0.1)},
+        {"head_options": "batch_size"},
+        {"generating_classifier": 3},
+    ],
+)
+def test_values_of_another_type(params: dict[str, Any]) -> None:
+    (name,) = params
+    with pytest.raises(TypeError, match=f"^{name} must be"):
+        AmoOversampler(**params)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"rate": 0.1}, ValueError, r"head_options has \['rate'\]; it takes .*'batch_size'"),
+        ({"seed": 1}, ValueError, r"head_options has \['seed'\]"),
+        ({"model": None}, ValueError, r"head_options has \['model'\]"),
+        ({"optimizer": "adam"}, ValueError, r"'optimizer'\]='adam' must be one of \['adamw'"),
+        ({"batch_size": 2.5}, TypeError, r"'batch_size'\] must be an int"),
+        ({"batch_size": 0}, ValueError, r"'batch_size'\]=0 must be at least 1"),
+        ({"learning_rate": "fast"}, TypeError, r"'learning_rate'\] must be a plain number"),
+        ({"weight_decay": -1.0}, ValueError, r"'weight_decay'\]=-1.0 must be at least 0"),
+        ({"standardize": 1}, ValueError, r"'standardize'\]=1 must be a bool"),
+    ],
+)
+def test_wrong_head_options(options: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        AmoOversampler(head_options=options)
+
+
+def test_head_options_that_train_head_takes() -> None:
+    options = {"optimizer": "sgd", "learning_rate": None, "batch_size": 32, "standardize": False}
+    assert AmoOversampler(head_options=options).head_options == options

@@ -12,6 +12,8 @@ from torch.utils.data import DataLoader, WeightedRandomSampler
 from amo_fixtures import WIDTH, blobs, heads
 from hf_oversample.models.classifiers.mlp import MlpForEmbeddingClassification
 from hf_oversample.oversamplers.amo import AmoOversampler
+from hf_oversample.oversamplers.amo_translation import Translated
+from hf_oversample.training import amo_collator
 from hf_oversample.training.amo_collator import AmoCollator
 from hf_oversample.training.heads import new_head, train_head
 from hf_oversample.training.losses import deferred_row_weights
@@ -130,6 +132,40 @@ def test_in_train_head() -> None:
     assert head is f
     assert collator.step == 12
     assert collator.accepted > 0
+
+
+def test_rows_go_to_the_classifiers_device_and_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    collator, rows, labels, f = new_collator()
+    batch = batch_of(labels)
+    for model in (collator.generating, f):
+        model.to("meta")
+
+    def record(*inputs: Any, **_: Any) -> Translated:
+        assert [one.device.type for one in inputs[:3]] == ["meta"] * 3
+        number = len(inputs[0])  # as from another device: "meta" holds no values to bring back
+        loss = torch.zeros(number)
+        taken = torch.ones(number, dtype=torch.bool)
+        return Translated(torch.ones(number, rows.shape[1]), taken, loss, loss)
+
+    monkeypatch.setattr(amo_collator, "translate", record)
+    x, y = collator(batch)
+    assert (x.device.type, y.device.type) == ("cpu", "cpu")
+    assert int((x == 1).all(dim=1).sum()) == collator.accepted > 0
+    collator.generating.to_empty(device="cpu")
+    with pytest.raises(RuntimeError, match="is on cpu, the receiving one on meta: move both"):
+        collator(batch)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_classifiers_on_a_gpu() -> None:
+    collator, rows, labels, f = new_collator()
+    batch = batch_of(labels)
+    for model in (collator.generating, f):
+        model.to("cuda")
+    x, y = collator(batch)
+    assert (x.device.type, y.device.type) == ("cpu", "cpu")
+    changed = (x.numpy() != rows[batch]).any(axis=1)
+    assert changed.sum() == collator.accepted > 0
 
 
 def test_wrong_sizes() -> None:

@@ -75,6 +75,49 @@ def test_float32_equals_the_float64_reference() -> None:
     assert float(error.max()) < 1e-5
 
 
+@settings(deadline=None, max_examples=40)
+@given(
+    seed=st.integers(0, 10_000),
+    sizes=st.tuples(st.integers(1, 300), st.integers(1, 300)),
+    width=st.sampled_from([1, 3, 40, 384]),
+    share=st.sampled_from([0.01, 0.1, 0.5, 3.0]),
+    stretch=st.sampled_from([1.0, 30.0, 50_000.0]),
+    offset=st.sampled_from([0.0, 100.0, -10_000.0]),
+)
+def test_a_value_is_within_its_rounding(
+    seed: int,
+    sizes: tuple[int, int],
+    width: int,
+    share: float,
+    stretch: float,
+    offset: float,
+) -> None:
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(sum(sizes) + 5, width))
+    rows[:, 0] *= stretch
+    target, other, points = torch.from_numpy(rows + offset).float().split([*sizes, 5])
+    bandwidth = share * math.sqrt(width)
+    ratio = LogDensityRatio(target, other, bandwidth)
+    values, gradients = ratio.value_and_gradient(points)
+    assert values.dtype == gradients.dtype == ratio.dtype
+    expected = dense_log_ratio(points, target, other, bandwidth)
+    error = float((values.double() - expected).abs().max())
+    assert error <= ratio.rounding(points) + 1e-14 * float(expected.abs().max())
+    assert ratio.dtype == torch.float64 or ratio.rounding(target) <= 1e-3
+
+
+def test_float64_where_float32_is_too_coarse() -> None:
+    target, other = unit_rows(14, 20, 384), unit_rows(15, 100, 384)
+    assert LogDensityRatio(target, other, 0.2).dtype == torch.float32
+    assert LogDensityRatio(target * 30 + 1000, other * 30 + 1000, 4.0).dtype == torch.float32
+    assert LogDensityRatio(target, other, 0.01).dtype == torch.float64
+    far = other.clone()
+    far[0] = 1e4
+    assert LogDensityRatio(target, far, 0.2).dtype == torch.float64
+    # bfloat16 is asked for by name, and refuses rows that it cannot hold apart.
+    assert LogDensityRatio(target, far, 3.0, precision="bfloat16").dtype == torch.float32
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_plain_sums_underflow_where_the_logarithms_are_finite(precision: str) -> None:
     target, other = unit_rows(3, 20, 1024), unit_rows(4, 200, 1024)

@@ -16,7 +16,16 @@ from datasets import ClassLabel, Dataset, Features, IterableDataset, List, Value
 from datasets.fingerprint import Hasher
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel
+from transformers import (
+    AutoModel,
+    AutoTokenizer,
+    BartConfig,
+    BertConfig,
+    BertModel,
+    PreTrainedConfig,
+    RobertaConfig,
+    T5Config,
+)
 
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.transforms.embed import TextEmbedder
@@ -26,6 +35,7 @@ from miso_fixtures import (
     encode,
     encoder_folder,
     make_corpus,
+    tokenizer,
 )
 
 TEXTS, LABELS = make_corpus((20, 10))
@@ -59,6 +69,55 @@ def test_mean_and_first_token_are_those_of_the_encoder() -> None:
             np.testing.assert_allclose(row, expected.numpy(), atol=1e-5)
     lengths = np.linalg.norm(embedder().embed(TEXTS), axis=1)
     np.testing.assert_allclose(lengths, 1, atol=1e-5)
+
+
+def tiny_model_folder(folder: Path, config: PreTrainedConfig) -> Path:
+    torch.manual_seed(0)
+    AutoModel.from_config(config).save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return folder
+
+
+def other_encoders() -> dict[str, PreTrainedConfig]:
+    """One tiny model of each kind that is not BERT's; RoBERTa's has places for 63 tokens."""
+    size: dict[str, Any] = {"vocab_size": len(tokenizer())}
+    size["pad_token_id"] = padding = tokenizer().pad_token_id
+    bart = {"encoder_layers": 1, "decoder_layers": 1, "d_model": 16, "max_position_embeddings": 32}
+    bart |= {f"{part}_ffn_dim": 32 for part in ("encoder", "decoder")}
+    bart |= {f"{part}_attention_heads": 2 for part in ("encoder", "decoder")}
+    roberta = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    roberta |= {"intermediate_size": 32, "max_position_embeddings": 64 + padding}
+    return {
+        "t5": T5Config(**size, d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2),
+        "bart": BartConfig(**size, **bart),
+        "roberta": RobertaConfig(**size, **roberta),
+    }
+
+
+@pytest.mark.parametrize("kind", ["t5", "bart", "roberta"])
+def test_other_models_give_the_mean_of_their_encoder(kind: str, tmp_path: Path) -> None:
+    folder = tiny_model_folder(tmp_path, other_encoders()[kind])
+    whole = AutoModel.from_pretrained(folder).eval()
+    encoder = whole.get_encoder() if whole.config.is_encoder_decoder else whole
+    transform = TextEmbedder(folder, max_length=MAX_LENGTH, normalize=False)
+    assert transform.width == 16
+    for text, row in zip(TEXTS[:6], transform.embed(TEXTS[:6]), strict=True):
+        with torch.no_grad():
+            states = encoder(**tokenizer()(text, return_tensors="pt")).last_hidden_state[0]
+        np.testing.assert_allclose(row, states.mean(0).numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "places"), [("t5", None), ("bart", 32), ("roberta", 60)])
+def test_the_longest_text_that_a_model_has_places_for(
+    kind: str, places: int | None, tmp_path: Path
+) -> None:
+    folder = tiny_model_folder(tmp_path, other_encoders()[kind])
+    text = " ".join(TEXTS * 3)
+    longest = TextEmbedder(folder, max_length=places or 100)
+    assert np.isfinite(longest.embed([text])).all()
+    if places is not None:
+        with pytest.raises(ValueError, match=f"places for {places} tokens"):
+            TextEmbedder(folder, max_length=places + 1).embed([text])
 
 
 def test_latents_are_those_of_the_generator_and_not_scaled() -> None:
@@ -185,6 +244,12 @@ def test_what_it_refuses() -> None:
         embedder(pooling="median")
     with pytest.raises(ValueError, match="dtype is 'int8'"):
         embedder(dtype="int8")
+    for name in ("max_length", "token_budget"):
+        with pytest.raises(ValueError, match=f"{name} is 0"):
+            embedder(**{name: 0})
+        for value in (2.5, "64", True):
+            with pytest.raises(TypeError, match=f"{name} must be an int"):
+                embedder(**{name: value})
     with pytest.raises(ValueError, match="cannot be decoded"):
         latent_embedder(normalize=True)
     with pytest.raises(ValueError, match="a BertModel, which has no latents"):

@@ -75,6 +75,13 @@ def test_arrays_without_anything_to_make(case: Case) -> None:
         ([[1.0, 2.0], [np.nan, 1.0], [1.0, 1.0]], [0, 0, 1], "nan in row 1, position 0"),
         ([[1.0, 2.0], [1.0, 1.0], [1.0, 1e300]], [0, 0, 1], "inf in row 2, position 1"),
         (np.ones((4, 2)), [1, 1, 1, 1], r"found 1 class\(es\)"),
+        (np.ones((4, 2)), np.asarray([0.0, 1.0, 1.0, 0.0]), r"label is 0.0 \(float\) in row 0"),
+        (np.ones((4, 2)), [0, 1, 1.5, 0], r"label is 1.5 \(float\) in row 2: .* integers"),
+        (np.ones((4, 2)), np.asarray([np.nan, 1.0, 1.0, 0.0]), "label is nan in row 0: give"),
+        (np.ones((4, 2)), ["a", "b", float("nan"), "a"], "label is nan in row 2: give"),
+        (np.ones((4, 2)), ["a", None, "b", "a"], "label is None in row 1: give the row a label"),
+        (np.ones((4, 2)), ["a", "b", "b", 1], "label is 1 in row 3 but 'a' in row 0"),
+        (np.ones((4, 2)), [0, 1, 1, b"a"], r"label is b'a' \(bytes\) in row 3"),
     ],
 )
 def test_arrays_that_do_not_fit(embeddings: Any, labels: Any, message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,10 @@ class Models:
 
     segmenter = SEGMENTER
 
+    def __init__(self, *, use_mi: bool = True):
+        config = SimpleNamespace(use_mi=use_mi)
+        self.model = SimpleNamespace(config=config, name_or_path="a/generator")
+
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         places = [next((i for i, w in enumerate(WORDS) if w in text), 2.5) for text in texts]
         return np.asarray(places, np.float32)[:, None] - 2.5
@@ -33,8 +38,8 @@ class Models:
         return np.where(classes == 0, 1.0, -1.0)
 
 
-def gate_of(*judges: str, quantile: float = 0.0) -> TextGate:
-    models: Any = Models()
+def gate_of(*judges: str, quantile: float = 0.0, use_mi: bool = True) -> TextGate:
+    models: Any = Models(use_mi=use_mi)
     embeddings = models.embed(TEXTS)
     return TextGate.fit(
         models, TEXTS, embeddings, LABELS, CLASS_IDS, judges=judges, quantile=quantile
@@ -75,6 +80,14 @@ def test_the_quantile_asks_for_the_margin_of_real_rows() -> None:
 def test_critics_are_asked_with_the_generators_labels() -> None:
     assert reasons(gate_of("critics"), NEW[:2], label=1) == [None, None]
     assert reasons(gate_of("critics"), NEW[:2], label=0) == ["wrong class"] * 2
+
+
+def test_critics_that_were_never_trained_are_not_asked() -> None:
+    with pytest.raises(
+        ValueError, match=r"a/generator was trained with use_mi=False.*'critics' out"
+    ):
+        gate_of("classifier", "critics", use_mi=False)
+    assert gate_of("classifier", use_mi=False).judges == ("classifier",)
 
 
 @settings(max_examples=20, deadline=None)

@@ -57,7 +57,7 @@ def test_fifty_texts_are_rebuilt(share_decoder: bool) -> None:
 
 @pytest.mark.slow
 def test_information_moves_the_right_way() -> None:
-    """I(K; Q̄) falls and I(Q; Q̄) rises while SFM and encoder train against the critics."""
+    """What is called I(K) falls and I(Q) rises while SFM and encoder train against the critics."""
     texts, labels = make_corpus((300, 60))
     model = make_generator(texts)
     training = arguments(

@@ -1,12 +1,15 @@
-"""The generator's losses: with two decoders, each class is written by its own."""
+"""The generator's losses: which decoder writes a class, and from which latents."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 import torch
 
 from hf_oversample.encoding import pad
-from hf_oversample.training.miso_objectives import GeneratorObjective
+from hf_oversample.realizers.common import source_latents
+from hf_oversample.training.miso_objectives import GeneratorObjective, surrogate_latents
 from miso_fixtures import arguments, encode, make_corpus, make_generator, make_trainer, tokenizer
 
 TEXTS, LABELS = make_corpus((20, 10, 10))
@@ -56,3 +59,66 @@ def test_two_decoders_train_where_a_target_class_is_another_ones_neighbour() -> 
     after = list(model.decoders.parameters())
     assert all(torch.isfinite(value).all() for value in after)
     assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("use_sfm", [False, True])
+def test_without_fusion_training_decodes_what_inference_decodes(use_sfm: bool) -> None:
+    """Without SFM all phases train on q, the latent that anchors are written from."""
+    model = make_generator(TEXTS, classes=3, targets=(1, 2), dropout=0.0, use_sfm=use_sfm)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():  # a stand-in that moves latents
+        weight = model.miso.surrogate_fusion.narrow.weight
+        weight.copy_(torch.randn(weight.shape, generator=generator))
+    trainer = make_trainer(model, TEXTS, LABELS, arguments(critic_steps=1))
+    pairs = trainer.find_pairs()
+    objective = GeneratorObjective(model.eval(), trainer.arguments)
+    decoded: list[torch.Tensor] = []
+    written, filled = objective.reconstruction, objective.noisy
+
+    def reconstruction(ids: Any, mask: Any, latents: torch.Tensor, classes: Any) -> torch.Tensor:
+        decoded.append(latents)
+        return written(ids, mask, latents, classes)
+
+    def noisy(latents: torch.Tensor) -> torch.Tensor:
+        decoded.append(latents)
+        return filled(latents)
+
+    objective.reconstruction, objective.noisy = reconstruction, noisy  # type: ignore[method-assign]
+
+    def inferred(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        rows = [row[: int(kept.sum())].numpy() for row, kept in zip(ids, mask, strict=True)]
+        labels = torch.ones(len(rows), dtype=torch.long)
+        model.config.use_sfm = False  # q: a generator that is being trained has no reference pairs
+        latents = source_latents(model, rows, labels, tokenizer().pad_token_id)
+        model.config.use_sfm = use_sfm
+        return latents
+
+    def agree(one: torch.Tensor, other: torch.Tensor) -> bool:
+        return bool(torch.allclose(one, other, atol=1e-4))
+
+    with torch.no_grad():
+        batch = trainer.batches.pretrain(0, pairs)
+        objective.pretrain(batch)
+        expected = inferred(batch["decoder_ids"], batch["decoder_mask"])
+        assert len(decoded) == 2
+        assert [agree(latents, expected) for latents in decoded] == [not use_sfm] * 2
+
+        decoded.clear()
+        batch, _ = trainer.batches.adversarial(0, pairs)
+        parts = objective.adversarial(batch, 2.0, 1.0)
+        q = inferred(batch["minority_ids"], batch["minority_mask"])
+        k = inferred(batch["majority_ids"], batch["majority_mask"])
+        minority, majority, both = decoded
+        assert agree(majority, k)
+        assert agree(parts["q"], q)
+        assert torch.equal(both, torch.cat([minority, majority]))
+        if not use_sfm:
+            assert agree(minority, q)
+            assert agree(parts["z"], q)
+    # phase 2
+    trainer._cache_latents()
+    _, own, other = pairs.draw(trainer.arguments, 0, 0, 4)
+    assert trainer.cached_latents is not None
+    q, k = (torch.stack([trainer.cached_latents[row] for row in rows]) for rows in (own, other))
+    with torch.no_grad():
+        assert torch.equal(surrogate_latents(model, q, k), q) == (not use_sfm)

@@ -307,6 +307,34 @@ def test_wrong_values(params: dict[str, Any], message: str) -> None:
         oversampler_of(**params)
 
 
+# ---- language -----------------------------------------------------------------------------------
+
+
+def test_the_language_is_that_of_the_texts(tmp_path: Path) -> None:
+    english = dataset_of(TWO)
+    chinese = english.map(lambda row, i: {"text": f"球队昨晚赢得比赛{i}次"}, with_indices=True)
+    oversampler = oversampler_of(gate=())
+    with pytest.raises(RuntimeError, match=r"call fit\(dataset\) first, or give language"):
+        oversampler.embed(["some text"])
+    for dataset, language in ((english, "en"), (chinese, "zh"), (english, "en")):
+        oversampler.fit(dataset)
+        assert (oversampler.language_, oversampler.get_params()["language"]) == (language, None)
+        assert oversampler.loaded.segmenter.language == language
+        folder = tmp_path / language
+        oversampler.save_pretrained(folder)
+        loaded = MisoOversampler.from_pretrained(folder)
+        assert (loaded.language_, loaded.language) == (language, None)
+        assert loaded.loaded.segmenter.language == language
+    models = oversampler.loaded
+    assert oversampler.fit(english).loaded is models, "the same language loads nothing again"
+
+
+def test_a_language_that_is_given_is_kept() -> None:
+    oversampler = oversampler_of(gate=(), language="zh").fit(dataset_of(TWO))
+    assert (oversampler.language, oversampler.language_) == ("zh", "zh")
+    assert oversampler.loaded.segmenter.language == "zh"
+
+
 # ---- models beside it ---------------------------------------------------------------------------
 
 
@@ -321,6 +349,7 @@ def test_an_embedder_of_its_own_is_saved_too(tmp_path: Path) -> None:
     assert [dict(row) for row in loaded.children(dataset)] == expected
     config = json.loads((tmp_path / "saved" / "config.json").read_text())
     assert config["state"]["models"] == ["generator", "embedder"]
+    assert config["params"]["language"] is None
     folders = {path.name for path in (tmp_path / "saved").iterdir() if path.is_dir()}
     assert folders == {"generator", "embedder"}
     # the saved generator is one that transformers loads

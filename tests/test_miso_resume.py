@@ -88,6 +88,11 @@ def test_resuming_with_other_arguments_is_refused(tmp_path: Path) -> None:
         train(resume=tmp_path)
 
 
+def test_a_stop_inside_an_optimiser_step_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"stop_at is 5, no multiple of .*steps \(2\)"):
+        train(arguments(gradient_accumulation_steps=2), output_dir=tmp_path, stop_at=5)
+
+
 def test_nowhere_to_write() -> None:
     with pytest.raises(ValueError, match="save_steps and report_to need an output_dir"):
         train(arguments(save_steps=2))

@@ -9,8 +9,11 @@ import pytest
 import torch
 
 import hf_oversample.training.miso as miso_training
+from hf_oversample.models.miso.losses_miso import critic_pairs
+from hf_oversample.training.miso import MisoTrainer
+from hf_oversample.training.miso_objectives import SIDES, Pairs
 from miso_fixtures import arguments, make_corpus, make_generator, make_trainer
-from miso_training_runs import OPPONENTS, TEXTS, different, player_of, train
+from miso_training_runs import LABELS, OPPONENTS, TEXTS, different, player_of, train
 
 
 def test_each_phase_trains_its_players() -> None:
@@ -116,8 +119,78 @@ def test_gradient_accumulation() -> None:
     # of 12 micro-steps: phases 1 and 3, at most; two critic updates a micro-step of phase 3
     assert max(optimizer_steps("generator")) == 4
     assert max(optimizer_steps("discriminators")) == 2
+    # two in phase 2, and two updates in each of the two steps of phase 3
+    assert optimizer_steps("critics") == {6}
     once, _ = train()
     assert different(once, weights)
+
+
+def random_pairs(seed: int) -> Pairs:
+    generator = torch.Generator().manual_seed(seed)
+    q, k, z = torch.randn(3, 6, 4, 16, generator=generator)
+    return critic_pairs("class", q, k, z, generator)
+
+
+def test_each_critic_step_averages_its_micro_steps() -> None:
+    """Two updates over three micro-batches each are two updates over the batches of all three."""
+    apart = [[random_pairs(10 * update + number) for number in range(3)] for update in range(2)]
+    together = [
+        [
+            {
+                name: tuple(map(torch.cat, zip(*(p[name] for p in parts), strict=True)))
+                for name in SIDES
+            }
+        ]
+        for parts in apart
+    ]
+    results = []
+    for micro_steps, updates in ((3, apart), (1, together)):
+        # the Jensen–Shannon bound is a mean: that of a batch is the mean of its parts'
+        model = make_generator(TEXTS, critic_bound="jsd")
+        training = arguments(
+            pretrain_steps=3,
+            critic_steps=3,
+            adversarial_steps=3,
+            gradient_accumulation_steps=micro_steps,
+        )
+        trainer = make_trainer(model, TEXTS, LABELS, training)
+        players, weights = trainer.players, trainer.players.critics.parameters()
+        # Adam's steps would enlarge the last bits of small gradients
+        players.optimizers["critics"] = trainer.accelerator.prepare(torch.optim.SGD(weights, 0.5))
+        for number in range(micro_steps):
+            with players.accumulate():
+                if number + 1 == micro_steps:
+                    loss = players.update_critics(updates)
+                else:
+                    with pytest.raises(ValueError, match="before the last micro-step of a step"):
+                        players.update_critics(updates)
+        results.append((loss, {n: v.clone() for n, v in players.critics.named_parameters()}))
+    (loss, weights), (expected, whole) = results
+    assert loss == pytest.approx(expected, rel=1e-5)
+    torch.testing.assert_close(weights, whole, rtol=1e-5, atol=1e-6)
+    untrained = make_generator(TEXTS).state_dict()
+    names = [f"{side}_critic.layers.0.weight" for side in SIDES]
+    moved = [weights[name.replace("_critic", "")] - untrained[name] for name in names]
+    assert all(change.abs().max() > 1e-3 for change in moved)
+    with pytest.raises(ValueError, match=r"pairs of \[3\] micro-steps at the last .* averages 1"):
+        players.update_critics(apart)
+
+
+def test_critics_see_every_micro_step_in_each_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[int, int]] = []
+    pairs_of = MisoTrainer._pairs_of
+
+    def observed(trainer: MisoTrainer, *latents_step_draw: Any) -> Pairs:
+        drawn.append(latents_step_draw[-2:])
+        return pairs_of(trainer, *latents_step_draw)
+
+    monkeypatch.setattr(MisoTrainer, "_pairs_of", observed)
+    train(arguments(gradient_accumulation_steps=2))
+    # phase 3 has the steps 8 to 11; the generator's own draw is number 2 of each
+    assert drawn[-12:] == [
+        (8, 2), (8, 0), (9, 0), (8, 1), (9, 1), (9, 2),
+        (10, 2), (10, 0), (11, 0), (10, 1), (11, 1), (11, 2),
+    ]  # fmt: skip
 
 
 def test_bfloat16_trains_float32_weights() -> None:
@@ -141,3 +214,25 @@ def test_a_time_limit_ends_each_phase(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(0 < steps[phase] < steps["pretrain"] for phase in ("critics", "adversarial"))
     # the schedule is that of a whole run
     assert trainer.record.losses["adversarial"]["tau"] == 1.0
+
+
+def test_a_time_limit_ends_no_phase_inside_an_optimiser_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    training = arguments(
+        pretrain_steps=300,
+        critic_steps=300,
+        adversarial_steps=300,
+        gradient_accumulation_steps=3,
+        max_train_seconds=30.0,
+    )
+    # whatever micro-step of a step the time is up in
+    for tick in (0.4, 0.5, 0.6):
+        clock = iter(np.arange(10_000) * tick)
+        monkeypatch.setattr(
+            miso_training.time, "perf_counter", lambda clock=clock: float(next(clock))
+        )
+        _, trainer = train(training)
+        assert 0 < trainer.record.steps["pretrain"] < 300
+        assert all(steps % 3 == 0 for steps in trainer.record.steps.values())
+        assert not any(p.grad is not None and p.grad.any() for p in trainer.model.parameters())

@@ -68,14 +68,16 @@ REALIZERS = {
 }
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", REALIZERS)
-def test_same_anchors_for_every_batch(name: str) -> None:
+def test_same_anchors_for_every_batch(name: str, precision: str) -> None:
     requests = requests_for(TEXTS)
-    expected = REALIZERS[name]()(requests)
-    assert len(set(expected)) > 4
+    expected = REALIZERS[name](precision=precision)(requests)
+    # rounding makes more of the most likely tokens the same
+    assert len(set(expected)) > (4 if precision == "float32" else 3)
     for budget in (1, 60, 100_000):
-        assert REALIZERS[name](token_budget=budget)(requests) == expected
-    realizer = REALIZERS[name]()
+        assert REALIZERS[name](precision=precision, token_budget=budget)(requests) == expected
+    realizer = REALIZERS[name](precision=precision)
     assert [text for request in requests for text in realizer([request])] == expected
     threes = [realizer(requests[start : start + 3]) for start in range(0, len(requests), 3)]
     assert [text for part in threes for text in part] == expected

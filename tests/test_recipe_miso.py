@@ -159,6 +159,9 @@ def test_resume_ends_with_the_same_generator(finished: Path, tmp_path: Path) -> 
         ([*columns(), "--demo", "sms"], "exactly one of"),
         ([*columns(), "--mask_share", "2"], "mask_share"),
         ([*columns(), "--gate_quantile", "2"], "gate_quantile is 2.0"),
+        ([*columns(), "--gate", "critics", "--use_mi", "false"], "use_mi is false"),
+        ([*columns(), "--push_to_hub", "--hub_model_id", "mine"], "write it as user/name"),
+        ([*columns(), "--neighbors", "200"], "--neighbors to"),
         ([*columns(), "--minority_class", "eggs", "--imbalance_ratio", "0.1"], "eggs"),
         ([*columns(), "--resume", "last"], "no checkpoint"),
     ],
@@ -226,6 +229,10 @@ def test_push_and_tracker(hub: Any, tmp_path: Path) -> None:
     assert len(repository.messages) == 1
     assert {"README.md", "config.json", "model.safetensors"} <= set(repository.files)
     assert not any(name.endswith((".bin", ".pt", ".pkl")) for name in repository.files)
+    card = (tmp_path / "out" / "generator" / "README.md").read_text(encoding="utf-8")
+    assert len(repository.files["README.md"]) == len(card.encode())
+    assert card.count('from_pretrained("someone/miso-tiny")') == 2
+    assert "run.json" not in card, "which is not pushed: it holds paths of this machine"
     model = AutoModelForSeq2SeqLM.from_pretrained("someone/miso-tiny")
     assert type(model).__name__ == "MisoForAnchorGeneration"
     assert list((tmp_path / "out" / "logs").rglob("events.out.tfevents.*"))

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from hf_oversample.oversamplers import OVERSAMPLERS
+from hf_oversample.runs.command import balanced_summary
 from hf_oversample.runs.oversample_arguments import METHODS, NOT_OF_EMBEDDINGS
 from miso_fixtures import CLASS_NAMES, contract_generator_folder, encoder_folder, make_corpus
 
@@ -84,6 +85,14 @@ def test_texts_in_balanced_texts_out(
     if method != "random":
         assert sum(record["rejections"].values()) > 0
         assert "Texts drawn: " in said.out
+    if method == "amo":
+        assert sum(pair["drawn"] for pair in record["acceptance"]) == 24
+        accepted = sum(pair["accepted"] for pair in record["acceptance"])
+        assert f"AMO: {accepted} of 24 rows accepted, " in said.out
+        assert ("fewer than half of AMO's rows" in said.out) == (accepted < 12)
+    else:
+        assert record["acceptance"] == []
+        assert "AMO: " not in said.out
     assert not list(output.glob(".*part*")), "nothing half written is left"
     assert recipe(*common(file, output, method)) == 2
     assert "--overwrite" in capsys.readouterr().err
@@ -147,6 +156,9 @@ def test_it_trains_a_generator_where_none_is_given(file: Path, tmp_path: Path) -
         (["--method_options", "{k: 1}"], "method_options"),
         (["--method_options", '{"depth": 1}'], "depth"),
         (["--method_options", '{"k_neighbors": 0}'], "k_neighbors"),
+        (["--method", "amo", "--method_options", '{"steps": 2.5}'], "steps must be an int"),
+        (["--method", "amo", "--method_options", '{"beta": "x"}'], "beta must be a plain number"),
+        (["--method", "amo", "--method_options", '{"head_options": {"rate": 1}}'], "['rate']"),
         (["--embeddings_only"], "give encoder_name"),
         (["--embeddings_only", "--method", "random"], "makes no embeddings"),
         (["--resume", "last"], "no checkpoint"),
@@ -168,6 +180,20 @@ def test_bad_arguments_say_what_is_wrong(
     assert recipe(*common(file, tmp_path / "out", "smote"), *arguments) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out" / "run.json").exists()
+
+
+@pytest.mark.parametrize(("accepted", "warns"), [(12, False), (11, True)])
+def test_the_summary_warns_of_few_accepted_rows(accepted: int, warns: bool) -> None:
+    pair = {"source": "ham", "target": "spam", "drawn": 24, "translated": 20, "accepted": accepted}
+    record = {
+        "counts": {"origin": dict.fromkeys(("real", "synthetic", "resampled"), 0), "after": {}},
+        "acceptance": [pair],
+        "rejections": {},
+        "timings": {},
+    }
+    said = balanced_summary(record)
+    assert f"AMO: {accepted} of 24 rows accepted, 20 were translated." in said
+    assert ("Warning: fewer than half" in said) == warns
 
 
 def test_every_method_is_there() -> None:

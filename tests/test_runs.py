@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
@@ -14,12 +15,14 @@ from hf_oversample.labeled_texts import Texts
 from hf_oversample.runs import miso, oversample
 from hf_oversample.runs.balancing import BalancingRun
 from hf_oversample.runs.command import run_command
-from hf_oversample.runs.data import read_data
+from hf_oversample.runs.data import check_parts, read_data
 from hf_oversample.runs.miso_arguments import MisoRunArguments
 from hf_oversample.runs.output import OutputFolder
 from hf_oversample.runs.oversample_arguments import OversampleRunArguments
 from hf_oversample.runs.run import Run
-from miso_fixtures import CLASS_NAMES, make_corpus
+from hf_oversample.training.arguments import MisoTrainingArguments
+from miso_fixtures import CLASS_NAMES, encoder_folder, make_corpus
+from miso_fixtures import arguments as few_steps
 
 
 def test_a_finished_run_is_kept_unless_asked(tmp_path: Path) -> None:
@@ -61,8 +64,8 @@ def test_the_checkpoint_to_resume_from(tmp_path: Path) -> None:
     assert output.checkpoint("last") == tmp_path / "checkpoint-100"
 
 
-def write_csv(folder: Path) -> str:
-    texts, labels = make_corpus((30, 12))
+def write_csv(folder: Path, counts: tuple[int, ...] = (30, 12)) -> str:
+    texts, labels = make_corpus(counts)
     rows = {"text": texts, "label": [CLASS_NAMES[label] for label in labels]}
     Dataset.from_dict(rows).to_csv(str(folder / "messages.csv"))
     return str(folder / "messages.csv")
@@ -95,6 +98,70 @@ def test_data_that_a_run_cannot_use(tmp_path: Path, changes: dict[str, Any], mes
         read_data(arguments)
 
 
+@pytest.mark.parametrize(
+    ("spam", "found"),
+    [(1, "1 in train, 0 in validation, 0 in test"), (2, "1 in train, 0 in validation, 1 in test")],
+)
+def test_a_class_too_small_to_be_measured(tmp_path: Path, spam: int, found: str) -> None:
+    """Said before anything is trained, with the ways out; without measures it is no matter."""
+    file = write_csv(tmp_path, (30, spam))
+    with pytest.raises(ValueError, match=f"'spam' .* {found} .*--evaluation_seeds 0.*_share"):
+        read_data(MisoRunArguments(str(tmp_path / "out"), train_file=file))
+    data = read_data(MisoRunArguments(str(tmp_path / "out"), train_file=file, evaluation_seeds=0))
+    assert (np.bincount(data.train.labels).tolist(), data.targets) == ([30, spam], [1])
+
+
+def test_parts_to_measure_on(tmp_path: Path) -> None:
+    names = ["ham", "spam", "news"]
+    rows = Texts(list("abcdef"), np.array([0, 1] * 3))
+    texts = {"train": rows, "validation": rows, "test": rows}
+    check_parts(texts, names)
+    texts["test"] = Texts(list("abcde"), np.array([0, 1, 0, 1, 0]))
+    with pytest.raises(ValueError, match=r"test part has 5 rows.*at least 6:.*--test_share"):
+        check_parts(texts, names)
+    texts["validation"] = Texts(["a", "c"], np.array([0, 2]))
+    with pytest.raises(ValueError, match=r"'spam' has too few rows .* 3 in train, 0 in validation"):
+        check_parts(texts, names)
+
+
+@pytest.mark.parametrize(("neighbors", "is_enough"), [(3, True), (4, False)])
+def test_rows_for_the_neighbors_of_the_training(
+    tmp_path: Path, neighbors: int, is_enough: bool
+) -> None:
+    common: dict[str, Any] = {
+        "train_file": write_csv(tmp_path, (3, 1)),
+        "training": MisoTrainingArguments(neighbors=neighbors),
+    }
+    arguments = MisoRunArguments(str(tmp_path / "out"), evaluation_seeds=0, **common)
+    if is_enough:
+        assert len(read_data(arguments).train) == 4
+        return
+    with pytest.raises(ValueError, match=r"has 4 rows, .* the 4 nearest.*--neighbors to 3 or less"):
+        read_data(arguments)
+    common |= {"method": "miso", "generator": "given"}  # which is not trained here
+    assert len(read_data(OversampleRunArguments(str(tmp_path / "out"), **common)).train) == 4
+
+
+@pytest.mark.parametrize(("counts", "seeds"), [((12, 1), 0), ((30, 3), 1)])
+def test_a_class_with_one_row_to_train_on(
+    tmp_path: Path, counts: tuple[int, ...], seeds: int
+) -> None:
+    """Fewer rows than neighbours, and as few as are needed to be measured: both work."""
+    run = MisoRunArguments(
+        str(tmp_path / "out"),
+        train_file=write_csv(tmp_path, counts),
+        encoder_name=str(encoder_folder()),
+        evaluation_seeds=seeds,
+        evaluation_steps_of_classifiers=2,
+        training=few_steps(pretrain_steps=2, critic_steps=2, adversarial_steps=2),
+    )
+    record = miso.run_miso(run)
+    assert record["counts"]["before"]["spam"] == 1
+    assert len(set(record["counts"]["after"].values())) == 1
+    assert bool(record["metrics"]) == bool(seeds)
+    assert (tmp_path / "out" / "run.json").is_file()
+
+
 def test_texts_of_a_data_set() -> None:
     features = Features({"body": Value("string"), "kind": ClassLabel(names=["a", "b"])})
     rows = Dataset.from_dict({"body": ["x", "y"], "kind": [1, 0]}, features=features)
@@ -121,6 +188,16 @@ def test_every_field_of_a_run_is_on_the_command_line() -> None:
         "anchor_share": 0.25,
     }
     assert "MiniLM with --demo" in " ".join(parser.format_help().split())
+
+
+def test_critics_that_no_training_makes_are_refused() -> None:
+    common: dict[str, Any] = {"demo": "sms", "gate": ("critics",), "use_mi": False}
+    with pytest.raises(ValueError, match="gate has 'critics' and use_mi is false"):
+        MisoRunArguments("out", **common)
+    with pytest.raises(ValueError, match="gate has 'critics' and use_mi is false"):
+        OversampleRunArguments("out", method="smote", **common)
+    # the generator that is given says itself whether it has critics
+    OversampleRunArguments("out", method="smote", generator="given", **common)
 
 
 GATE = {"gate": ("critics",), "gate_quantile": 0.3, "guidance": 2.0}

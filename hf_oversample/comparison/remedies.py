@@ -21,6 +21,7 @@ from hf_oversample.training.heads import head_logits, train_head
 from hf_oversample.training.losses import (
     FocalLoss,
     LdamLoss,
+    LogitAdjustedLoss,
     SelfAdjustingDiceLoss,
     balanced_class_weights,
     class_balanced_weights,
@@ -268,6 +269,12 @@ add_remedy(
     "dice loss",
     "Li et al. 2020, section 3.4",
     _with_loss(lambda counts: SelfAdjustingDiceLoss(reduction="none")),
+    _networks_only,
+)
+add_remedy(
+    "logit-adjusted loss",
+    "Menon et al. 2021, equation 10",
+    _with_loss(lambda counts: LogitAdjustedLoss(counts, reduction="none")),
     _networks_only,
 )
 add_remedy("LDAM-DRW", "Cao et al. 2019, Algorithm 1", _trained(_ldam_drw), _networks_only)

@@ -38,12 +38,13 @@ _HUB_METRICS = {"macro_f1": "f1", "f1_difficult": "f1", "f1_other": "f1", "f1_tu
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
-def generator_card(run: Mapping[str, Any], repo_id: str = "the folder of this card") -> str:
+def generator_card(run: Mapping[str, Any], repo_id: str | None = None) -> str:
     """The model card (README.md) of the generator that a run trained.
 
     Args:
         run: the record of the run, the content of its `run.json`.
-        repo_id: what a reader passes to `from_pretrained`.
+        repo_id: what a reader passes to `from_pretrained`; None where the generator is not on the
+            Hub, and its card says "the folder of this card".
 
     Returns:
         Markdown with a YAML head: licence, language, library, task, tags, base model, and the run's
@@ -66,7 +67,8 @@ def generator_card(run: Mapping[str, Any], repo_id: str = "the folder of this ca
         base_model=_hub_name(run["arguments"].get("encoder_name")),
         eval_results=evaluation_results(run) or None,
     )
-    return _render("generator.md", run, metadata.to_yaml(), name=name, repo_id=repo_id)
+    place = repo_id or "the folder of this card"
+    return _render("generator.md", run, metadata.to_yaml(), name=name, repo_id=place)
 
 
 def dataset_card(run: Mapping[str, Any]) -> str:

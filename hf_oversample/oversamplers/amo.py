@@ -18,6 +18,11 @@ import torch
 from hf_oversample import noise
 from hf_oversample.models.classifiers.mlp import MlpConfig, MlpForEmbeddingClassification
 from hf_oversample.models.digest import weights_digest
+from hf_oversample.oversamplers.amo_checks import (
+    check_numbers,
+    check_values,
+    checked_head_options,
+)
 from hf_oversample.oversamplers.amo_translation import TranslationSettings, translate
 from hf_oversample.oversamplers.embedding import EmbeddingOversampler, MadeEmbeddings
 from hf_oversample.plan import RESAMPLED, SYNTHETIC, IntArray, Plan
@@ -73,7 +78,8 @@ class AmoOversampler(EmbeddingOversampler):
         hidden_size: hidden units of the classifiers that are trained here; 0 for linear ones. The
             paper has two layers, without a width.
         epochs: their epochs. g sees all rows; f, from two thirds on, classes drawn evenly.
-        head_options: further keywords of :func:`hf_oversample.training.heads.train_head` for both.
+        head_options: further keywords of :func:`hf_oversample.training.heads.train_head` for both,
+            but ``model`` and ``collator``.
         generating_classifier, receiving_classifier: g and f, as folders or as models in memory, in
             place of trained ones. Their class ids are the data set's class codes. A model in memory
             is not saved as such: the classifiers used are, see the attributes.
@@ -85,7 +91,9 @@ class AmoOversampler(EmbeddingOversampler):
         generating_classifier_, receiving_classifier_: the heads g and f (f None with penalty 0).
 
     Raises:
-        ValueError: a value out of range; when fitted, a classifier that does not fit the data.
+        TypeError: a value of another type.
+        ValueError: a value out of range, or an unknown head option; when fitted, a classifier that
+            does not fit the data.
     """
 
     code_version = 1
@@ -111,7 +119,16 @@ class AmoOversampler(EmbeddingOversampler):
         **params: Any,
     ) -> None:
         super().__init__(**params)
-        _check_values(
+        check_numbers(int, steps=steps, hidden_size=hidden_size, epochs=epochs)
+        check_numbers(
+            float,
+            beta=beta,
+            penalty=penalty,
+            acceptance=acceptance,
+            step_size=step_size,
+            noise_scale=noise_scale,
+        )
+        check_values(
             beta=(beta, 0 <= beta < 1, "in [0, 1)"),
             penalty=(penalty, penalty >= 0, "at least 0"),
             acceptance=(acceptance, 0 <= acceptance <= 1, "in [0, 1]"),
@@ -120,9 +137,10 @@ class AmoOversampler(EmbeddingOversampler):
             noise_scale=(noise_scale, noise_scale >= 0, "at least 0"),
             project_to_sphere=(
                 project_to_sphere,
-                project_to_sphere in (True, False, "auto"),
+                isinstance(project_to_sphere, bool) or project_to_sphere == "auto",
                 'a bool or "auto"',
             ),
+            clean=(clean, isinstance(clean, bool), "a bool"),
             hidden_size=(hidden_size, hidden_size >= 0, "at least 0"),
             epochs=(epochs, epochs >= 1, "at least 1"),
             precision=(precision, precision in ("float32", "bfloat16"), '"float32" or "bfloat16"'),
@@ -131,15 +149,20 @@ class AmoOversampler(EmbeddingOversampler):
         self.steps, self.step_size, self.noise_scale = steps, step_size, noise_scale
         self.project_to_sphere, self.clean = project_to_sphere, clean
         self.hidden_size, self.epochs, self.precision = hidden_size, epochs, precision
-        self.head_options = None if head_options is None else dict(head_options)
+        self.head_options = None if head_options is None else checked_head_options(head_options)
         self._given: dict[str, MlpForEmbeddingClassification] | None = {}
         self.generating_classifier = self._named("generating", generating_classifier)
         self.receiving_classifier = self._named("receiving", receiving_classifier)
 
     def _named(self, role: str, given: Any) -> str | None:
         """A plain value for a classifier: models would pickle differently in every process."""
-        if not isinstance(given, MlpForEmbeddingClassification):
+        if given is None or isinstance(given, str | Path):
             return None if given is None else str(given)
+        if not isinstance(given, MlpForEmbeddingClassification):
+            raise TypeError(
+                f"{role}_classifier must be a folder or an MlpForEmbeddingClassification, got "
+                f"{type(given).__name__}: train one with hf_oversample.training.heads.train_head"
+            )
         assert self._given is not None
         self._given[role] = given
         return f"weights {weights_digest(given)}"
@@ -358,12 +381,6 @@ class AmoOversampler(EmbeddingOversampler):
 
     def _load_state_config(self, config: dict[str, Any]) -> None:
         self.acceptance_ = config["acceptance"]
-
-
-def _check_values(**values: tuple[Any, bool, str]) -> None:
-    for name, (value, is_right, wanted) in values.items():
-        if not is_right:
-            raise ValueError(f"{name}={value!r} must be {wanted}")
 
 
 def _running_count(keys: IntArray) -> IntArray:

@@ -112,20 +112,23 @@ class EmbeddingOversampler(Oversampler):
 
         Args:
             embeddings: [n, d], finite.
-            labels: [n], integers or strings.
+            labels: [n], integers, booleans or strings, all of one kind.
 
         Raises:
-            ValueError: one class only, NaN or infinite values, shapes that do not fit, or counts
-                that the sampling strategy does not allow.
+            ValueError: one class only, NaN or infinite values, a label that is missing or of
+                another type, shapes that do not fit, or counts that the sampling strategy does not
+                allow.
         """
         with np.errstate(over="ignore"):  # told below, with its place
             matrix = np.ascontiguousarray(embeddings, dtype=np.float32)
-        values, codes = np.unique(np.asarray(labels), return_inverse=True)
-        if matrix.ndim != 2 or codes.shape != matrix.shape[:1] or not matrix.shape[1]:
+        # A list as it is: NumPy would make the strings "nan" and "1" of numbers among strings.
+        raw = np.asarray(labels, dtype=None if hasattr(labels, "dtype") else object)
+        if matrix.ndim != 2 or raw.shape != matrix.shape[:1] or not matrix.shape[1]:
             raise ValueError(
                 f"embeddings must have shape [rows, width] and labels [rows], got {matrix.shape} "
-                f"and {codes.shape}"
+                f"and {raw.shape}"
             )
+        values, codes = np.unique(_checked_labels(raw), return_inverse=True)
         if not np.isfinite(matrix.sum(dtype=np.float64)) and not np.isfinite(matrix).all():
             row, place = (int(found[0]) for found in np.nonzero(~np.isfinite(matrix)))
             raise ValueError(
@@ -166,3 +169,34 @@ class EmbeddingOversampler(Oversampler):
         labels = np.asarray(self.label_values_)[plan.label]
         origin = np.broadcast_to(np.asarray(made.origin, dtype=np.int64), len(plan))
         return made.values, labels, origin, plan.parent if made.parent is None else made.parent
+
+
+def _checked_labels(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Labels [n] as an array of integers, or of strings.
+
+    Raises:
+        ValueError: a label is missing, neither an integer nor a string, or of another kind than the
+            first.
+    """
+    if labels.dtype.kind in "iubU":
+        return labels
+    kinds = (bool | int | np.integer | np.bool_, str)
+    first = None
+    for row, label in enumerate(labels.tolist()):
+        if label is None or label != label:  # NaN, and pandas' NaT
+            raise ValueError(
+                f"label is {label} in row {row}: give the row a label, or drop it from embeddings "
+                "and labels"
+            )
+        kind = next((kind for kind in kinds if isinstance(label, kind)), None)
+        if kind is None:
+            raise ValueError(
+                f"label is {label!r} ({type(label).__name__}) in row {row}: labels must be "
+                "integers, booleans or strings; cast them, for example with labels.astype(int)"
+            )
+        if kind is not (first := first or kind):
+            raise ValueError(
+                f"label is {label!r} in row {row} but {labels.tolist()[0]!r} in row 0: integers "
+                "and strings have no common order; give all as strings, or all as integers"
+            )
+    return labels.astype(object if first is str else np.int64)

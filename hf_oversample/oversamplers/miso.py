@@ -28,7 +28,7 @@ from hf_oversample.plan import IntArray, Plan
 from hf_oversample.quality import LinearJudge
 from hf_oversample.realizers import AnchorRequest
 from hf_oversample.sampling import SamplingStrategy
-from hf_oversample.text import Language, normalized
+from hf_oversample.text import Language, guess_language, normalized
 
 
 class MisoOversampler(Oversampler):
@@ -69,17 +69,20 @@ class MisoOversampler(Oversampler):
             quantile of the margins of the class's own training rows, and above 0.
         max_tries: how often an anchor is drawn before a real row takes its place.
         k: neighbours that say what is difficult (section 7.1).
-        language: "en" or "zh".
+        language: "en" or "zh"; None guesses it from the texts of the data set that is fitted, see
+            `hf_oversample.text.guess_language`.
         precision: of the realiser and the embedder; texts are the same for every batch in either.
         max_length: longest text in tokens.
 
     Attributes:
+        language_: the language given, or, once fitted, guessed.
         rejections: Counter of the reasons of `hf_oversample.quality`, "tries used up", and "kept",
             over all anchors made by this object in this process.
 
     Raises:
         ValueError: for an unknown source, gate or realiser, a share outside 0 … 1, and, when
-            fitted, for classes that the generator was not trained for.
+            fitted, for classes that the generator was not trained for, and critics in the gate of a
+            generator without them.
     """
 
     input_kind: ClassVar[Literal["any", "text", "embedding"]] = "text"
@@ -113,7 +116,7 @@ class MisoOversampler(Oversampler):
         gate_quantile: float = 0.1,
         max_tries: int = 4,
         k: int = 5,
-        language: Language = "en",
+        language: Language | None = None,
         precision: Literal["float32", "bfloat16"] = "float32",
         max_length: int = 64,
     ):
@@ -148,7 +151,8 @@ class MisoOversampler(Oversampler):
         self.use_latent, self.use_class, self.splice = use_latent, use_class, splice
         self.gate, self.gate_quantile = tuple(gate), gate_quantile
         self.max_tries, self.k = max_tries, k
-        self.language, self.precision, self.max_length = language, precision, max_length
+        self.language, self.language_ = language, language
+        self.precision, self.max_length = precision, max_length
         self._loaded: MisoModels | None = None
         self.rejections: Counter | None = None
 
@@ -156,13 +160,23 @@ class MisoOversampler(Oversampler):
 
     @property
     def loaded(self) -> MisoModels:
-        """The generator, its tokenizer and realiser, loaded now if they were not."""
+        """
+        The generator, its tokenizer and realiser, loaded now if they were not.
+
+        Raises:
+            RuntimeError: the language is to be guessed, and the oversampler is not fitted.
+        """
         if self._loaded is None:
+            if self.language_ is None:
+                raise RuntimeError(
+                    "this MisoOversampler does not know its language yet, which it guesses from "
+                    "the texts that it is fitted on: call fit(dataset) first, or give language."
+                )
             self._loaded = MisoModels.load(
                 self.generator,
                 self.embedder,
                 realizer=self.realizer,
-                language=self.language,
+                language=self.language_,
                 max_length=self.max_length,
                 precision=self.precision,
                 edit_options={
@@ -193,6 +207,7 @@ class MisoOversampler(Oversampler):
         grown = [code for code, total in children.items() if total]
         texts = as_list(dataset[self._text_column()])
         labels = np.asarray(self.labels_, np.int64)
+        self._take_language(texts)
         self.generator_digest_ = weights_digest(self.loaded.model)
         embeddings = self.embed(texts)
         self.gate_ = TextGate.fit(
@@ -225,6 +240,12 @@ class MisoOversampler(Oversampler):
             str(self.label_names_[code]): share for code, share in planner.difficult_share.items()
         }
         return planner.plan()
+
+    def _take_language(self, texts: Sequence[str]) -> None:
+        """The language given, or that of the texts; what was loaded for another one is dropped."""
+        language = self.language or guess_language(texts)
+        if language != self.language_:
+            self.language_, self._loaded = language, None
 
     @property
     def judge(self) -> LinearJudge:
@@ -343,6 +364,7 @@ class MisoOversampler(Oversampler):
             ],
             "difficult_share": self.difficult_share_,
             "generator_digest": self.generator_digest_,
+            "language": self.language_,
             "models": ["generator"] + (["embedder"] if self.embedder is not None else []),
         }
 
@@ -350,6 +372,7 @@ class MisoOversampler(Oversampler):
         self.class_texts_ = {code: (rows, texts) for code, rows, texts in config["class_texts"]}
         self.difficult_share_ = config["difficult_share"]
         self.generator_digest_ = config["generator_digest"]
+        self.language_ = config["language"]
 
     def _save_files(self, folder: Path) -> None:
         self.loaded.save(folder)

@@ -70,7 +70,16 @@ class TextGate:
             judges: some of `JUDGES`.
             quantile: how clearly the classifier must see a class: the quantile of the margins of
                 the class's own rows.
+
+        Raises:
+            ValueError: "critics" of a generator that was trained without them.
         """
+        if "critics" in judges and not models.model.config.use_mi:
+            raise ValueError(
+                f"gate has 'critics', but the generator {models.model.name_or_path} was trained "
+                "with use_mi=False, which leaves its critics as random as they started: take "
+                "'critics' out of the gate, or train a generator with use_mi=True."
+            )
         classifier = LinearJudge.fit(embeddings, labels, len(class_ids))
         return cls(
             judges=tuple(judges),

@@ -51,9 +51,11 @@ class SimporOversampler(EmbeddingOversampler):
     step backtracks, as the paper's 300 steps of 1e-5 turn a point by under 0.02 radians; the
     bandwidth, which the paper does not state, comes from the data; a class's parents take turns
     instead of being drawn at random; the classifier has one hidden layer instead of three, and its
-    first rows hold one of each class; a class whose rows are all informative gets all its children
-    there. With more than two classes each class is set against the largest other one. A row whose
-    neighbours are its copies (R = 0) gets copies, marked ``resampled``.
+    first rows hold one of each class; active learning ends after ``query_rounds`` rounds, so that
+    at most ``query_rounds`` · ``query_fraction`` of the rows (half of them) are informative; a
+    class whose rows are all informative gets all its children there, one without informative rows
+    gets random directions only. With more than two classes each class is set against the largest
+    other one. A row whose neighbours are its copies (R = 0) gets copies, marked ``resampled``.
 
     Args:
         sampling_strategy, seed, copy_columns: as for every oversampler.
@@ -71,7 +73,9 @@ class SimporOversampler(EmbeddingOversampler):
         bandwidth: h itself, the same for all classes.
         steps: evaluations of the ratio a child at most, after the first.
         step_angle: first angle of rotation, in radians.
-        precision: "float32" or "bfloat16", of the ratio's matrix products while it climbs.
+        precision: "float32" or "bfloat16", of the ratio's matrix products while it climbs. Rows
+            that float32 cannot hold apart at the bandwidth (a column that dwarfs the others, say)
+            are computed with as float64, at about twice the time.
 
     Attributes (after ``fit``):
         informative_: bool [n], the informative rows.
@@ -87,7 +91,7 @@ class SimporOversampler(EmbeddingOversampler):
             bfloat16.
     """
 
-    code_version: ClassVar[int] = 1
+    code_version: ClassVar[int] = 2
 
     informative_: npt.NDArray[np.bool_]
     bandwidths_: dict[int, float]
@@ -224,7 +228,7 @@ class SimporOversampler(EmbeddingOversampler):
                 centers = torch.from_numpy(embeddings[parent])
                 radius = torch.from_numpy(radii[block])
                 if mask is climbs and ratio is not None:
-                    directions = ascend(
+                    points = ascend(
                         ratio,
                         centers,
                         radius,
@@ -232,8 +236,9 @@ class SimporOversampler(EmbeddingOversampler):
                         steps=self.steps,
                         step_angle=self.step_angle,
                         judge=exact,
-                    ).directions
-                points = torch.addcmul(centers, directions, radius[:, None])
+                    ).points
+                else:
+                    points = torch.addcmul(centers, directions, radius[:, None])
                 self.children_[entries[block]] = points.numpy()
 
     def _ratio(
@@ -249,6 +254,12 @@ class SimporOversampler(EmbeddingOversampler):
         self.bandwidths_[code] = bandwidth
         target, other = torch.from_numpy(embeddings[rows]), torch.from_numpy(embeddings[others])
         ratio = LogDensityRatio(target, other, bandwidth, precision=self.precision)
+        if ratio.dtype == torch.float64:
+            logger.info(
+                "class %r: its densities are computed in float64, as float32 would round their "
+                "logarithms too far (bandwidth %.3g; standardised columns are faster)",
+                *(self.label_names_[code], bandwidth),
+            )
         if self.precision == "float32":
             return ratio, None
         return ratio, LogDensityRatio(target, other, bandwidth)
@@ -368,5 +379,5 @@ def _largest_other(counts: IntArray, code: int) -> int:
 
 
 def _block_rows(width: int) -> int:
-    """Points that are made together: their vectors (about nine times) and a chunk of exponents."""
-    return max(1, min(_LARGEST_BLOCK_ROWS, _BLOCK_BYTES // (4 * (9 * width + CHUNK_ROWS))))
+    """Points that are made together: about eleven vectors each, and a chunk of exponents."""
+    return max(1, min(_LARGEST_BLOCK_ROWS, _BLOCK_BYTES // (4 * (11 * width + CHUNK_ROWS))))

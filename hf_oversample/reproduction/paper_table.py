@@ -185,4 +185,5 @@ def difference(
     if len(runs) < 2:
         return "–"
     test = paired_test([ours[run] for run in runs], [theirs[run] for run in runs], overlap)
-    return f"{test.mean:+.{digits}f} (p {test.p_value:.2f})"
+    p_value = "< 0.01" if test.p_value < 0.01 else f"{test.p_value:.2f}"
+    return f"{test.mean:+.{digits}f} (p {p_value})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from datasets import Dataset
@@ -102,7 +102,12 @@ class BalancingRun(Run):
             )
         return decoded.remove_columns(EMBEDDING_COLUMN)
 
-    def record(self, balanced: Dataset, rejections: Mapping[str, int] | None) -> dict[str, Any]:
+    def record(
+        self,
+        balanced: Dataset,
+        rejections: Mapping[str, int] | None,
+        acceptance: Sequence[Mapping[str, Any]] = (),
+    ) -> dict[str, Any]:
         """
         The record of a run that measures nothing, as `run.json` holds it but for what the method
         adds: its losses and steps, for one.
@@ -110,11 +115,13 @@ class BalancingRun(Run):
         Args:
             balanced: the training part.
             rejections: reason → texts that were drawn; None where none were.
+            acceptance: of the methods that translate rows, `acceptance_` of `AmoOversampler`.
         """
         return run_record(self.arguments, self.data, balanced) | {
             "difficult_share": {"before": None, "after": None},  # not measured
             "losses": {},
             "rejections": dict(rejections or {}),
+            "acceptance": [dict(pair) for pair in acceptance],
             "timings": self.timings,
             "steps": {},
             "metrics": {},

@@ -74,7 +74,8 @@ def run_command(
 
 def balanced_summary(record: Mapping[str, Any], *more: str) -> str:
     """
-    The last lines of a run that balances: rows made, texts rejected, and how long it took.
+    The last lines of a run that balances: rows made, translations accepted, texts rejected, and how
+    long it took.
 
     Args:
         record: the run's.
@@ -87,8 +88,26 @@ def balanced_summary(record: Mapping[str, Any], *more: str) -> str:
         f"{origin['real']} real rows. Rows by class: {counts}.",
         *more,
     ]
+    lines += _acceptance_lines(record["acceptance"])
     if record["rejections"]:
         reasons = ", ".join(f"{reason} {n}" for reason, n in record["rejections"].items())
         lines.append(f"Texts drawn: {reasons}.")
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in record["timings"].items())
     return "\n".join([*lines, f"Seconds: {seconds}"])
+
+
+def _acceptance_lines(pairs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What AMO's classifier accepted, with a warning where that is less than half."""
+    drawn, translated, accepted = (
+        sum(pair[name] for pair in pairs) for name in ("drawn", "translated", "accepted")
+    )
+    if not drawn:
+        return []
+    lines = [f"AMO: {accepted} of {drawn} rows accepted, {translated} were translated."]
+    if 2 * accepted < drawn:
+        lines.append(
+            "Warning: fewer than half of AMO's rows were accepted, and the others repeat real "
+            "rows: lower beta where few were translated, and else acceptance, or train a stronger "
+            "classifier."
+        )
+    return lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,9 @@ from hf_oversample.runs.compare_arguments import CompareRunArguments
 from hf_oversample.runs.miso_arguments import MisoRunArguments
 from hf_oversample.sampling import children_per_class, class_counts
 from hf_oversample.text import Language, guess_language
+
+# of a test row, which say whether it is difficult (MISO, section 7.1)
+TEST_NEIGHBORS = 5
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,8 @@ def read_data(arguments: MisoRunArguments) -> RunData:
 
     Raises:
         ValueError: for a missing column, a bad text or label, an unknown minority class, or
-            classes that are balanced already; the message names column and row.
+            classes that are balanced already; the message names column and row. For a class with no
+            row in one of the parts, or fewer rows than neighbours that are looked at.
     """
     a = arguments
     name = a.dataset_name or Path(str(a.train_file)).stem
@@ -77,11 +82,14 @@ def read_data(arguments: MisoRunArguments) -> RunData:
         split = stratified_split(dataset, a.label_column, a.text_column, shares, a.training.seed)
         parts = DatasetDict(dict(zip(("train", "validation", "test"), split, strict=True)))
     texts = {part: Texts.of(rows, a.text_column, a.label_column) for part, rows in parts.items()}
+    if a.evaluation_seeds:
+        check_parts(texts, class_names)
     counts = class_counts(texts["train"].labels, names=class_names)
     children = children_per_class(a.sampling_strategy, counts, class_names)
     targets = sorted(code for code, number in children.items() if number)
     if not targets:
         raise ValueError(f"The classes have {counts} rows: there is nothing to balance.")
+    check_neighbors(len(texts["train"]), a)
     language = a.language or guess_language(dataset[a.text_column][:])
     return RunData(name, len(dataset), parts, texts, class_names, targets, language)
 
@@ -143,6 +151,55 @@ def made_rare(rows: Dataset, arguments: RunArguments, minority: int | None) -> D
     return make_imbalanced(
         rows, a.label_column, a.imbalance_ratio, minority=minority, seed=a.training.seed
     )
+
+
+def check_parts(texts: Mapping[str, Texts], class_names: list[str]) -> None:
+    """
+    Check that what a run measures can be measured: every class with rows has some in each part, to
+    learn it from, to choose by and to report on, and test rows have neighbours.
+
+    Args:
+        texts: part → its rows; one is "test".
+        class_names: in the order of the codes.
+
+    Raises:
+        ValueError: for a class without rows in some part; the message has its rows by part. For too
+            few test rows.
+    """
+    by_part = {part: class_counts(rows.labels, names=class_names) for part, rows in texts.items()}
+    for code, name in enumerate(class_names):
+        found = {part: counts[code] for part, counts in by_part.items()}
+        if any(found.values()) and not all(found.values()):
+            rows = ", ".join(f"{number} in {part}" for part, number in found.items())
+            raise ValueError(
+                f"The class {name!r} has too few rows for {len(found)} parts: {rows} (rows of the "
+                "same text go to the same part). What is measured needs one in each: add rows of "
+                "the class, measure nothing with --evaluation_seeds 0, or set other shares with "
+                "--validation_share and --test_share."
+            )
+    if len(texts["test"]) <= TEST_NEIGHBORS:
+        raise ValueError(
+            f"The test part has {len(texts['test'])} rows, all classes together. Which of them are "
+            f"difficult is measured by the {TEST_NEIGHBORS} nearest others, so there must be at "
+            f"least {TEST_NEIGHBORS + 1}: add rows, measure nothing with --evaluation_seeds 0, or "
+            "set another share with --test_share."
+        )
+
+
+def check_neighbors(rows: int, arguments: MisoRunArguments) -> None:
+    """
+    Check that a generator's training, where there will be one, finds its neighbours among `rows`.
+
+    Raises:
+        ValueError: for as few rows as `neighbors`, or fewer.
+    """
+    neighbors = arguments.training.neighbors
+    if arguments.trains_generator and rows <= neighbors:
+        raise ValueError(
+            f"The training part has {rows} rows, all classes together: a row has "
+            f"{rows - 1} others, and the generator's training looks at the {neighbors} nearest. "
+            f"Add rows, or set --neighbors to {rows - 1} or less."
+        )
 
 
 def encoder_or_demo(

@@ -77,10 +77,11 @@ def run_miso(
     record |= measured(balanced, trained.trainer, report, metrics=metrics, timings=run.timings)
     table = metrics_table(metrics, SHOWN) if metrics else "No table: evaluation_seeds is 0."
     run.output.write("table.md", table + "\n")
-    run.output.write("generator/README.md", generator_card(record))
+    repository = a.hub_model_id if a.push_to_hub else None
+    run.output.write("generator/README.md", generator_card(record, repository))
     run.write_record(record)
-    if a.push_to_hub and a.hub_model_id is not None:
-        push_folder(run.trained_folder, a.hub_model_id)
+    if repository is not None:
+        push_folder(run.trained_folder, repository)
     return record
 
 

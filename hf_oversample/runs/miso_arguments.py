@@ -15,8 +15,8 @@ class MisoRunArguments(RunArguments):
     every run, and these. Each field's meaning is its `help`.
 
     Raises:
-        ValueError: as `RunArguments`; if the number of seeds is negative, or there is nowhere to
-            push to.
+        ValueError: as `RunArguments`; if the number of seeds is negative, the gate asks critics
+            that are not trained, or there is no full name of a repository to push to.
     """
 
     # ---- the generator
@@ -67,7 +67,7 @@ class MisoRunArguments(RunArguments):
     evaluation_steps_of_classifiers: int = argument(300, "steps of each of its classifiers")
     validation_share: float = argument(0.1, "share of the rows held out to choose by")
     test_share: float = argument(0.2, "share of the rows held out to report on")
-    hub_model_id: str | None = argument(None, "repository for the generator")
+    hub_model_id: str | None = argument(None, "repository for the generator, as user/name")
     push_to_hub: bool = argument(False, "push the generator there")
 
     def __post_init__(self) -> None:
@@ -76,7 +76,22 @@ class MisoRunArguments(RunArguments):
             raise ValueError(
                 "push_to_hub needs hub_model_id, the repository to push the generator to."
             )
+        if self.push_to_hub and "/" not in str(self.hub_model_id):
+            raise ValueError(
+                f"hub_model_id is {self.hub_model_id!r}; write it as user/name: the generator's "
+                "card tells its readers to load it by that name."
+            )
+        if self.trains_generator and "critics" in self.gate and not self.use_mi:
+            raise ValueError(
+                "gate has 'critics' and use_mi is false, which trains none: take 'critics' out of "
+                "the gate, or leave use_mi true."
+            )
         if self.evaluation_seeds < 0:
             raise ValueError(
                 f"evaluation_seeds is {self.evaluation_seeds}; 0 measures nothing, 1 or more does."
             )
+
+    @property
+    def trains_generator(self) -> bool:
+        """Whether a generator is trained."""
+        return True

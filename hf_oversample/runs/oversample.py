@@ -60,7 +60,7 @@ def run_oversample(
             )
         rejections = getattr(oversampler, "rejections", None)
     run.write_balanced(DatasetDict({"train": balanced}))
-    record = run.record(balanced, rejections)
+    record = run.record(balanced, rejections, getattr(oversampler, "acceptance_", ()))
     if run.trained is not None:
         record["losses"] = run.trained.trainer.record.losses
         record["steps"] = run.trained.trainer.record.steps

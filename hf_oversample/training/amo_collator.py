@@ -33,6 +33,10 @@ class AmoCollator:
     ``range(n)``, it needs ``num_workers=0``: another process would not see f being trained. Draws
     depend on (seed, step, place in the batch) alone; set ``step`` when a training is resumed.
 
+    Rows and batches are on the CPU; what is translated goes to the classifiers' device and back.
+    A loader prepared by Accelerate (``accelerator.prepare``) fetches one batch ahead: f is then as
+    it was one update before. Give f itself, not what ``prepare`` wraps it in for several processes.
+
     Args:
         embeddings: [n, d], all training rows.
         labels: [n] class ids.
@@ -50,6 +54,7 @@ class AmoCollator:
 
     Raises:
         ValueError: sizes that do not fit.
+        RuntimeError: when called, classifiers on two devices.
     """
 
     def __init__(
@@ -115,18 +120,26 @@ class AmoCollator:
         places, sources = places[is_kept], sources[is_kept]
         if not len(places):
             return
+        # Read at every call: a training loop may move f after the collator is made.
+        device = self.generating.device
+        if self.receiving.device != device:
+            raise RuntimeError(
+                f"the generating classifier is on {device}, the receiving one on "
+                f"{self.receiving.device}: move both to one device, with generating.to(device)"
+            )
         seeds = vectors[torch.from_numpy(sources)]
         moved = translate(
-            seeds,
-            torch.from_numpy(codes[sources]),
-            torch.from_numpy(codes[places]),
+            seeds.to(device),
+            torch.from_numpy(codes[sources]).to(device),
+            torch.from_numpy(codes[places]).to(device),
             self.generating,
             self.receiving,
             self.settings,
             seed=self.seed,
             counters=(self.step, places),
         )
-        made = seeds if self.clean else moved.rows
-        vectors[torch.from_numpy(places)[moved.accepted]] = made[moved.accepted]
+        accepted = moved.accepted.cpu()
+        made = seeds if self.clean else moved.rows.cpu()
+        vectors[torch.from_numpy(places)[accepted]] = made[accepted]
         self.translated += len(places)
-        self.accepted += int(moved.accepted.sum())
+        self.accepted += int(accepted.sum())

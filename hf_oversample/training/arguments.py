@@ -40,7 +40,10 @@ class MisoTrainingArguments(CheckedArguments):
     critic_steps: int = micro_steps(100, "steps of phase 2, the critics alone (Alg. 1, 3–4)", TIME)
     adversarial_steps: int = micro_steps(30, "steps of phase 3, all parts (Alg. 1, 5–9)", TIME)
     max_train_seconds: float = not_negative(
-        0.0, "stop each phase at its share of this time; 0: no limit", "choice"
+        0.0,
+        "stop each phase at its share of this time (runs, resumed ones too, then differ in their "
+        "bits); 0: no limit",
+        "choice",
     )
     batch_size: int = positive(64, "texts in a step, per process", PAPER)
     pair_batch_size: int = argument(

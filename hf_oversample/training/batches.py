@@ -255,8 +255,8 @@ class MisoBatches:
         Texts of phase 1, classes drawn in proportion to rows ** class_smoothing.
 
         The first `decoder_rows` are also rebuilt by the decoders; those of target classes
-        (`paired_rows`) come with a majority neighbour, for Q̃. `latent_groups` holds the former,
-        then the latter.
+        (`paired_rows`) come with a majority neighbour, for Q̃ (none in a generator without SFM).
+        `latent_groups` holds the former, then the latter.
         """
         a = self.arguments
         rng = noise.generator(a.seed, noise.stream("pretrain"), step, self.process)
@@ -267,7 +267,7 @@ class MisoBatches:
         decoded = min(a.decoder_rows, len(rows))
         batch["decoder_ids"], batch["decoder_mask"] = self.padded(rows[:decoded])
         read = rows[:decoded]
-        known = pairs.rows if pairs is not None else {}
+        known = pairs.rows if pairs is not None and self.config.use_sfm else {}
         paired = [i for i in range(decoded) if int(classes[i]) in known]
         batch["paired_rows"] = torch.tensor(paired, dtype=torch.long, device=self.device)
         if pairs is not None and paired:

@@ -27,6 +27,7 @@ from hf_oversample.training.miso_objectives import (
     generated_as_real,
     information,
     information_loss,
+    surrogate_latents,
 )
 from hf_oversample.training.miso_record import MisoTrainingRecord
 from hf_oversample.training.players import Players
@@ -54,7 +55,8 @@ class MisoTrainer:
         output_dir: where checkpoints and trackers write; needed for either.
 
     Every step's rows, masks and noise are a function of (seed, step, process): a resumed run ends
-    with the same weights as an uninterrupted one.
+    with the same weights as an uninterrupted one, but under `max_train_seconds`, which makes the
+    schedules follow the clock.
 
     Raises:
         ValueError: if checkpoints or a tracker are asked for without an `output_dir`, or the
@@ -108,6 +110,8 @@ class MisoTrainer:
         self.record = MisoTrainingRecord()
         # latents of phase 2, whose encoder is frozen
         self.cached_latents: dict[int, Tensor] | None = None
+        # step and (q, k, z) of each micro-step since the critics' last optimiser step in phase 3
+        self.critics_await: list[tuple[int, tuple[Tensor, Tensor, Tensor]]] = []
         # a pretrained vocabulary is mostly words that the data do not have: its dense gradient
         # costs a third of a step
         words = arguments.train_word_embeddings
@@ -130,15 +134,21 @@ class MisoTrainer:
             resume_from_checkpoint: a folder `checkpoint-N` that this trainer wrote with the same
                 arguments.
             stop_at: write a checkpoint after this many steps of all phases and stop, as an
-                interruption would.
+                interruption would; a multiple of `gradient_accumulation_steps`.
 
         Raises:
             ValueError: if the checkpoint was made with other arguments or another number of
-                processes.
+                processes, or `stop_at` is inside an optimiser step.
             FloatingPointError: if a loss is no longer finite; the message names the term and
                 nothing is saved.
         """
         a = self.arguments
+        if stop_at and stop_at % a.gradient_accumulation_steps:
+            raise ValueError(
+                f"stop_at is {stop_at}, no multiple of gradient_accumulation_steps "
+                f"({a.gradient_accumulation_steps}): the checkpoint would lack the gradients of an "
+                "unfinished optimiser step."
+            )
         if a.report_to:
             self.accelerator.init_trackers("miso", config=a.to_dict())
         done = 0
@@ -187,8 +197,9 @@ class MisoTrainer:
             seconds = time.perf_counter() - start
             progress = (step - first) / max(steps, 1)
             if limit:
-                progress = max(progress, seconds / limit)
-                if self._agree(progress >= 1):
+                progress = min(1.0, max(progress, self._slowest(seconds) / limit))
+                # inside an optimiser step the next phase would inherit its gradients
+                if progress >= 1 and step % a.gradient_accumulation_steps == 0:
                     break
             # dropout and noise of this step, whatever came before
             torch.manual_seed(
@@ -226,10 +237,11 @@ class MisoTrainer:
         """This process's number among those that train together."""
         return self.accelerator.process_index
 
-    def _agree(self, flag: bool) -> bool:
-        """Whether any process says so: clocks differ, and all must stop at the same step."""
-        value = torch.tensor(float(flag), device=self.accelerator.device)
-        return bool(self.accelerator.reduce(value, "sum") > 0)
+    def _slowest(self, seconds: float) -> float:
+        """The most seconds that a process has taken: clocks differ, and all processes must have the
+        same rates, and stop at the same step."""
+        value = torch.tensor([seconds], dtype=torch.float64, device=self.accelerator.device)
+        return float(self.accelerator.gather(value).max())
 
     def _remedy(self) -> str:
         a = self.arguments
@@ -289,7 +301,7 @@ class MisoTrainer:
         q = torch.stack([self.cached_latents[row] for row in own.tolist()])
         k = torch.stack([self.cached_latents[row] for row in other.tolist()])
         with torch.no_grad():
-            z = self.model.miso.surrogate_fusion.fuse(q, k)
+            z = surrogate_latents(self.model, q, k)
         with self.players.accumulate():
             loss = self.players.critics(self._pairs_of(q, k, z, step, 0))
             self.players.update("critics", loss)
@@ -327,13 +339,12 @@ class MisoTrainer:
             )
             players.update("discriminators", discriminators)
             losses = {"discriminators": discriminators.item()}
-            # line 8, before the generator's own step: its bounds are as tight as they get
+            # line 8, before the generator's own step: its bounds are as tight as they get (in
+            # the last micro-step of a step: the earlier ones meet the critics of the step before)
             if config.use_mi:
-                detached = (q.detach(), k.detach(), z.detach())
-                for update in range(a.critic_updates):
-                    critics = players.critics(self._pairs_of(*detached, step, update))
-                    players.update("critics", critics)
-                losses["critics"] = critics.item()
+                self.critics_await.append((step, (q.detach(), k.detach(), z.detach())))
+                if self.accelerator.sync_gradients:
+                    losses["critics"] = self._update_critics()
             # line 7: (1 − α) · MI + α · (reconstruction + adversarial)
             players.train_opponents(False)
             adversarial = generated_as_real(self.model, parts)
@@ -361,6 +372,15 @@ class MisoTrainer:
             "z/rank": float(effective_rank(z)),
         }
         return losses
+
+    def _update_critics(self) -> float:
+        """`critic_updates` optimiser steps of the critics, each over all micro-steps of a step."""
+        updates = [
+            [self._pairs_of(*latents, step, update) for step, latents in self.critics_await]
+            for update in range(self.arguments.critic_updates)
+        ]
+        self.critics_await.clear()
+        return self.players.update_critics(updates)
 
     # ---- pairs, bank, evaluation
 

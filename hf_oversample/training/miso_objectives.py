@@ -164,7 +164,7 @@ class GeneratorObjective(nn.Module):
     def pretrain(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """
         Phase 1 (Algorithm 1, lines 1–2): the decoders rebuild texts from q, and minority texts
-        from Q̃; the filler refills masked words.
+        from Q̃ (q in a generator without SFM); the filler refills masked words.
 
         Args:
             batch: as `MisoBatches.pretrain` draws it.
@@ -175,7 +175,7 @@ class GeneratorObjective(nn.Module):
         decoded, rows = len(batch["decoder_ids"]), batch["paired_rows"]
         latents, keys = latents[:decoded], latents[decoded:]
         if len(rows):
-            surrogate = self.model.miso.surrogate_fusion.fuse(latents[rows], keys)
+            surrogate = surrogate_latents(self.model, latents[rows], keys)
             latents = latents.index_copy(0, rows, surrogate.to(latents.dtype))
         classes = batch["classes"][: len(latents)]
         reconstruction = self.reconstruction(
@@ -202,17 +202,14 @@ class GeneratorObjective(nn.Module):
             temperature: τ_e of SFM.
             gumbel_temperature: of the discriminators' soft tokens.
 
-        Returns: latents `q`, `k`, `z` `[n, h, d]`; `reconstruction` and `filling`, scalars; for
-        each side `…_generated` and `…_real`, token embeddings `[m, l, hidden]`, and
-        `…_real_mask` `[m, l]`.
+        Returns: latents `q`, `k`, `z` `[n, h, d]` (z is q without SFM); `reconstruction` and
+        `filling`, scalars; for each side `…_generated` and `…_real`, token embeddings
+        `[m, l, hidden]`, and `…_real_mask` `[m, l]`.
         """
         model, n = self.model, len(batch["classes"]) // 2
         latents = self.grouped_latents(batch["groups"])
         q, k = latents[:n], latents[n:]
-        if model.config.use_sfm:
-            z = model.miso.fusion(q, k, temperature)
-        else:
-            z = model.miso.surrogate_fusion.fuse(q, k)
+        z = model.miso.fusion(q, k, temperature) if model.config.use_sfm else q
         decoded = torch.cat([z, k])
         result = {"q": q, "k": k, "z": z}
         embeddings = model.get_input_embeddings().weight[model.output_tokens]
@@ -289,6 +286,16 @@ class Discriminators(nn.Module):
         return discriminator_loss(real, generated)
 
 
+def surrogate_latents(model: MisoForAnchorGeneration, q: Tensor, k: Tensor) -> Tensor:
+    """
+    What stands for SFM's output before phase 3, for latents q and k of pairs `[n, h, d]`.
+
+    Returns: `[n, h, d]`, Q̃ = FFN(concat(K, Q)) (section 5); q in a generator without SFM (the CAG
+    ablation of section 7.2), whose anchors are written from q.
+    """
+    return model.miso.surrogate_fusion.fuse(q, k) if model.config.use_sfm else q
+
+
 def generated_as_real(model: MisoForAnchorGeneration, parts: Mapping[str, Tensor]) -> Tensor:
     """The adversarial term of ψ and σ: both sides' generated texts taken for real, a scalar."""
     minority, majority = (
@@ -303,7 +310,17 @@ def generated_as_real(model: MisoForAnchorGeneration, parts: Mapping[str, Tensor
 
 
 def information(model: MisoForAnchorGeneration, pairs: Pairs) -> dict[str, float]:
-    """I(Q; Q̄) and I(K; Q̄) as the paper defines them, Donsker–Varadhan values in nats."""
+    """
+    What the critics say of z: the Donsker–Varadhan expression of each, in nats.
+
+    With `critic_mode="instance"` these estimate the paper's I(Q; Q̄) and I(K; Q̄). With "class",
+    the default, they are no mutual information (PAPERS.md, departure 11): z is in the joint pairs
+    (a text of the class, z) but not in the product pairs (a text of the class, one of either
+    class), so the value is the mean log-ratio by which the critic takes z for a text of the class
+    rather than of the mixture. It may be below 0.
+
+    Returns: `I(Q)` and `I(K)`, of the minority's and the majority's critic.
+    """
     values = {}
     for side, symbol in zip(SIDES, ("I(Q)", "I(K)"), strict=True):
         joint, product = _scores_of_z(model, side, pairs)
@@ -312,7 +329,12 @@ def information(model: MisoForAnchorGeneration, pairs: Pairs) -> dict[str, float
 
 
 def information_loss(model: MisoForAnchorGeneration, pairs: Pairs) -> Tensor:
-    """I(K; Q̄) − I(Q; Q̄), what σ and ψ descend (section 4.2, "MI Loss"): a scalar."""
+    """
+    What σ and ψ descend: the majority critic's bound of z less the minority critic's, a scalar.
+
+    It is the paper's I(K; Q̄) − I(Q; Q̄) (section 4.2, "MI Loss") with `critic_mode="instance"`;
+    with "class" its two terms are what `information` says.
+    """
     bound = donsker_varadhan if model.config.critic_bound == "dv" else jensen_shannon
     minority, majority = (bound(*_scores_of_z(model, side, pairs)) for side in SIDES)
     return majority - minority

@@ -13,7 +13,9 @@ class MisoTrainingRecord:
     What a training run leaves besides its weights.
 
     Args:
-        losses: phase → term → last value; `validation/…` at the phase's end.
+        losses: phase → term → last value; `validation/…` at the phase's end. `I(Q)` and `I(K)` are
+            the critics' values of z, and the paper's mutual informations only with
+            `critic_mode="instance"` (`training.miso_objectives.information`).
         history: what was reported, each entry with its phase and step.
         seconds, steps: phase → seconds and steps that it took.
         stopped_at: the step that the run was asked to stop after.

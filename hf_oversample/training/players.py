@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import torch
@@ -11,7 +12,12 @@ from torch import Tensor, nn
 
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.training.arguments import MisoTrainingArguments
-from hf_oversample.training.miso_objectives import Critics, Discriminators, GeneratorObjective
+from hf_oversample.training.miso_objectives import (
+    Critics,
+    Discriminators,
+    GeneratorObjective,
+    Pairs,
+)
 
 # the place of SFM's weights among the generator's parameter groups
 FUSION_GROUP = 2
@@ -111,13 +117,54 @@ class Players:
                 group["lr"] = rate * factors.get(player, factor)
 
     def update(self, player: Player, loss: Tensor) -> None:
-        """Backward, clipping and one optimiser step of one player."""
+        """Backward of one micro-step, and at the last of a step an optimiser step of the player."""
+        self.accelerator.backward(loss)
+        self._step(player)
+
+    def update_critics(self, updates: Sequence[Sequence[Pairs]]) -> float:
+        """
+        Several optimiser steps of the critics, one after the other, inside the last micro-step.
+
+        `update`, called several times in each micro-step, would add the gradients of all updates of
+        the earlier micro-steps to the first optimiser step.
+
+        Args:
+            updates: for each optimiser step, the pairs of every micro-step, as `critic_pairs` makes
+                them; their gradients are averaged.
+
+        Returns: the critics' loss before the last optimiser step, the mean over micro-steps.
+
+        Raises:
+            ValueError: if gradients are not synchronised now, or the pairs are not those of
+                `gradient_accumulation_steps` micro-steps.
+        """
+        micro_steps = self.accelerator.gradient_accumulation_steps
+        counts = {len(batches) for batches in updates}
+        if not self.accelerator.sync_gradients or counts != {micro_steps}:
+            raise ValueError(
+                f"The critics were given pairs of {sorted(counts)} micro-steps "
+                f"{'at' if self.accelerator.sync_gradients else 'before'} the last micro-step of a "
+                f"step; a step averages {micro_steps}: call update_critics at the last micro-step, "
+                "with the pairs of all."
+            )
+        for batches in updates:
+            losses = []
+            for number, pairs in enumerate(batches):
+                is_last = number + 1 == micro_steps
+                with nullcontext() if is_last else self.accelerator.no_sync(self.critics):
+                    loss = self.critics(pairs)
+                    self.accelerator.backward(loss)  # it divides by the number of micro-steps
+                losses.append(loss.item())
+            self._step("critics")
+        return sum(losses) / len(losses)
+
+    def _step(self, player: Player) -> None:
+        """Clipping and one optimiser step; before the last micro-step of a step, neither."""
         modules = {
             "generator": self.objective,
             "critics": self.critics,
             "discriminators": self.discriminators,
         }
-        self.accelerator.backward(loss)
         if self.accelerator.sync_gradients:
             trained = [p for p in modules[player].parameters() if p.grad is not None]
             self.accelerator.clip_grad_norm_(trained, self.arguments.max_grad_norm)

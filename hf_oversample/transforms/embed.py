@@ -22,7 +22,13 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTo
 
 import hf_oversample
 from hf_oversample.columns import as_list, check_texts
-from hf_oversample.encoding import SMALLEST_BATCH, TextEncoder, pad, token_budget_batches
+from hf_oversample.encoding import (
+    LENGTH_STEP,
+    SMALLEST_BATCH,
+    TextEncoder,
+    pad,
+    token_budget_batches,
+)
 from hf_oversample.models.digest import weights_digest
 from hf_oversample.models.miso.encoder_miso import MisoModel
 from hf_oversample.text import Language, Segmenter
@@ -89,6 +95,21 @@ def _width(model: PreTrainedModel, pooling: Pooling) -> int:
     return model.config.get_text_config().hidden_size
 
 
+def _places(model: PreTrainedModel) -> int | None:
+    """The longest padded text that an encoder has positions for, in tokens; None: any length."""
+    config = model.config.encoder if isinstance(model, MisoModel) else model.config
+    places = getattr(config, "max_position_embeddings", None)
+    if places is None or places <= 0:
+        return None
+    for name, module in model.named_modules():
+        # RoBERTa and its kin number their tokens from padding_idx + 1 on, in the same table.
+        if name.endswith("position_embeddings"):
+            padding = getattr(module, "padding_idx", None)
+            places -= 0 if padding is None else padding + 1
+            break
+    return places - places % LENGTH_STEP  # texts are padded to such lengths
+
+
 @dataclass
 class _Encoder:
     """What is loaded: the model, its tokenizer, and a digest of both."""
@@ -109,15 +130,17 @@ class TextEmbedder:
     are sorted by length, so large batches are faster.
 
     Args:
-        model_name_or_path: an encoder that `AutoModel` and `AutoTokenizer` load, or a folder or Hub
-            name of a MISO generator.
+        model_name_or_path: an encoder that `AutoModel` and `AutoTokenizer` load (of a model with
+            encoder and decoder, such as T5 or BART, the encoder), or a folder or Hub name of a MISO
+            generator.
         text_column, embedding_column: what is read and what is added.
         pooling: "mean" over the tokens (default), "cls", the first token's state, or "latent": the
             latents of a MISO generator, `[heads, latent_size]` flattened, whose rows
             `LatentDecoder` turns into texts.
         normalize: scale embeddings to length 1 (default, but for "latent": scaled latents could not
             be decoded).
-        max_length: longest text in tokens (default 128); longer ones are cut.
+        max_length: longest text in tokens, special tokens included (default 128); longer ones are
+            cut.
         token_budget: padded tokens in a batch of the encoder (default 8192).
         dtype: "float32" (default) or "bfloat16", the precision of the encoder; the column is
             float32 always.
@@ -131,9 +154,11 @@ class TextEmbedder:
     between devices, and between numbers of threads (a process of `num_proc` has one).
 
     Raises:
-        ValueError: for an unknown pooling or dtype; scaled latents; a text that is null, empty or
-            no string (column and row are named); and, when the model is loaded, for latents of a
-            model that has none, more tokens than it has places for, or weights that are no longer
+        TypeError: for a max_length or token_budget that is not an int.
+        ValueError: for one below 1; an unknown pooling or dtype; scaled latents; a text that is
+            null, empty or no string (column and row are named); and, when the model is loaded, for
+            latents of a model that has none, more tokens than it has places for, or weights that
+            are no longer
             those of the transform that was pickled.
     """
 
@@ -158,6 +183,11 @@ class TextEmbedder:
             raise ValueError(f"pooling is {pooling!r}; it must be one of {list(POOLINGS)}.")
         if dtype not in ("float32", "bfloat16"):
             raise ValueError(f"dtype is {dtype!r}; it must be 'float32' or 'bfloat16'.")
+        for name, value in (("max_length", max_length), ("token_budget", token_budget)):
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(f"{name} must be an int, got {value!r}")
+            if value < 1:
+                raise ValueError(f"{name} is {value}: give at least 1 token")
         if normalize and pooling == "latent":
             raise ValueError(
                 "normalize=True with pooling='latent': latents that were scaled to length 1 cannot "
@@ -225,9 +255,10 @@ class TextEmbedder:
             )
         if self.pooling != "latent" and isinstance(model, MisoModel):
             model = model.encoder
-        config = model.config.encoder if isinstance(model, MisoModel) else model.config
-        places = getattr(config, "max_position_embeddings", None)
-        if places is not None and 0 < places < self.max_length:
+        if not isinstance(model, MisoModel) and model.config.is_encoder_decoder:
+            model = model.get_encoder()  # the decoder's states are of a text that it would write
+        places = _places(model)
+        if places is not None and places < self.max_length:
             raise ValueError(
                 f"max_length is {self.max_length}, but {name} has places for {places} tokens: give "
                 f"max_length={places} or less."

@@ -16,7 +16,8 @@ class MisoConfig(PreTrainedConfig):
 
     Args:
         encoder (`PreTrainedConfig` or `dict`, *optional*):
-            The shared encoder, any architecture of `AutoModel` that takes `inputs_embeds`.
+            The shared encoder, any architecture of `AutoModel` that takes `inputs_embeds` and whose
+            word embeddings are as wide as its states (BERT, RoBERTa, DistilBERT; not ALBERT).
         decoder (`PreTrainedConfig` or `dict`, *optional*):
             The decoder, any architecture of `AutoModel` with `is_decoder` and
             `add_cross_attention`, of the encoder's hidden size and vocabulary: word embeddings are

@@ -11,7 +11,7 @@ from transformers import AutoModel
 from transformers import initialization as init
 
 from .configuration_miso import MisoConfig
-from .encoder_miso import MisoModel, MisoPreTrainedModel
+from .encoder_miso import MisoModel, MisoPreTrainedModel, check_embedding_width
 from .layers_miso import TokenHead
 
 
@@ -25,6 +25,9 @@ class MisoLatentDecoder(MisoPreTrainedModel):
     once, when all of them are there.
 
     Tokens that can be written are those of `output_tokens` (the training texts' vocabulary).
+
+    Raises:
+        ValueError: for an encoder or decoder whose word embeddings are not as wide as its states.
     """
 
     _tied_weights_keys: dict[str, str] = {}
@@ -36,6 +39,8 @@ class MisoLatentDecoder(MisoPreTrainedModel):
         self.decoders = nn.ModuleList(
             AutoModel.from_config(config.decoder) for _ in range(decoders)
         )
+        for decoder in self.decoders:
+            check_embedding_width(decoder, "decoder", config.hidden_size)
         self._share_word_embeddings()
         hidden, labels = config.hidden_size, config.num_labels
         self.latent_to_decoder = nn.Linear(config.latent_size, hidden)

@@ -30,6 +30,30 @@ class MisoModelOutput(ModelOutput):
     latents: Tensor | None = None
 
 
+def check_embedding_width(body: PreTrainedModel, part: str, hidden_size: int) -> None:
+    """
+    Check that a body's word embeddings are as wide as its states: they are shared, moved by
+    embeddings of classes and latents, and written words are scored by them.
+
+    Args:
+        body: the encoder, or a decoder.
+        part: what the message calls it.
+        hidden_size: width of its states.
+
+    Raises:
+        ValueError: for another width, as ALBERT's and small ELECTRA's.
+    """
+    width = body.get_input_embeddings().weight.shape[1]
+    if width != hidden_size:
+        raise ValueError(
+            f"MisoConfig: the {part} ({body.config.model_type}) has word embeddings of width "
+            f"{width} and states of width {hidden_size}. MISO adds embeddings of classes and "
+            "latents to its words and scores words by their embeddings, so both must have one "
+            "width, as in BERT, MiniLM, RoBERTa, DistilBERT and base ELECTRA; in ALBERT, "
+            "MobileBERT and small ELECTRA they differ."
+        )
+
+
 class MisoPreTrainedModel(PreTrainedModel):
     """What both models share: the configuration, and how weights start."""
 
@@ -59,11 +83,15 @@ class MisoModel(MisoPreTrainedModel):
     `last_hidden_state` is the text's latent q `[batch, heads, latent_size]`; with `fuse=True` it is
     z, q moved by SFM against the reference bank of its class (`class_ids`), which makes a text's z
     independent of its batch.
+
+    Raises:
+        ValueError: for an encoder whose word embeddings are not as wide as its states.
     """
 
     def __init__(self, config: MisoConfig):
         super().__init__(config)
         self.encoder = AutoModel.from_config(config.encoder)
+        check_embedding_width(self.encoder, "encoder", config.hidden_size)
         self.pooling = LatentPooling(
             config.hidden_size, config.num_latent_heads, config.latent_size
         )

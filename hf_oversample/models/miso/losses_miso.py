@@ -46,8 +46,8 @@ def derangement(
     n: int, generator: torch.Generator | None = None, device: torch.device | None = None
 ) -> Tensor:
     """
-    A random permutation of n items without fixed points (a uniform n-cycle), so that no negative
-    is a positive: `[n]` int64.
+    A random permutation of n items without fixed points (a uniform n-cycle), so that no item is
+    its own negative: `[n]` int64. An item that stands twice in a batch can be its twin's.
 
     Raises:
         ValueError: if n < 2, since a single item has no other place.
@@ -64,7 +64,12 @@ def derangement(
 
 
 def donsker_varadhan(joint: Tensor, product: Tensor) -> Tensor:
-    """E_joint[T] − log E_product[e^T] (section 4.2) of scores `[n]` each: a scalar in nats."""
+    """
+    E_joint[T] − log E_product[e^T] (section 4.2) of scores `[n]` each: a scalar in nats.
+
+    A lower bound of a mutual information only where the product pairs are those of the joint's two
+    marginals.
+    """
     return joint.float().mean() - (torch.logsumexp(product.float(), 0) - math.log(product.numel()))
 
 
@@ -182,8 +187,10 @@ def critic_pairs(
     * `"instance"`: the paper's. I(K; Q̄) and I(Q; Q̄) over the n·h triples of section 4.2,
       negatives a derangement.
     * `"class"`: a critic sees two texts and tells a pair of one class from a pair of a text and the
-      mixture of both classes, so that its score is the pointwise mutual information of a latent
-      with the class; z is scored against texts of the class.
+      mixture of both classes, so that at its optimum its score is the pointwise mutual information
+      of a latent with the class; z is scored against texts of the class. What moves z is no mutual
+      information with Q̄: the product pairs of `"…_of_z"` do not hold z, they only normalise the
+      critic's scores.
 
     Args:
         mode: `"class"` or `"instance"`.
