@@ -172,6 +172,12 @@ def ablations(task: str, lines: list[dict]) -> str:
     return f"### {task}, TextCNN from scratch on data + anchors\n\n{markdown_table(head, rows)}\n"
 
 
+def _start_of(text: str, length: int = 240) -> str:
+    """A text on one line, cut where it is long."""
+    text = " ".join(text.split())
+    return text if len(text) <= length else f"{text[:length]} […]"
+
+
 def samples(lines: list[dict]) -> str:
     """Texts and their anchors, of each task's first seed; what advertises pornography is left out
     of a page that anybody may open."""
@@ -180,7 +186,7 @@ def samples(lines: list[dict]) -> str:
         if line["seed"] == min(other["seed"] for other in lines if other["task"] == line["task"]):
             parts += [f"**{line['task']}**", ""]
             parts += [
-                f"- {source} → {anchor}"
+                f"- {_start_of(source)} → {_start_of(anchor)}"
                 for source, anchor in line["quality"].get("samples", [])
                 if "xxx" not in source.lower()
             ]
