@@ -73,6 +73,26 @@ def test_images_train_with_shifts_and_accumulated_steps() -> None:
     assert made.max() <= images.max() + 1e-6
 
 
+def test_each_discriminator_update_sees_every_micro_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, labels = linear_gaussian((10, 30))
+    settings = {"gradient_accumulation_steps": 2, "discriminator_updates": 2, "save_steps": 0}
+    one = trainer(rows, labels, arguments={**settings, "steps": 4})
+    drawn: list[tuple[int, int]] = []
+    terms_of, optimizer = one._discriminator_terms, one.optimizers["discriminator"]
+
+    def observed(step: int, update: int) -> dict[str, torch.Tensor]:
+        drawn.append((step, update))
+        return terms_of(step, update)
+
+    monkeypatch.setattr(one, "_discriminator_terms", observed)
+    one.train()
+    assert drawn == [(0, 0), (1, 0), (0, 1), (1, 1), (2, 0), (3, 0), (2, 1), (3, 1)]
+    state = optimizer.state_dict()["state"]
+    assert {int(values["step"]) for values in state.values()} == {4}
+    with pytest.raises(ValueError, match="stop_at is 3, no multiple"):
+        one.train(stop_at=3)
+
+
 def test_shifts_move_whole_pixels() -> None:
     images = np.zeros((8, 64), dtype=np.float32)
     images[:, 3 * 8 + 3] = 1.0

@@ -78,6 +78,11 @@ def test_dataset_card_counts_the_rows() -> None:
     assert "| sp\\|am | 10 | 100 |" in text
     assert "| synthetic | 80 |" in text
     assert "| copy | 12 |" in text
+    assert "translated" not in text
+    pair = {"source": "ham", "target": "spam", "drawn": 20, "translated": 9, "accepted": 7}
+    text = dataset_card({**RUN, "acceptance": [pair]})
+    assert "| from | target | drawn | translated | accepted |" in text
+    assert "| ham | spam | 20 | 9 | 7 |" in text
 
 
 def test_a_local_path_is_not_a_base_model_and_a_licence_is_taken_from_the_record() -> None:

@@ -10,7 +10,7 @@ import torch
 
 import hf_oversample.training.miso as miso_training
 from hf_oversample.models.miso.losses_miso import critic_pairs
-from hf_oversample.training.miso import MisoTrainer
+from hf_oversample.training.miso_critics import CriticSteps
 from hf_oversample.training.miso_objectives import SIDES, Pairs
 from miso_fixtures import arguments, make_corpus, make_generator, make_trainer
 from miso_training_runs import LABELS, OPPONENTS, TEXTS, different, player_of, train
@@ -178,13 +178,13 @@ def test_each_critic_step_averages_its_micro_steps() -> None:
 
 def test_critics_see_every_micro_step_in_each_update(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[tuple[int, int]] = []
-    pairs_of = MisoTrainer._pairs_of
+    pairs_of = CriticSteps.pairs
 
-    def observed(trainer: MisoTrainer, *latents_step_draw: Any) -> Pairs:
+    def observed(critics: CriticSteps, *latents_step_draw: Any) -> Pairs:
         drawn.append(latents_step_draw[-2:])
-        return pairs_of(trainer, *latents_step_draw)
+        return pairs_of(critics, *latents_step_draw)
 
-    monkeypatch.setattr(MisoTrainer, "_pairs_of", observed)
+    monkeypatch.setattr(CriticSteps, "pairs", observed)
     train(arguments(gradient_accumulation_steps=2))
     # phase 3 has the steps 8 to 11; the generator's own draw is number 2 of each
     assert drawn[-12:] == [

@@ -374,3 +374,11 @@ def test_errors() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             SimporOversampler(**values)
+    for name in ("k_neighbors", "query_rounds", "hidden_size", "steps"):
+        with pytest.raises(TypeError, match=f"{name} must be an int, got 2.5"):
+            SimporOversampler(**{name: 2.5})
+    for name in ("effective_neighbors", "bandwidth", "step_angle", "informative_fraction"):
+        with pytest.raises(ValueError, match=f"{name}=nan must be finite"):
+            SimporOversampler(**{name: float("nan")})
+        with pytest.raises(TypeError, match=f"{name} must be a plain number, got '1'"):
+            SimporOversampler(**{name: "1"})

@@ -20,6 +20,8 @@ from hf_oversample.neighbors import difficult_samples
 from hf_oversample.text import Segmenter, normalized
 
 PARTS = ("train", "validation", "test")
+# nearest other rows of a test row, which say whether it is difficult (MISO, section 7.1)
+TEST_NEIGHBORS = 5
 _T = TypeVar("_T")
 
 
@@ -247,7 +249,7 @@ class Fold:
         def find() -> np.ndarray:
             mask = np.zeros(len(self.test), bool)
             found = difficult_samples(
-                self.embedded("test"), self.test.labels, k=5, minority=[self.minority]
+                self.embedded("test"), self.test.labels, k=TEST_NEIGHBORS, minority=[self.minority]
             )
             mask[found.rows] = found.is_difficult
             return mask

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import precision_recall_curve
 
-from hf_oversample.comparison.fold import Fold
+from hf_oversample.comparison.fold import TEST_NEIGHBORS, Fold
 from hf_oversample.metrics.classification import (
     average_precision_at,
     best_threshold,
@@ -168,7 +168,9 @@ def cell_metrics(fold: Fold, scores: Scores) -> dict[str, float]:
     prevalence = float(fold.counts[minority] / fold.counts.sum())
     report["average_precision_at_train"] = average_precision_at(truth, own, prevalence)
     if scores.features is not None:
-        found = difficult_samples(scores.features, fold.test.labels, k=5, minority=[minority])
+        found = difficult_samples(
+            scores.features, fold.test.labels, k=TEST_NEIGHBORS, minority=[minority]
+        )
         report["difficult_share"] = found.share()
     return {name: float(value) for name, value in report.items()}
 

@@ -173,6 +173,7 @@ def _render(
             ],
         ),
         rejections_table=markdown_table(["reason", "texts"], list(run["rejections"].items())),
+        acceptance_table=_acceptance_table(run.get("acceptance", ())),
         metrics_table=metrics_table(run["metrics"]),
         timings="Seconds: "
         + ", ".join(f"{phase} {_number(value)}" for phase, value in run["timings"].items())
@@ -192,6 +193,13 @@ def _render(
         + ", ".join(f"{key} {value}" for key, value in run["machine"].items())
         + ".",
     )
+
+
+def _acceptance_table(pairs: Sequence[Mapping[str, Any]]) -> str:
+    """Rows that AMO drew, translated and accepted, by pair of classes; empty without any."""
+    columns = ("source", "target", "drawn", "translated", "accepted")
+    rows = [[pair[name] for name in columns] for pair in pairs]
+    return markdown_table(["from", *columns[1:]], rows) if rows else ""
 
 
 def _license(run: Mapping[str, Any]) -> str:

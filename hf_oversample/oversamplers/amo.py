@@ -16,17 +16,14 @@ import numpy.typing as npt
 import torch
 
 from hf_oversample import noise
-from hf_oversample.models.classifiers.mlp import MlpConfig, MlpForEmbeddingClassification
+from hf_oversample.models.classifiers.mlp import MlpForEmbeddingClassification
 from hf_oversample.models.digest import weights_digest
-from hf_oversample.oversamplers.amo_checks import (
-    check_numbers,
-    check_values,
-    checked_head_options,
-)
 from hf_oversample.oversamplers.amo_translation import TranslationSettings, translate
 from hf_oversample.oversamplers.embedding import EmbeddingOversampler, MadeEmbeddings
+from hf_oversample.oversamplers.head_options import checked_head_options
+from hf_oversample.oversamplers.option_checks import check_numbers, check_values
 from hf_oversample.plan import RESAMPLED, SYNTHETIC, IntArray, Plan
-from hf_oversample.training.heads import train_head
+from hf_oversample.training.heads import head_of_weights, head_weights, train_head
 
 logger = logging.getLogger(__name__)
 
@@ -174,7 +171,7 @@ class AmoOversampler(EmbeddingOversampler):
         heads = {"generating": self._classifier("generating", embeddings)}
         if self.penalty:
             heads["receiving"] = self._classifier("receiving", embeddings)
-        self._heads = {role: _weights_of(model) for role, model in heads.items()}
+        self._heads = {role: head_weights(model) for role, model in heads.items()}
         draws = [self._draw_seeds(code, n, counts) for code, n in children.items() if n]
         target, ordinal, seed_row, is_tried = (
             np.concatenate(parts)
@@ -349,12 +346,12 @@ class AmoOversampler(EmbeddingOversampler):
     @property
     def generating_classifier_(self) -> MlpForEmbeddingClassification:
         """The classifier g that was used, rebuilt from its saved weights."""
-        return _model_of(self._heads["generating"])
+        return head_of_weights(self._heads["generating"])
 
     @property
     def receiving_classifier_(self) -> MlpForEmbeddingClassification | None:
         """The classifier f that was used; None with ``penalty=0``."""
-        return _model_of(self._heads["receiving"]) if "receiving" in self._heads else None
+        return head_of_weights(self._heads["receiving"]) if "receiving" in self._heads else None
 
     # ---- making and saving ----------------------------------------------------------------------
 
@@ -390,22 +387,3 @@ def _running_count(keys: IntArray) -> IntArray:
     count = np.empty(len(keys), dtype=np.int64)
     count[order] = np.arange(len(keys)) - np.searchsorted(ordered, ordered)
     return count
-
-
-def _weights_of(model: MlpForEmbeddingClassification) -> dict[str, np.ndarray]:
-    return {
-        name: np.array(v.detach().float().cpu().numpy()) for name, v in model.state_dict().items()
-    }
-
-
-def _model_of(weights: Mapping[str, np.ndarray]) -> MlpForEmbeddingClassification:
-    classes, width = weights["classifier.weight"].shape
-    hidden = weights.get("hidden.weight")
-    config = MlpConfig(
-        input_size=width if hidden is None else hidden.shape[1],
-        hidden_size=0 if hidden is None else width,
-        num_labels=classes,
-    )
-    model = MlpForEmbeddingClassification(config)
-    model.load_state_dict({name: torch.from_numpy(v.copy()) for name, v in weights.items()})
-    return model.eval()

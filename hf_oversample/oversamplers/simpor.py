@@ -21,6 +21,7 @@ from hf_oversample.densities import (
 from hf_oversample.neighbors import nearest_neighbors
 from hf_oversample.oversamplers.base import RESAMPLED, SYNTHETIC, FloatMatrix
 from hf_oversample.oversamplers.embedding import EmbeddingOversampler, MadeEmbeddings
+from hf_oversample.oversamplers.option_checks import check_numbers, check_values
 from hf_oversample.plan import IntArray, Plan
 from hf_oversample.sampling import spread
 from hf_oversample.spheres import LARGEST_ANGLE, ascend, random_directions
@@ -34,6 +35,7 @@ _BLOCK_BYTES = 64 * 2**20
 _LARGEST_BLOCK_ROWS = 1024
 _BANDWIDTH_QUERIES = 101
 _HEAD_MIN_STEPS = 200
+_SHARE = "above 0 and at most 1"
 
 
 class SimporOversampler(EmbeddingOversampler):
@@ -86,6 +88,7 @@ class SimporOversampler(EmbeddingOversampler):
         copied_: bool [children], the copies.
 
     Raises:
+        TypeError: a count that is no int, or a number that is no plain one.
         ValueError: an argument outside its range; when fitted, for a class that grows but has one
             row, for rows too alike to take a bandwidth from, or a bandwidth too small for
             bfloat16.
@@ -115,30 +118,43 @@ class SimporOversampler(EmbeddingOversampler):
         **params: Any,
     ) -> None:
         super().__init__(**params)
-        for name, value, smallest in (
-            ("k_neighbors", k_neighbors, 1),
-            ("query_rounds", query_rounds, 1),
-            ("hidden_size", hidden_size, 0),
-            ("steps", steps, 0),
-        ):
-            if value < smallest:
-                raise ValueError(f"{name}={value} must be at least {smallest}")
-        for name, share in (
-            ("informative_fraction", informative_fraction),
-            ("query_fraction", query_fraction),
-        ):
-            if share is not None and not 0 < share <= 1:
-                raise ValueError(f"{name}={share} must be above 0 and at most 1")
-        if not 0 <= entropy_threshold <= 1:
-            raise ValueError(
-                f"entropy_threshold={entropy_threshold} must be in 0 … 1: it is in units of log K"
-            )
-        if not effective_neighbors > 1:
-            raise ValueError(f"effective_neighbors={effective_neighbors} must be above 1")
-        if bandwidth is not None and not 0 < bandwidth < math.inf:
-            raise ValueError(f"bandwidth={bandwidth} must be positive and finite, or None")
-        if not 0 < step_angle <= LARGEST_ANGLE:
-            raise ValueError(f"step_angle={step_angle} must be above 0 and at most π/2 radians")
+        check_numbers(
+            int,
+            k_neighbors=k_neighbors,
+            query_rounds=query_rounds,
+            hidden_size=hidden_size,
+            steps=steps,
+        )
+        optional = {"informative_fraction": informative_fraction, "bandwidth": bandwidth}
+        check_numbers(
+            float,
+            entropy_threshold=entropy_threshold,
+            query_fraction=query_fraction,
+            effective_neighbors=effective_neighbors,
+            step_angle=step_angle,
+            **{name: value for name, value in optional.items() if value is not None},
+        )
+        share = informative_fraction
+        check_values(
+            k_neighbors=(k_neighbors, k_neighbors >= 1, "at least 1"),
+            query_rounds=(query_rounds, query_rounds >= 1, "at least 1"),
+            hidden_size=(hidden_size, hidden_size >= 0, "at least 0"),
+            steps=(steps, steps >= 0, "at least 0"),
+            informative_fraction=(share, share is None or 0 < share <= 1, _SHARE),
+            query_fraction=(query_fraction, 0 < query_fraction <= 1, _SHARE),
+            entropy_threshold=(
+                entropy_threshold,
+                0 <= entropy_threshold <= 1,
+                "in 0 … 1: it is in units of log K",
+            ),
+            effective_neighbors=(effective_neighbors, effective_neighbors > 1, "above 1"),
+            bandwidth=(bandwidth, bandwidth is None or bandwidth > 0, "positive, or None"),
+            step_angle=(
+                step_angle,
+                0 < step_angle <= LARGEST_ANGLE,
+                "above 0 and at most π/2 radians",
+            ),
+        )
         if precision not in ("float32", "bfloat16"):
             raise ValueError(f'precision must be "float32" or "bfloat16", got {precision!r}')
         self.k_neighbors = k_neighbors

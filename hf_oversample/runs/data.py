@@ -8,6 +8,7 @@ from pathlib import Path
 
 from datasets import Dataset, DatasetDict
 
+from hf_oversample.comparison.fold import TEST_NEIGHBORS
 from hf_oversample.data import (
     check_text_column,
     demo_bbc,
@@ -24,9 +25,6 @@ from hf_oversample.runs.compare_arguments import CompareRunArguments
 from hf_oversample.runs.miso_arguments import MisoRunArguments
 from hf_oversample.sampling import children_per_class, class_counts
 from hf_oversample.text import Language, guess_language
-
-# of a test row, which say whether it is difficult (MISO, section 7.1)
-TEST_NEIGHBORS = 5
 
 
 @dataclass(frozen=True)

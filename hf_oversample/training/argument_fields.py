@@ -99,3 +99,22 @@ class CheckedArguments:
         return "\n".join(
             ["| argument | default | meaning | source of the default |", "|---|---|---|---|", *rows]
         )
+
+
+def check_whole_step(stop_at: int | None, accumulation: int) -> None:
+    """
+    Check that a training is not stopped inside an optimiser step.
+
+    Args:
+        stop_at: steps after which it stops; None: it runs to its end.
+        accumulation: micro-steps of an optimiser step, `gradient_accumulation_steps`.
+
+    Raises:
+        ValueError: if `stop_at` is no multiple of it.
+    """
+    if stop_at and stop_at % accumulation:
+        raise ValueError(
+            f"stop_at is {stop_at}, no multiple of gradient_accumulation_steps "
+            f"({accumulation}): the checkpoint would lack the gradients of an unfinished optimiser "
+            "step."
+        )

@@ -25,6 +25,7 @@ from hf_oversample.models.bayesian_gan.losses_bayesian_gan import (
 )
 from hf_oversample.models.bayesian_gan.modeling_bayesian_gan import BayesianGanModel
 from hf_oversample.training.accelerator import new_accelerator
+from hf_oversample.training.argument_fields import check_whole_step
 from hf_oversample.training.bayesian_gan_arguments import BayesianGanTrainingArguments
 from hf_oversample.training.bayesian_gan_average import MovingAverage
 from hf_oversample.training.bayesian_gan_batches import GanBatches, check_labels, checked_rows
@@ -179,16 +180,18 @@ class BayesianGanTrainer:
         Args:
             resume_from_checkpoint: a folder `checkpoint-N` that this trainer wrote with the same
                 arguments.
-            stop_at: write a checkpoint after this many steps and stop, as an interruption would;
-                the generator then is the one that is trained, not the average.
+            stop_at: write a checkpoint after this many steps and stop, as an interruption would, a
+                multiple of `gradient_accumulation_steps`; the generator then is the one that is
+                trained, not the average.
 
         Raises:
             ValueError: if the checkpoint was made with other arguments or another number of
-                processes.
+                processes, or `stop_at` is inside an optimiser step.
             FloatingPointError: if a loss is no longer finite; the message names the term and
                 nothing is saved.
         """
         a, start, done = self.arguments, time.perf_counter(), 0
+        check_whole_step(stop_at, a.gradient_accumulation_steps)
         if a.report_to:
             self.accelerator.init_trackers("bayesian_gan", config=a.to_dict())
         if resume_from_checkpoint:
@@ -236,12 +239,19 @@ class BayesianGanTrainer:
         self._set_rates(step / a.steps)
         # One context for both players: two would count the micro-steps twice.
         with self.accelerator.accumulate(*self.players.values()):
-            for update in range(a.discriminator_updates):
-                terms |= self._discriminator_terms(step, update)
-                self._update("discriminator", self._weighted(terms, "discriminator"))
+            # Every update over all micro-steps, in the last one: what is drawn depends on step and
+            # update alone. Updates in each micro-step would add all gradients of the earlier ones
+            # to the first.
+            if self.accelerator.sync_gradients:
+                for update in range(a.discriminator_updates):
+                    for micro_step in range(step + 1 - a.gradient_accumulation_steps, step + 1):
+                        terms |= self._discriminator_terms(micro_step, update)
+                        self.accelerator.backward(self._weighted(terms, "discriminator"))
+                    self._update("discriminator")
             self._unwrapped("discriminator").requires_grad_(False)
             terms |= self._generator_terms(step)
-            self._update("generator", self._weighted(terms, "generator"))
+            self.accelerator.backward(self._weighted(terms, "generator"))
+            self._update("generator")
             self._unwrapped("discriminator").requires_grad_(True)
         if self.accelerator.sync_gradients:
             self.average.update(self.model.generator)
@@ -301,8 +311,8 @@ class BayesianGanTrainer:
                 total = total + a.structure_weight * terms[f"{name}{suffix}"]
         return total
 
-    def _update(self, player: str, loss: Tensor) -> None:
-        self.accelerator.backward(loss)
+    def _update(self, player: str) -> None:
+        """An optimiser step, if this is the last micro-step of one."""
         if self.accelerator.sync_gradients:
             self.accelerator.clip_grad_norm_(
                 self.players[player].parameters(), self.arguments.max_grad_norm

@@ -6,7 +6,7 @@ Python objects would cost more than the head itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import numpy as np
@@ -179,6 +179,29 @@ def head_logits(
         scores = model(block.to(model.device, model.dtype)).logits
         logits[start : start + block_rows] = scores.float().cpu().numpy()
     return logits
+
+
+def head_weights(head: MlpForEmbeddingClassification) -> dict[str, npt.NDArray[np.float32]]:
+    """A head's weights by name, as float32 arrays that can be saved and pickled."""
+    return {
+        name: np.array(v.detach().float().cpu().numpy()) for name, v in head.state_dict().items()
+    }
+
+
+def head_of_weights(
+    weights: Mapping[str, npt.NDArray[np.float32]],
+) -> MlpForEmbeddingClassification:
+    """The head, ready to be used, whose `head_weights` these are; its sizes are theirs."""
+    classes, width = weights["classifier.weight"].shape
+    hidden = weights.get("hidden.weight")
+    config = MlpConfig(
+        input_size=width if hidden is None else hidden.shape[1],
+        hidden_size=0 if hidden is None else width,
+        num_labels=classes,
+    )
+    head = MlpForEmbeddingClassification(config)
+    head.load_state_dict({name: torch.from_numpy(v.copy()) for name, v in weights.items()})
+    return head.eval()
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

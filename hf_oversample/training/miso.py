@@ -14,14 +14,16 @@ from tqdm.auto import tqdm
 
 from hf_oversample import noise
 from hf_oversample.encoding import EncodedText
-from hf_oversample.models.miso.losses_miso import critic_pairs, effective_rank
+from hf_oversample.models.miso.losses_miso import effective_rank
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.training import miso_schedule as schedule
 from hf_oversample.training.accelerator import new_accelerator
+from hf_oversample.training.argument_fields import check_whole_step
 from hf_oversample.training.arguments import MisoTrainingArguments
 from hf_oversample.training.batches import MisoBatches, MisoPairs
 from hf_oversample.training.checkpoints import load_checkpoint, save_checkpoint
 from hf_oversample.training.divergence import check_finite
+from hf_oversample.training.miso_critics import CriticSteps
 from hf_oversample.training.miso_evaluation import validation_losses
 from hf_oversample.training.miso_objectives import (
     generated_as_real,
@@ -110,8 +112,6 @@ class MisoTrainer:
         self.record = MisoTrainingRecord()
         # latents of phase 2, whose encoder is frozen
         self.cached_latents: dict[int, Tensor] | None = None
-        # step and (q, k, z) of each micro-step since the critics' last optimiser step in phase 3
-        self.critics_await: list[tuple[int, tuple[Tensor, Tensor, Tensor]]] = []
         # a pretrained vocabulary is mostly words that the data do not have: its dense gradient
         # costs a third of a step
         words = arguments.train_word_embeddings
@@ -120,6 +120,9 @@ class MisoTrainer:
             arguments,
             self.accelerator,
             train_word_embeddings=words == "yes" or (words == "auto" and not encoder_is_pretrained),
+        )
+        self.critics = CriticSteps(
+            self.players, arguments, model.config.critic_mode, self.accelerator.process_index
         )
 
     # ---- the run
@@ -143,12 +146,7 @@ class MisoTrainer:
                 nothing is saved.
         """
         a = self.arguments
-        if stop_at and stop_at % a.gradient_accumulation_steps:
-            raise ValueError(
-                f"stop_at is {stop_at}, no multiple of gradient_accumulation_steps "
-                f"({a.gradient_accumulation_steps}): the checkpoint would lack the gradients of an "
-                "unfinished optimiser step."
-            )
+        check_whole_step(stop_at, a.gradient_accumulation_steps)
         if a.report_to:
             self.accelerator.init_trackers("miso", config=a.to_dict())
         done = 0
@@ -303,22 +301,11 @@ class MisoTrainer:
         with torch.no_grad():
             z = surrogate_latents(self.model, q, k)
         with self.players.accumulate():
-            loss = self.players.critics(self._pairs_of(q, k, z, step, 0))
+            loss = self.players.critics(self.critics.pairs(q, k, z, step, 0))
             self.players.update("critics", loss)
         with torch.no_grad():
-            values = information(self.model, self._pairs_of(q, k, z, step, 1))
+            values = information(self.model, self.critics.pairs(q, k, z, step, 1))
         return {"critics": loss.item()} | values
-
-    def _pairs_of(
-        self, q: Tensor, k: Tensor, z: Tensor, step: int, draw: int
-    ) -> dict[str, tuple[Tensor, Tensor, Tensor, Tensor]]:
-        key = int(
-            noise.hash_counters(
-                self.arguments.seed, noise.stream("derangement"), step, self.process, draw
-            )
-        )
-        generator = torch.Generator().manual_seed(key % 2**63)
-        return critic_pairs(self.model.config.critic_mode, q, k, z, generator)
 
     # ---- phase 3
 
@@ -342,16 +329,16 @@ class MisoTrainer:
             # line 8, before the generator's own step: its bounds are as tight as they get (in
             # the last micro-step of a step: the earlier ones meet the critics of the step before)
             if config.use_mi:
-                self.critics_await.append((step, (q.detach(), k.detach(), z.detach())))
+                self.critics.add(q, k, z, step)
                 if self.accelerator.sync_gradients:
-                    losses["critics"] = self._update_critics()
+                    losses["critics"] = self.critics.update()
             # line 7: (1 − α) · MI + α · (reconstruction + adversarial)
             players.train_opponents(False)
             adversarial = generated_as_real(self.model, parts)
             language = parts["reconstruction"] + parts["filling"]
             total = alpha * (language + a.adversarial_weight * adversarial)
             if config.use_mi:
-                latents = self._pairs_of(q, k, z, step, a.critic_updates)
+                latents = self.critics.pairs(q, k, z, step, a.critic_updates)
                 total = total + (1 - alpha) * information_loss(self.model, latents)
                 with torch.no_grad():
                     losses |= information(self.model, latents)
@@ -372,15 +359,6 @@ class MisoTrainer:
             "z/rank": float(effective_rank(z)),
         }
         return losses
-
-    def _update_critics(self) -> float:
-        """`critic_updates` optimiser steps of the critics, each over all micro-steps of a step."""
-        updates = [
-            [self._pairs_of(*latents, step, update) for step, latents in self.critics_await]
-            for update in range(self.arguments.critic_updates)
-        ]
-        self.critics_await.clear()
-        return self.players.update_critics(updates)
 
     # ---- pairs, bank, evaluation
 

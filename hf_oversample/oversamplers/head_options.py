@@ -1,44 +1,17 @@
-"""Checks of AMO's constructor: told when it is made, and not after an embedding run."""
+"""Options of the heads that an oversampler trains, checked when it is made."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from hf_oversample.oversamplers.option_checks import check_numbers, check_values
 from hf_oversample.training.heads import train_head
 
 NOT_HEAD_OPTIONS = {
     *("embeddings", "labels", "num_labels", "hidden_size", "epochs", "seed"),  # AMO's own
     *("model", "collator", "return"),  # both heads would be one, or not see the data set's rows
 }
-
-
-def check_values(**values: tuple[Any, bool, str]) -> None:
-    """Check values by name, each as (value, whether it is right, what is wanted).
-
-    Raises:
-        ValueError: one is not right.
-    """
-    for name, (value, is_right, wanted) in values.items():
-        if not is_right:
-            raise ValueError(f"{name}={value!r} must be {wanted}")
-
-
-def check_numbers(kind: type[int] | type[float], **values: Any) -> None:
-    """Check that values are plain finite numbers, as JSON holds them.
-
-    Raises:
-        TypeError: one of another type; NumPy's 32-bit numbers are, and so are booleans.
-        ValueError: NaN or infinite.
-    """
-    for name, value in values.items():
-        known = int if kind is int else int | float
-        if isinstance(value, bool) or not isinstance(value, known):
-            wanted = "an int" if kind is int else "a plain number"
-            raise TypeError(f"{name} must be {wanted}, got {value!r}")
-        if not math.isfinite(value):
-            raise ValueError(f"{name}={value!r} must be finite")
 
 
 def checked_head_options(options: Any) -> dict[str, Any]:
