@@ -42,7 +42,7 @@ from embeddings_measuring import (
 
 CONTESTANTS = {
     "smote": ("imbalanced-learn", "arrays", "balance"),
-    "adasyn": ("imbalanced-learn", "balance", "balance bfloat16"),
+    "adasyn": ("imbalanced-learn", "balance", "balance float32"),
 }
 MIB = 2**20
 
@@ -62,8 +62,8 @@ def one_run(method: str, contestant: str, folder: Path, seed: int) -> dict[str, 
 
     ours = {"smote": SmoteOversampler, "adasyn": AdasynOversampler}[method]
     options: dict[str, Any] = {"seed": seed}
-    if contestant.endswith("bfloat16"):
-        options["neighbor_dtype"] = "bfloat16"
+    if contestant.endswith("float32"):
+        options["neighbor_dtype"] = "float32"
     labels = np.load(folder / "labels.npy")
     work: Callable[[], int]
     if contestant.startswith("balance"):

@@ -62,6 +62,7 @@ REMEDIES_COMPARED = (
     "synonym edits",
     "anchors",
     "anchors once + logit adjustment",
+    "anchors once + logit-adjusted loss",
 )
 CLASSIFIERS: tuple[tuple[str, bool], ...] = (
     ("textcnn", False),

@@ -11,8 +11,15 @@ import numpy.typing as npt
 import torch
 
 from hf_oversample.neighbor_search import Search
+from hf_oversample.precision import has_fast_bfloat16
 
 Matrix = torch.Tensor | npt.ArrayLike
+DTYPES = ("auto", "float32", "bfloat16")
+
+# From here on bfloat16 is faster where the processor has it; below, the wider choice of candidates
+# costs more than the products save.
+_LARGE_WIDTH = 128
+_LARGE_BASE = 8192
 
 
 def nearest_neighbors(
@@ -22,7 +29,7 @@ def nearest_neighbors(
     *,
     exclude: torch.Tensor | npt.ArrayLike | None = None,
     block_bytes: int = 64 * 2**20,
-    dtype: str = "float32",
+    dtype: str = "auto",
     device: str | torch.device | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The k nearest rows of ``base`` to every query, by Euclidean distance, brute force.
@@ -35,10 +42,12 @@ def nearest_neighbors(
             for none. Other rows that equal the query remain its neighbours, at distance 0.
         block_bytes: bytes that the temporary arrays may take, about. The result is the same for
             every value.
-        dtype: type of the matrix products, "float32" or "bfloat16". Distances are exact with
-            both; with bfloat16 the bound of step 1 is certain for rows on the query's side of the
-            centre of all rows (a positive inner product), where neighbours are found. Across it,
-            all of a sum's rounding errors would have to be near their worst to miss a row.
+        dtype: type of the matrix products, "float32", "bfloat16", or "auto": bfloat16 where the
+            device is faster in it and there is enough to compute, else float32. Distances are
+            exact with both; with bfloat16 the bound of step 1 is certain for rows on the query's
+            side of the centre of all rows (a positive inner product), where neighbours are found.
+            Across it, all of a sum's rounding errors would have to be near their worst to miss a
+            row.
         device: where to compute; default: where ``base`` is if it is a tensor, else the CPU.
 
     Returns:
@@ -49,8 +58,8 @@ def nearest_neighbors(
         ValueError: NaN or infinite values (the row is named), arrays that are not
             two-dimensional, widths that differ, k out of range, ``exclude`` out of range.
     """
-    if dtype not in ("float32", "bfloat16"):
-        raise ValueError(f'dtype must be "float32" or "bfloat16", got {dtype!r}')
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}")
     if device is None:
         device = base.device if isinstance(base, torch.Tensor) else "cpu"
     base_rows = _as_rows(base, "base", device)
@@ -67,6 +76,9 @@ def nearest_neighbors(
             f"k={k} neighbours were asked for, but {available} rows are available: give k from 1 "
             f"to {available}, or more rows"
         )
+    if dtype == "auto":
+        large = base_rows.shape[1] >= _LARGE_WIDTH and len(base_rows) >= _LARGE_BASE
+        dtype = "bfloat16" if large and has_fast_bfloat16(base_rows.device) else "float32"
     return Search(query_rows, base_rows, k, excluded, block_bytes, dtype).run()
 
 
@@ -164,7 +176,7 @@ def difficult_samples(
     *,
     minority: int | Iterable[int] | None = None,
     block_bytes: int = 64 * 2**20,
-    dtype: str = "float32",
+    dtype: str = "auto",
     device: str | torch.device | None = None,
 ) -> DifficultSamples:
     """Find the minority rows that have a row of another class among their k nearest neighbours.

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 
-def has_fast_bfloat16() -> bool:
+if TYPE_CHECKING:
+    import torch
+
+
+def has_fast_bfloat16(device: str | torch.device | None = None) -> bool:
     """
-    Whether matrix products in bfloat16 are faster than in float32 here: a GPU of compute capability
-        8 or a processor
-    with AVX-512 BF16 or AMX. Elsewhere bfloat16 is emulated, and slower.
+    Whether matrix products in bfloat16 are faster than in float32: on a GPU of compute capability
+    8, or a processor with AVX-512 BF16 or AMX. Elsewhere bfloat16 is emulated, and slower.
+
+    Args:
+        device: where the products are made; default: a GPU if there is one, else the processor.
     """
     import torch
 
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_capability()[0] >= 8
+    kind = "cuda" if torch.cuda.is_available() else "cpu"
+    if device is not None:
+        kind = torch.device(device).type
+    if kind == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    if kind != "cpu":
+        return False
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 

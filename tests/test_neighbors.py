@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
-from hf_oversample import neighbor_search
+from hf_oversample import neighbor_search, neighbors
 from hf_oversample.neighbors import difficult_samples, nearest_neighbors
 
 
@@ -130,6 +130,30 @@ def test_an_outlier_does_not_spoil_the_others(monkeypatch: pytest.MonkeyPatch) -
     _, indices = nearest_neighbors(base[:200], base, 5)
     np.testing.assert_array_equal(indices, brute_force(base[:200], base, 5)[1])
     assert not calls  # the bounds of ordinary rows stay tight
+
+
+@pytest.mark.parametrize(
+    ("count", "width", "fast", "expected"),
+    [
+        (8192, 128, True, torch.bfloat16),
+        (8192, 128, False, torch.float32),
+        (8191, 128, True, torch.float32),
+        (8192, 127, True, torch.float32),
+    ],
+)
+def test_automatic_precision(
+    count: int, width: int, fast: bool, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = []
+    run = neighbor_search.Search.run
+    monkeypatch.setattr(
+        neighbor_search.Search, "run", lambda self: used.append(self.dtype) or run(self)
+    )
+    monkeypatch.setattr(neighbors, "has_fast_bfloat16", lambda device: fast)
+    base = rows(13, count, width)
+    _, indices = nearest_neighbors(base[:20], base, 3)
+    assert used == [expected]
+    np.testing.assert_array_equal(indices, brute_force(base[:20], base, 3)[1])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

@@ -284,7 +284,7 @@ def test_any_small_classes(
 @pytest.mark.parametrize("method", METHODS)
 def test_bfloat16_search_changes_nothing(method: type[EmbeddingOversampler]) -> None:
     points, labels = mixture((300, 30), width=20, gap=0.2)
-    one = made(method(), points, labels)
+    one = made(method(neighbor_dtype="float32"), points, labels)
     np.testing.assert_array_equal(one, made(method(neighbor_dtype="bfloat16"), points, labels))
 
 
@@ -352,7 +352,7 @@ def test_constructor_values_are_checked() -> None:
         "m_neighbors": 10,
         "kind": "borderline-1",
         "fallback": "raise",
-        "neighbor_dtype": "float32",
+        "neighbor_dtype": "auto",
         "sampling_strategy": "auto",
         "seed": 3,
         "copy_columns": False,

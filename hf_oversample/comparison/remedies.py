@@ -8,7 +8,7 @@ says in words why it does not apply to a classifier; what does not apply is left
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -237,6 +237,12 @@ def _anchors_once_adjusted(fold: Fold, classifier: Classifier, seed: int) -> Sco
     return classifier.scores(fold, training, seed).adjusted(counts)
 
 
+def _anchors_once_with_loss(fold: Fold, seed: int) -> Training:
+    training = resampling.anchors_once(fold, seed)
+    counts = np.bincount(training.rows(fold).labels, minlength=len(fold.class_names))
+    return replace(training, loss=LogitAdjustedLoss(counts.tolist(), reduction="none"))
+
+
 def _plain_and_plain(fold: Fold, classifier: Classifier, seed: int) -> Scores:
     other = plain(fold, classifier, seed + CONTROL_SEED)
     return plain(fold, classifier, seed).averaged(other)
@@ -300,6 +306,12 @@ add_remedy("anchors", "MISO", _anchor_scores, _needs_anchors)
 add_remedy("MISO backbone", "the generator's encoder", _backbone, _needs_backbone)
 add_remedy(
     "anchors once + logit adjustment", "a combination", _anchors_once_adjusted, _needs_anchors
+)
+add_remedy(
+    "anchors once + logit-adjusted loss",
+    "a combination",
+    _seeded(_anchors_once_with_loss),
+    lambda fold, classifier: _needs_anchors(fold, classifier) or _networks_only(fold, classifier),
 )
 add_remedy("plain + anchors", "mean of two models", _plain_and_anchors, _needs_anchors)
 add_remedy("plain + plain", "control: mean of two plain models", _plain_and_plain)

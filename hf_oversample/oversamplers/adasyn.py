@@ -53,7 +53,7 @@ class AdasynOversampler(InterpolationOversampler):
         *,
         n_neighbors: int = 5,
         fallback: Fallback = "raise",
-        neighbor_dtype: NeighborDtype = "float32",
+        neighbor_dtype: NeighborDtype = "auto",
         **params: Any,
     ) -> None:
         super().__init__(**params)

@@ -65,7 +65,7 @@ class BorderlineSmoteOversampler(InterpolationOversampler):
         m_neighbors: int = 10,
         kind: Literal["borderline-1", "borderline-2"] = "borderline-1",
         fallback: Fallback = "raise",
-        neighbor_dtype: NeighborDtype = "float32",
+        neighbor_dtype: NeighborDtype = "auto",
         **params: Any,
     ) -> None:
         super().__init__(**params)

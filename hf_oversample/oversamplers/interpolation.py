@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from hf_oversample.plan import IntArray, Plan
 logger = logging.getLogger(__name__)
 
 Fallback = Literal["raise", "smote"]
-NeighborDtype = Literal["float32", "bfloat16"]
+NeighborDtype = Literal["auto", "float32", "bfloat16"]
 
 _BLOCK_VALUES = 2**17
 """Values in a block: it and the block of starts stay in a core's cache."""
@@ -36,10 +36,10 @@ def check_choices(neighbor_dtype: str, fallback: str = "raise", **neighbors: int
             raise TypeError(f"{name} must be an int, got {value!r}")
         if value < 1:
             raise ValueError(f"{name} is {value}: give at least 1 neighbour")
-    if neighbor_dtype not in ("float32", "bfloat16"):
+    if neighbor_dtype not in get_args(NeighborDtype):
         raise ValueError(
-            f"neighbor_dtype is {neighbor_dtype!r}: give 'float32' or 'bfloat16'; the neighbours "
-            "are the same, bfloat16 is faster where the processor has it"
+            f"neighbor_dtype is {neighbor_dtype!r}: give 'auto', 'float32' or 'bfloat16'; the "
+            "neighbours are the same, bfloat16 is faster where the processor has it"
         )
     if fallback not in ("raise", "smote"):
         raise ValueError(f"fallback is {fallback!r}: give 'raise' or 'smote'")

@@ -28,8 +28,8 @@ class SmoteOversampler(InterpolationOversampler):
 
     Args:
         k_neighbors: k; the paper's and imbalanced-learn's 5.
-        neighbor_dtype: "float32" or "bfloat16", the type of the search's first pass. The
-            neighbours are exact with both; bfloat16 is faster where the processor has it.
+        neighbor_dtype: "float32", "bfloat16" or "auto" (bfloat16 where it is faster), the type of
+            the search's first pass. The neighbours are exact with all of them.
         sampling_strategy, seed, copy_columns: see
             :class:`~hf_oversample.oversamplers.base.Oversampler`.
 
@@ -41,7 +41,7 @@ class SmoteOversampler(InterpolationOversampler):
     """
 
     def __init__(
-        self, *, k_neighbors: int = 5, neighbor_dtype: NeighborDtype = "float32", **params: Any
+        self, *, k_neighbors: int = 5, neighbor_dtype: NeighborDtype = "auto", **params: Any
     ) -> None:
         super().__init__(**params)
         check_choices(neighbor_dtype, k_neighbors=k_neighbors)
