@@ -2,9 +2,10 @@
 
     python benchmarks/embeddings_io.py --rows 100000 --output benchmarks/io.jsonl
 
-From a data set on disk to one float32 matrix; every embedding doubled by a map; the data set grown
-by half. The routes alternate in one process, and turn about each round. Ratios are medians over
-rounds of two neighbouring runs. One JSON line a kind of work and size.
+From a data set on disk to one float32 matrix, as it lies there and shuffled; every embedding
+doubled by a map; the data set grown by half. The routes alternate in one process, and turn about
+each round. Ratios are medians over rounds of two neighbouring runs. One JSON line a kind of work
+and size.
 """
 
 from __future__ import annotations
@@ -109,6 +110,7 @@ def routes(arguments: argparse.Namespace) -> None:
             dataset = Dataset.load_from_disk(folder)
             kinds = {
                 "reading": reading(dataset),
+                "reading, shuffled": reading(dataset.shuffle(seed=arguments.seed)),
                 "mapping": mapping(dataset),
                 "growing": growing(dataset, arguments.seed),
             }

@@ -22,6 +22,8 @@ from hf_oversample.oversamplers.miso import COPY, MAJORITY_ANCHOR, OWN_ANCHOR
 from hf_oversample.oversamplers.miso_gate import TextGate
 from hf_oversample.quality import CopyIndex, LinearJudge, words_of
 from hf_oversample.text import normalized
+from hf_oversample.transforms.decode import LatentDecoder
+from hf_oversample.transforms.embed import TextEmbedder
 from miso_fixtures import (
     CLASS_NAMES,
     MAX_LENGTH,
@@ -30,6 +32,7 @@ from miso_fixtures import (
     encoder_folder,
     make_corpus,
     new_folder,
+    tokenizer,
     trained_generator_folder,
 )
 
@@ -310,29 +313,24 @@ def test_wrong_values(params: dict[str, Any], message: str) -> None:
 # ---- language -----------------------------------------------------------------------------------
 
 
-def test_the_language_is_that_of_the_texts(tmp_path: Path) -> None:
-    english = dataset_of(TWO)
-    chinese = english.map(lambda row, i: {"text": f"球队昨晚赢得比赛{i}次"}, with_indices=True)
-    oversampler = oversampler_of(gate=())
-    with pytest.raises(RuntimeError, match=r"call fit\(dataset\) first, or give language"):
-        oversampler.embed(["some text"])
-    for dataset, language in ((english, "en"), (chinese, "zh"), (english, "en")):
-        oversampler.fit(dataset)
-        assert (oversampler.language_, oversampler.get_params()["language"]) == (language, None)
-        assert oversampler.loaded.segmenter.language == language
-        folder = tmp_path / language
-        oversampler.save_pretrained(folder)
-        loaded = MisoOversampler.from_pretrained(folder)
-        assert (loaded.language_, loaded.language) == (language, None)
-        assert loaded.loaded.segmenter.language == language
-    models = oversampler.loaded
-    assert oversampler.fit(english).loaded is models, "the same language loads nothing again"
-
-
-def test_a_language_that_is_given_is_kept() -> None:
-    oversampler = oversampler_of(gate=(), language="zh").fit(dataset_of(TWO))
-    assert (oversampler.language, oversampler.language_) == ("zh", "zh")
-    assert oversampler.loaded.segmenter.language == "zh"
+def test_the_language_is_that_of_the_generator(tmp_path: Path) -> None:
+    chinese = MisoForAnchorGeneration.from_pretrained(contract_generator_folder())
+    chinese.config.language = "zh"
+    chinese.save_pretrained(tmp_path)
+    tokenizer().save_pretrained(tmp_path)
+    generators = {"en": contract_generator_folder(), "zh": tmp_path}
+    for language, folder in generators.items():
+        models = MisoOversampler(str(folder)).loaded
+        assert models.segmenter.language == language
+        assert LatentDecoder(str(folder)).loaded.segmenter.language == language
+        # another language than the generator's, where it is asked for by name
+        assert MisoOversampler(str(folder), language="zh").loaded.segmenter.language == "zh"
+    text = ["球队昨晚赢得比赛"]  # five words, which a tokenizer sees only if they are cut for it
+    cut = {
+        name: TextEmbedder(str(folder), pooling="latent", max_length=32).embed(text)
+        for name, folder in generators.items()
+    }
+    assert not np.array_equal(cut["en"], cut["zh"])
 
 
 # ---- models beside it ---------------------------------------------------------------------------

@@ -55,6 +55,16 @@ def test_same_output_for_every_batch_size_and_number_of_processes(case: Case) ->
     assert map_rows(dataset, oversampler, features=features) == expected
 
 
+def test_data_sets_of_several_default_batches(case: Case) -> None:
+    dataset = make_dataset((1004, 1001))
+    oversampler = case.fitted(dataset)
+    expected = map_rows(dataset, oversampler)
+    assert len(expected) == 2 * 1004
+    for options in ({"batch_size": -1}, {"batch_size": 1000, "num_proc": 2}):
+        options["new_fingerprint"] = generate_random_fingerprint()
+        assert map_rows(dataset, oversampler, **options) == expected, options
+
+
 def test_each_row_is_followed_by_its_children(case: Case) -> None:
     dataset, oversampler = plain(case)
     rows = map_rows(dataset, oversampler)

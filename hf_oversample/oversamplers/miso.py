@@ -28,7 +28,7 @@ from hf_oversample.plan import IntArray, Plan
 from hf_oversample.quality import LinearJudge
 from hf_oversample.realizers import AnchorRequest
 from hf_oversample.sampling import SamplingStrategy
-from hf_oversample.text import Language, guess_language, normalized
+from hf_oversample.text import Language, normalized
 
 
 class MisoOversampler(Oversampler):
@@ -69,13 +69,11 @@ class MisoOversampler(Oversampler):
             quantile of the margins of the class's own training rows, and above 0.
         max_tries: how often an anchor is drawn before a real row takes its place.
         k: neighbours that say what is difficult (section 7.1).
-        language: "en" or "zh"; None guesses it from the texts of the data set that is fitted, see
-            `hf_oversample.text.guess_language`.
+        language: "en" or "zh"; default: that of the generator's training texts.
         precision: of the realiser and the embedder; texts are the same for every batch in either.
         max_length: longest text in tokens.
 
     Attributes:
-        language_: the language given, or, once fitted, guessed.
         rejections: Counter of the reasons of `hf_oversample.quality`, "tries used up", and "kept",
             over all anchors made by this object in this process.
 
@@ -151,7 +149,7 @@ class MisoOversampler(Oversampler):
         self.use_latent, self.use_class, self.splice = use_latent, use_class, splice
         self.gate, self.gate_quantile = tuple(gate), gate_quantile
         self.max_tries, self.k = max_tries, k
-        self.language, self.language_ = language, language
+        self.language = language
         self.precision, self.max_length = precision, max_length
         self._loaded: MisoModels | None = None
         self.rejections: Counter | None = None
@@ -160,23 +158,13 @@ class MisoOversampler(Oversampler):
 
     @property
     def loaded(self) -> MisoModels:
-        """
-        The generator, its tokenizer and realiser, loaded now if they were not.
-
-        Raises:
-            RuntimeError: the language is to be guessed, and the oversampler is not fitted.
-        """
+        """The generator, its tokenizer and realiser, loaded now if they were not."""
         if self._loaded is None:
-            if self.language_ is None:
-                raise RuntimeError(
-                    "this MisoOversampler does not know its language yet, which it guesses from "
-                    "the texts that it is fitted on: call fit(dataset) first, or give language."
-                )
             self._loaded = MisoModels.load(
                 self.generator,
                 self.embedder,
                 realizer=self.realizer,
-                language=self.language_,
+                language=self.language,
                 max_length=self.max_length,
                 precision=self.precision,
                 edit_options={
@@ -207,7 +195,6 @@ class MisoOversampler(Oversampler):
         grown = [code for code, total in children.items() if total]
         texts = as_list(dataset[self._text_column()])
         labels = np.asarray(self.labels_, np.int64)
-        self._take_language(texts)
         self.generator_digest_ = weights_digest(self.loaded.model)
         embeddings = self.embed(texts)
         self.gate_ = TextGate.fit(
@@ -240,12 +227,6 @@ class MisoOversampler(Oversampler):
             str(self.label_names_[code]): share for code, share in planner.difficult_share.items()
         }
         return planner.plan()
-
-    def _take_language(self, texts: Sequence[str]) -> None:
-        """The language given, or that of the texts; what was loaded for another one is dropped."""
-        language = self.language or guess_language(texts)
-        if language != self.language_:
-            self.language_, self._loaded = language, None
 
     @property
     def judge(self) -> LinearJudge:
@@ -364,7 +345,6 @@ class MisoOversampler(Oversampler):
             ],
             "difficult_share": self.difficult_share_,
             "generator_digest": self.generator_digest_,
-            "language": self.language_,
             "models": ["generator"] + (["embedder"] if self.embedder is not None else []),
         }
 
@@ -372,7 +352,6 @@ class MisoOversampler(Oversampler):
         self.class_texts_ = {code: (rows, texts) for code, rows, texts in config["class_texts"]}
         self.difficult_share_ = config["difficult_share"]
         self.generator_digest_ = config["generator_digest"]
-        self.language_ = config["language"]
 
     def _save_files(self, folder: Path) -> None:
         self.loaded.save(folder)

@@ -46,7 +46,7 @@ class MisoModels:
         embedder: str | None,
         *,
         realizer: Literal["edit", "generate"],
-        language: Language,
+        language: Language | None,
         max_length: int,
         precision: Literal["float32", "bfloat16"],
         edit_options: dict[str, Any],
@@ -65,7 +65,7 @@ class MisoModels:
         if torch.cuda.is_available():
             model = model.to("cuda")
         tokenizer = AutoTokenizer.from_pretrained(generator)
-        segmenter = Segmenter(language)
+        segmenter = Segmenter(language or model.config.language)
         options["precision"] = precision
         writer: EditRealizer | GenerateRealizer
         if realizer == "edit":

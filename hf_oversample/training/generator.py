@@ -145,6 +145,7 @@ def new_generator(
         id2label=dict(enumerate(class_names)),
         label2id={name: i for i, name in enumerate(class_names)},
         target_classes=list(target_classes),
+        language=segmenter.language,
         output_vocab_size=len(tokens),
         pad_token_id=tokenizer.pad_token_id,
         **settings,

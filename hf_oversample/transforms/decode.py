@@ -64,7 +64,7 @@ class LatentDecoder:
         gate_quantile: how clearly the classifier must see the class: its margin is above this
             quantile of the margins of the class's own real rows, and above 0.
         max_tries: how often a text is drawn before a real row takes its place.
-        language: "en" or "zh".
+        language: "en" or "zh"; default: that of the generator's training texts.
         precision: "float32" or "bfloat16", of the decoder and the embedder.
         max_length: longest text in tokens that the gate reads.
 
@@ -90,7 +90,7 @@ class LatentDecoder:
         gate: Sequence[str] = ("classifier",),
         gate_quantile: float = 0.1,
         max_tries: int = 4,
-        language: Language = "en",
+        language: Language | None = None,
         precision: Literal["float32", "bfloat16"] = "float32",
         max_length: int = 64,
     ):

@@ -145,8 +145,8 @@ class TextEmbedder:
         dtype: "float32" (default) or "bfloat16", the precision of the encoder; the column is
             float32 always.
         revision: of the model on the Hub.
-        language: "en" (default) or "zh": whose words a generator's tokenizer is given; for "latent"
-            alone.
+        language: "en" or "zh", whose words a generator's tokenizer is given; for "latent" alone;
+            default: that of the generator's training texts.
         device: such as "cpu" or "cuda:1"; by default the GPU of the process's rank where there are
             GPUs, and else the CPU.
 
@@ -162,7 +162,7 @@ class TextEmbedder:
             those of the transform that was pickled.
     """
 
-    code_version: ClassVar[int] = 1  # raised when changed code changes what comes out
+    code_version: ClassVar[int] = 2  # raised when changed code changes what comes out
 
     def __init__(
         self,
@@ -176,7 +176,7 @@ class TextEmbedder:
         token_budget: int = 8192,
         dtype: Literal["float32", "bfloat16"] = "float32",
         revision: str | None = None,
-        language: Language = "en",
+        language: Language | None = None,
         device: str | None = None,
     ):
         if pooling not in POOLINGS:
@@ -199,7 +199,7 @@ class TextEmbedder:
         self.normalize = pooling != "latent" if normalize is None else normalize
         self.max_length, self.token_budget = max_length, token_budget
         self.dtype, self.revision = dtype, revision
-        self.segmenter = Segmenter(language)
+        self.language = language
         self.device = device
         self._digest: str | None = None
         self._encoder: _Encoder | None = None
@@ -310,7 +310,7 @@ class TextEmbedder:
         padding = tokenizer.pad_token_id
         return embed_token_ids(
             model,
-            self._token_ids(tokenizer, texts),
+            self._token_ids(model, tokenizer, texts),
             padding=0 if padding is None else padding,  # padding is masked: any id will do
             pooling=self.pooling,
             normalize=self.normalize,
@@ -318,10 +318,11 @@ class TextEmbedder:
         )
 
     def _token_ids(
-        self, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
     ) -> list[np.ndarray]:
         if self.pooling == "latent":  # as the generator was trained: whole words, cut between them
-            encode = TextEncoder(tokenizer, self.segmenter, self.max_length)
+            segmenter = Segmenter(self.language or model.config.language)
+            encode = TextEncoder(tokenizer, segmenter, self.max_length)
             return [text.input_ids for text in encode.many(texts)]
         if not len(texts):
             return []

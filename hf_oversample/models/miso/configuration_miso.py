@@ -24,6 +24,8 @@ class MisoConfig(PreTrainedConfig):
             shared.
         target_classes (`list[int]`, defaults to `[1]`):
             The classes that anchors are written for: the minority in the paper, each in turn here.
+        language (`"en"` or `"zh"`, defaults to `"en"`):
+            The language of the training texts, whose words are cut out.
         num_latent_heads (`int`, defaults to 8), latent_size (`int`, defaults to 64):
             The latent of a text is `[num_latent_heads, latent_size]`: h and d of section 6.
         share_decoder (`bool`, defaults to `True`):
@@ -65,6 +67,7 @@ class MisoConfig(PreTrainedConfig):
     encoder: dict | PreTrainedConfig | None = None
     decoder: dict | PreTrainedConfig | None = None
     target_classes: list[int] | None = None
+    language: Literal["en", "zh"] = "en"
     num_latent_heads: int = 8
     latent_size: int = 64
     share_decoder: bool = True
