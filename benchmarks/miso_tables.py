@@ -29,7 +29,11 @@ BINARY = {
 }
 TESTED = ("average_precision_at_train", "roc_auc", "f1_tuned", "f1")
 AGAINST = ("duplicates", "logit adjustment", "logit-adjusted loss", "synonym edits")
-OURS = ("anchors", "anchors once + logit adjustment")
+OURS = (
+    "anchors",
+    "anchors once + logit adjustment",
+    "anchors once + logit-adjusted loss",
+)
 
 
 def shown(values: list[float]) -> str:
@@ -95,7 +99,7 @@ def comparison(task: str, lines: list[dict]) -> str:
         metrics = [m for m in BINARY if any(m in values for values in remedies.values())]
         metrics = metrics or sorted(next(iter(remedies.values())))
         rows = [
-            [remedy, *[shown(list(values[m].values())) for m in metrics]]
+            [remedy + _fewer(values, seeds), *[shown(list(values[m].values())) for m in metrics]]
             for remedy, values in remedies.items()
         ]
         parts += [
@@ -107,6 +111,12 @@ def comparison(task: str, lines: list[dict]) -> str:
         if table := tests(remedies):
             parts += [table, ""]
     return "\n".join(parts)
+
+
+def _fewer(values: dict[str, dict[int, float]], seeds: list[int]) -> str:
+    """Which seeds a remedy was run with, where it was not with all."""
+    own = sorted(set().union(*values.values()))
+    return "" if own == seeds else f" (seeds {', '.join(map(str, own))})"
 
 
 def quality(lines: list[dict]) -> str:
@@ -146,30 +156,35 @@ def rejections(lines: list[dict]) -> str:
 
 def ablations(task: str, lines: list[dict]) -> str:
     """What each part adds on one task."""
-    metrics = ("average_precision_at_train", "roc_auc", "f1_tuned", "f1")
+    metrics = ("average_precision_at_train", "roc_auc", "f1_tuned")
+    shares = ("judged_own_class", "judged_by_words_own_class", "near_copies")
     groups: dict[str, list[dict]] = defaultdict(list)
     for line in lines:
         groups[line["variant"]].append(line)
     rows = []
     for variant, found in groups.items():
-        cells = []
-        for metric in metrics:
-            cells.append(
-                shown(
-                    [
-                        c["metrics"][metric]
-                        for line in found
-                        for c in line["cells"]
-                        if c["remedy"] == "anchors"
-                    ]
-                )
-            )
-        own = shown([line["quality"]["judged_own_class"] for line in found])
+        remedies = collect(found)["textcnn", False]
+        once = remedies["anchors once + logit adjustment"]["roc_auc"]
         rows.append(
-            [variant, *cells, own, f"{np.mean([line['quality']['anchors'] for line in found]):.0f}"]
+            [
+                variant,
+                f"{np.mean([line['quality']['anchors'] for line in found]):.0f}",
+                *[
+                    shown([line["quality"][name] for line in found if name in line["quality"]])
+                    for name in shares
+                ],
+                *[shown(list(remedies["anchors"][metric].values())) for metric in metrics],
+                shown(list(once.values())),
+            ]
         )
-    head = ["variant", *[BINARY[m] for m in metrics], "judged own class", "anchors"]
-    return f"### {task}, TextCNN from scratch on data + anchors\n\n{markdown_table(head, rows)}\n"
+    head = [
+        *("variant", "anchors", "judged own class", "judged by words", "near copies"),
+        *[BINARY[m] for m in metrics],
+        "AUC, once + logit adjustment",
+    ]
+    seeds = sorted({line["seed"] for line in lines})
+    title = f"### {task}, TextCNN from scratch on data + anchors, seeds {seeds}"
+    return f"{title}\n\n{markdown_table(head, rows)}\n"
 
 
 def _start_of(text: str, length: int = 240) -> str:

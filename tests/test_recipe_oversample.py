@@ -15,9 +15,17 @@ import numpy as np
 import pytest
 
 from hf_oversample.oversamplers import OVERSAMPLERS
+from hf_oversample.oversamplers.miso import MisoOversampler
+from hf_oversample.quality import LinearJudge
 from hf_oversample.runs.command import balanced_summary
 from hf_oversample.runs.oversample_arguments import METHODS, NOT_OF_EMBEDDINGS
-from miso_fixtures import CLASS_NAMES, contract_generator_folder, encoder_folder, make_corpus
+from miso_fixtures import (
+    CLASS_NAMES,
+    contract_generator_folder,
+    encoder_folder,
+    make_corpus,
+    trained_generator_folder,
+)
 
 PROJECT = Path(__file__).resolve().parent.parent
 RECIPE = PROJECT / "recipes" / "oversample.py"
@@ -96,6 +104,28 @@ def test_texts_in_balanced_texts_out(
     assert not list(output.glob(".*part*")), "nothing half written is left"
     assert recipe(*common(file, output, method)) == 2
     assert "--overwrite" in capsys.readouterr().err
+
+
+def test_the_default_gate_judges_every_text(file: Path, tmp_path: Path) -> None:
+    generator = trained_generator_folder()
+    output = tmp_path / "out"
+    assert recipe(*common(file, output, "smote"), "--generator", str(generator)) == 0
+    record = json.loads((output / "run.json").read_text())
+    train = datasets.load_from_disk(str(output / "balanced"))["train"]
+    real = train.select(range(56))
+    made = train.filter(lambda row: row["origin"] == 1)
+    assert len(made), "a trained generator gets texts through"
+    assert record["rejections"]["kept"] == len(made)
+    assert record["rejections"]["wrong class"] > 0
+    assert record["rejections"]["tries used up"] == 24 - len(made)
+    # The gate's rule, on its own: a margin over 0 and over the tenth percentile of the real rows'.
+    embed = MisoOversampler(str(generator), max_length=24).embed
+    labels = np.asarray(real["kind"][:])
+    embeddings = embed(real["message"][:])
+    judge = LinearJudge.fit(embeddings, labels, 2)
+    own = judge.margin(embeddings, labels)[labels == 1]
+    margins = judge.margin(embed(made["message"][:]), np.ones(len(made), np.int64))
+    assert margins.min() > max(0.0, float(np.quantile(own, 0.1)))
 
 
 @pytest.mark.parametrize("method", OF_EMBEDDINGS)
