@@ -22,7 +22,13 @@ TASKS = ("sms", "sms-1%", "yelp-1%", "yelp-5%", "imdb-1%", "toutiao", "r8")
 
 @dataclass
 class TaskRows:
-    """A task's texts, and a judge of its classes fitted on real rows that no oversampler sees."""
+    """
+    A task's texts, and the real rows that a judge of the anchors is fitted on.
+
+    `judge_rows` are other rows than the training's for Yelp, IMDB and Toutiao. SMS Spam and R8 have
+    too few of the rare classes for that: theirs are the training part before rows were taken away,
+    and all of R8's training file, so that the gate's classifier has seen some or all of them too.
+    """
 
     train: Texts
     validation: Texts

@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
+from hf_oversample.comparison.classifiers import Training
 from hf_oversample.comparison.fold import Fold
 from hf_oversample.comparison.miso import GivenAnchors, MisoSource
 from hf_oversample.comparison.registry import classifier_named
@@ -88,6 +89,40 @@ def test_an_average_has_a_control_of_two_plain_models(fold: Fold) -> None:
     mean = REMEDIES["plain + anchors"].fit(with_anchors, classifier, 0).test
     np.testing.assert_allclose(mean, (anchored.test + none.test) / 2)
     assert REMEDIES["MISO backbone"].refusal(with_anchors, classifier) is not None
+
+
+def test_what_needs_a_generator_says_so(fold: Fold) -> None:
+    """A comparison trains one only where a remedy says that it needs it."""
+    classifier = classifier_named("mlp", steps=5)
+    with_anchors = replace(fold, generator=GivenAnchors(Texts(["win !"], np.array([1]))))
+    assert fold.generator is None
+    for name, remedy in REMEDIES.items():
+        without, given = (remedy.refuse(one, classifier) for one in (fold, with_anchors))
+        assert remedy.needs_generator == ("MISO generator" in (without or "")), name
+        assert remedy.needs_generator or without == given
+
+
+def test_anchors_once_with_the_logit_adjusted_loss(fold: Fold) -> None:
+    """The loss has the priors of what is trained on: real rows and anchors."""
+    made = Texts([f"win prize number {i}" for i in range(7)], np.ones(7, np.int64))
+    with_anchors = replace(fold, generator=GivenAnchors(made))
+    seen = []
+
+    class Noted:
+        def scores(self, fold: Fold, training: Training, seed: int) -> Training:
+            seen.append(training)
+            return training
+
+    REMEDIES["anchors once + logit-adjusted loss"].fit(with_anchors, Noted(), 0)  # type: ignore[arg-type]
+    (training,) = seen
+    counts = np.bincount(fold.train.labels) + np.array([0, 7])
+    assert len(training.rows(with_anchors).labels) == counts.sum()
+    logits, labels = torch.zeros(2, 2), torch.tensor([0, 1])
+    expected = -torch.log(torch.tensor(counts / counts.sum(), dtype=torch.float32))
+    torch.testing.assert_close(training.loss(logits, labels), expected)
+    classifier = classifier_named("mlp", steps=5)
+    scores = REMEDIES["anchors once + logit-adjusted loss"].fit(with_anchors, classifier, 0)
+    assert scores.made == 7
 
 
 def test_tau_zero_is_the_head_without_its_biases(fold: Fold) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from miso_fixtures import arguments, encode, make_corpus, make_generator
-from miso_training_runs import OPPONENTS, TEXTS, different, player_of, train
+from miso_fixtures import arguments, encode, make_corpus, make_generator, make_trainer
+from miso_training_runs import LABELS, OPPONENTS, TEXTS, different, player_of, train
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_checkpoints_every_few_steps(tmp_path: Path) -> None:
 def test_resuming_with_other_arguments_is_refused(tmp_path: Path) -> None:
     train(output_dir=tmp_path, stop_at=2)
     folder = tmp_path / "checkpoint-2"
-    with pytest.raises(ValueError, match=r"other arguments: batch_size was 12 and is 13.*same arg"):
+    with pytest.raises(ValueError, match=r"other data: batch_size was 12 and is 13\. Resume"):
         train(arguments(batch_size=13), resume=folder)
     # what does not change the weights may differ
     train(arguments(logging_steps=2, evaluation_steps=7), resume=folder)
@@ -86,6 +86,20 @@ def test_resuming_with_other_arguments_is_refused(tmp_path: Path) -> None:
         train(resume=folder)
     with pytest.raises(ValueError, match=r"is no checkpoint of this trainer"):
         train(resume=tmp_path)
+
+
+def test_resuming_another_model_or_data_is_refused(tmp_path: Path) -> None:
+    """None of these changes the shape of a weight."""
+    train(output_dir=tmp_path, stop_at=2)
+    folder = tmp_path / "checkpoint-2"
+    for settings in ({"use_sfm": False}, {"use_mi": False}, {"critic_bound": "jsd"}):
+        (name,) = settings
+        with pytest.raises(ValueError, match=rf"model\.{name} was .* and is {settings[name]}"):
+            train(settings=settings, resume=folder)
+    for texts, labels in ((TEXTS, LABELS[::-1]), ([*TEXTS[1:], TEXTS[0]], LABELS)):
+        trainer = make_trainer(make_generator(TEXTS), texts, labels, arguments())
+        with pytest.raises(ValueError, match="the training rows or their labels are others"):
+            trainer.train(resume_from_checkpoint=folder)
 
 
 def test_a_stop_inside_an_optimiser_step_is_refused(tmp_path: Path) -> None:

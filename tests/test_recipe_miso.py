@@ -64,11 +64,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     answer = run_recipe(
         "--train_file", str(write_csv(folder / "messages.csv")), *columns(),
         "--output_dir", str(folder / "out"), "--encoder_name", str(encoder_folder()),
-        "--language", "en", *FEW_STEPS, "--save_steps", "3",
+        "--language", "en", *FEW_STEPS, "--save_steps", "3", "--gate", "",
         launcher=launcher,
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr[-3000:]
-    assert "TextCNN: anchors" in answer.stdout or "TextCNN: none" in answer.stdout
+    assert "TextCNN: anchors" in answer.stdout
     return folder / "out"
 
 
@@ -82,6 +82,8 @@ def test_it_writes_what_it_promises(finished: Path) -> None:
     assert dict(counts) == record["counts"]["after"]
     origin = Counter(train.features["origin"].names[code] for code in train["origin"])
     assert dict(origin) == {k: v for k, v in record["counts"]["origin"].items() if v}
+    assert origin["synthetic"] == record["rejections"]["kept"] > 0
+    assert "\n- " in (finished / "anchors.md").read_text(), "a list of anchors"
     parquet = datasets.Dataset.from_parquet(str(finished / "balanced" / "train.parquet"))
     assert parquet["message"][:] == train["message"][:]
     for name in ("anchors.md", "report.png", "table.md", "generator/README.md"):

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from datasets import ClassLabel, Dataset, Features, Value
+from transformers import AutoModel, AutoTokenizer
 
 from hf_oversample.cli import add_fields, chosen_fields
+from hf_oversample.hub.push import push_folder
 from hf_oversample.labeled_texts import Texts
 from hf_oversample.runs import miso, oversample
 from hf_oversample.runs.balancing import BalancingRun
 from hf_oversample.runs.command import run_command
-from hf_oversample.runs.data import check_parts, read_data
+from hf_oversample.runs.data import at_revision, check_parts, read_data
 from hf_oversample.runs.miso_arguments import MisoRunArguments
 from hf_oversample.runs.output import OutputFolder
 from hf_oversample.runs.oversample_arguments import OversampleRunArguments
@@ -256,3 +260,28 @@ def test_a_command_says_what_came_out_and_what_went_wrong(
     assert "exactly one of" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         run_command(words, MisoRunArguments, answer, description="A run.", resumes=False)
+
+
+# ---- an encoder's revision ----------------------------------------------------------------------
+
+
+def test_an_encoder_at_a_revision_is_one_folder(hub: Any, tmp_path: Path) -> None:
+    model = AutoModel.from_pretrained(encoder_folder())
+    commits = []
+    for number in range(2):
+        torch.nn.init.constant_(model.embeddings.word_embeddings.weight, float(number))
+        shutil.copytree(encoder_folder(), tmp_path / f"encoder-{number}")
+        folder = tmp_path / f"encoder-{number}"
+        model.save_pretrained(folder)
+        (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\nAn encoder.\n")
+        commits.append(push_folder(folder, "someone/encoder").oid)
+    for number, commit in enumerate(commits):
+        there = at_revision("someone/encoder", commit)
+        words = AutoModel.from_pretrained(there).embeddings.word_embeddings.weight
+        assert (words == number).all()
+        assert len(AutoTokenizer.from_pretrained(there)) > 5
+    assert at_revision("someone/encoder", None) == "someone/encoder"
+    with pytest.raises(ValueError, match="encoder_revision is 'main', with no encoder_name"):
+        at_revision(None, "main")
+    with pytest.raises(ValueError, match="encoder_revision is 'main', with the folder"):
+        at_revision(str(tmp_path), "main")

@@ -56,7 +56,7 @@ class Remedy:
     @property
     def needs_generator(self) -> bool:
         """Whether it uses a MISO generator of the fold's training rows."""
-        return self.refuse in (_needs_anchors, _needs_backbone)
+        return self.refuse in (_needs_anchors, _needs_anchors_and_steps, _needs_backbone)
 
     def refusal(self, fold: Fold, classifier: Classifier) -> str | None:
         """Why it cannot be compared, in words; None where it can."""
@@ -117,6 +117,10 @@ def _needs_encoder(fold: Fold, classifier: Classifier) -> str | None:
 
 def _needs_anchors(fold: Fold, classifier: Classifier) -> str | None:
     return None if fold.generator is not None else "there is no MISO generator of these rows"
+
+
+def _needs_anchors_and_steps(fold: Fold, classifier: Classifier) -> str | None:
+    return _needs_anchors(fold, classifier) or _networks_only(fold, classifier)
 
 
 def _needs_backbone(fold: Fold, classifier: Classifier) -> str | None:
@@ -311,7 +315,7 @@ add_remedy(
     "anchors once + logit-adjusted loss",
     "a combination",
     _seeded(_anchors_once_with_loss),
-    lambda fold, classifier: _needs_anchors(fold, classifier) or _networks_only(fold, classifier),
+    _needs_anchors_and_steps,
 )
 add_remedy("plain + anchors", "mean of two models", _plain_and_anchors, _needs_anchors)
 add_remedy("plain + plain", "control: mean of two plain models", _plain_and_plain)

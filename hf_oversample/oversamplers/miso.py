@@ -65,6 +65,8 @@ class MisoOversampler(Oversampler):
         gate: which judges must place an anchor with its class: "classifier", "critics" (pointwise
             mutual information with the class against the majority), "neighbors" (majority of the
             5 nearest training rows); () for none.
+            Exact copies of a row, and texts whose words are a row's but for one, are rejected by
+            every gate.
         gate_quantile: how clearly the classifier must see the class: its margin is above this
             quantile of the margins of the class's own training rows, and above 0.
         max_tries: how often an anchor is drawn before a real row takes its place.

@@ -11,6 +11,7 @@ from hf_oversample.oversamplers.base import Oversampler
 from hf_oversample.runs.balancing_arguments import BalancingRunArguments
 from hf_oversample.runs.record import run_record
 from hf_oversample.runs.run import Run
+from hf_oversample.text import Language
 from hf_oversample.transforms.decode import LatentDecoder
 from hf_oversample.transforms.embed import TextEmbedder
 
@@ -42,6 +43,12 @@ class BalancingRun(Run):
                 "embeddings_only needs something that embeds: give encoder_name, or a generator."
             )
 
+    @property
+    def generator_language(self) -> Language | None:
+        """Of a generator that is given, what was asked for by name, else its own; None is that."""
+        a = self.arguments
+        return self.data.language if a.trains_generator else a.language
+
     def new_decoder(self) -> LatentDecoder:
         """
         What writes the texts of rows in the generator's latent space; it loads nothing yet.
@@ -59,7 +66,7 @@ class BalancingRun(Run):
             gate=a.gate,
             gate_quantile=a.gate_quantile,
             max_tries=a.max_tries,
-            language=self.data.language,
+            language=self.generator_language,
             precision=self.precision,
             max_length=a.training.max_length,
         )
@@ -76,8 +83,7 @@ class BalancingRun(Run):
             pooling="latent" if by_generator else "mean",
             max_length=a.training.max_length,
             dtype="float32" if by_generator else self.precision,
-            revision=None if by_generator else a.encoder_revision,
-            language=self.data.language,
+            language=self.generator_language,
         )
         with self.timed("embedding"):
             return embedder.embed_dataset(self.data.parts["train"])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets import Dataset, DatasetDict
+from huggingface_hub import snapshot_download
 
 from hf_oversample.comparison.fold import TEST_NEIGHBORS
 from hf_oversample.data import (
@@ -25,6 +26,9 @@ from hf_oversample.runs.compare_arguments import CompareRunArguments
 from hf_oversample.runs.miso_arguments import MisoRunArguments
 from hf_oversample.sampling import children_per_class, class_counts
 from hf_oversample.text import Language, guess_language
+
+# what an encoder and its tokenizer are loaded from
+ENCODER_FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
 
 
 @dataclass(frozen=True)
@@ -207,3 +211,27 @@ def encoder_or_demo(
     if arguments.encoder_name is None and arguments.demo is not None and language == "en":
         return str(demo_encoder_path())
     return arguments.encoder_name
+
+
+def at_revision(encoder_name: str | None, revision: str | None) -> str | None:
+    """
+    An encoder as every part of a run can load it, whether it takes a revision or not.
+
+    Args:
+        encoder_name: a folder, a name on the Hub, or None.
+        revision: commit, tag or branch; None leaves the name as it is.
+
+    Returns: the folder of the files of that revision, which are downloaded if they are not here.
+
+    Raises:
+        ValueError: a revision of no encoder, or of a folder.
+    """
+    if revision is None:
+        return encoder_name
+    if encoder_name is None or Path(encoder_name).is_dir():
+        what = "no encoder_name" if encoder_name is None else f"the folder {encoder_name}"
+        raise ValueError(
+            f"encoder_revision is {revision!r}, with {what}: a revision is one of a name on the "
+            "Hub. Give that name, or leave the revision out."
+        )
+    return snapshot_download(encoder_name, revision=revision, allow_patterns=list(ENCODER_FILES))

@@ -87,7 +87,7 @@ def new_oversampler(a: OversampleRunArguments, run: BalancingRun) -> Oversampler
             "gate_quantile": a.gate_quantile,
             "max_tries": a.max_tries,
             "k": a.training.neighbors,
-            "language": run.data.language,
+            "language": run.generator_language,
             "max_length": a.training.max_length,
             "precision": run.precision,
         }

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from datasets import DatasetDict
 
 from hf_oversample.hub.card import dataset_card
-from hf_oversample.runs.data import RunData, encoder_or_demo, read_data
+from hf_oversample.runs.data import RunData, at_revision, encoder_or_demo, read_data
 from hf_oversample.runs.miso_arguments import MisoRunArguments
 from hf_oversample.runs.output import OutputFolder
 from hf_oversample.training.generator import TrainedGenerator, train_generator
@@ -27,13 +27,14 @@ class Run:
     Attributes:
         output: the folder that is written to.
         data: what was read.
-        encoder_name: the pretrained encoder, if there is one.
+        encoder_name: the pretrained encoder, if there is one: its folder, or its name on the Hub.
         trained: the generator that was trained, after `train_generator`.
         timings: part of the run → seconds.
 
     Raises:
         FileExistsError: if `output_dir` holds a finished run and `overwrite` is not set.
-        ValueError: for bad columns, labels, texts or counts; the message names column and row.
+        ValueError: for bad columns, labels, texts or counts (the message names column and row), or
+            a revision of an encoder that is not on the Hub.
     """
 
     arguments: MisoRunArguments
@@ -43,7 +44,10 @@ class Run:
         self.output = OutputFolder(arguments.output_dir, overwrite=arguments.overwrite)
         with self.timed("data"):
             self.data: RunData = read_data(arguments)
-        self.encoder_name = encoder_or_demo(arguments, self.data.language)
+        # one folder for all that read it: training, neighbours, gate, evaluation
+        self.encoder_name = at_revision(
+            encoder_or_demo(arguments, self.data.language), arguments.encoder_revision
+        )
         self.trained: TrainedGenerator | None = None
 
     @contextmanager
@@ -84,7 +88,6 @@ class Run:
                 language=data.language,
                 training=a.training,
                 encoder_name=self.encoder_name,
-                encoder_revision=a.encoder_revision,
                 tokenizer_kind=a.tokenizer_kind,
                 validation=data.texts.get("validation"),
                 output_dir=self.output.path,

@@ -29,7 +29,7 @@ from hf_oversample.training.argument_fields import check_whole_step
 from hf_oversample.training.bayesian_gan_arguments import BayesianGanTrainingArguments
 from hf_oversample.training.bayesian_gan_average import MovingAverage
 from hf_oversample.training.bayesian_gan_batches import GanBatches, check_labels, checked_rows
-from hf_oversample.training.checkpoints import load_checkpoint, save_checkpoint
+from hf_oversample.training.checkpoints import load_checkpoint, run_settings, save_checkpoint
 from hf_oversample.training.divergence import check_finite
 
 UNIT_TOLERANCE = 0.01
@@ -185,8 +185,8 @@ class BayesianGanTrainer:
                 trained, not the average.
 
         Raises:
-            ValueError: if the checkpoint was made with other arguments or another number of
-                processes, or `stop_at` is inside an optimiser step.
+            ValueError: if the checkpoint was made with other arguments, model or data, another
+                number of processes, or `stop_at` is inside an optimiser step.
             FloatingPointError: if a loss is no longer finite; the message names the term and
                 nothing is saved.
         """
@@ -196,7 +196,7 @@ class BayesianGanTrainer:
             self.accelerator.init_trackers("bayesian_gan", config=a.to_dict())
         if resume_from_checkpoint:
             done, values = load_checkpoint(
-                Path(resume_from_checkpoint), self.accelerator, a.to_dict()
+                Path(resume_from_checkpoint), self.accelerator, self._settings()
             )
             self.record = BayesianGanTrainingRecord(**values)
         before = self.record.seconds
@@ -336,9 +336,13 @@ class BayesianGanTrainer:
             self.output_dir,
             self.accelerator,
             step=step,
-            arguments=self.arguments.to_dict(),
+            arguments=self._settings(),
             record=self.record.to_dict(),
         )
+
+    def _settings(self) -> dict[str, Any]:
+        data = (self.batches.rows.cpu().numpy(), self.batches.labels.cpu().numpy())
+        return run_settings(self.arguments.to_dict(), self.model.config, data)
 
 
 __all__ = [

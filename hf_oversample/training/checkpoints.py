@@ -2,17 +2,55 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from accelerate import Accelerator
+from transformers import PreTrainedConfig
 
 STATE_FILE = "trainer.json"
 # arguments that may differ when a run is resumed: they change no weight
 FREE_ARGUMENTS = ("save_steps", "report_to", "logging_steps", "evaluation_steps")
+
+
+# of a model's settings, what says nothing of its computation
+_NOT_SETTINGS = ("transformers_version", "_name_or_path", "dtype")
+# longer values are not printed
+_SHOWN_LENGTH = 60
+
+
+def run_settings(
+    arguments: Mapping[str, Any], config: PreTrainedConfig, data: Iterable[np.ndarray]
+) -> dict[str, Any]:
+    """
+    What a run must have in common with the run that it goes on from: its arguments, the model's
+    settings (`model.…`), and a digest of its training rows and labels (`data`).
+
+    Args:
+        arguments: the training's, as values that JSON holds.
+        config: the model's.
+        data: arrays, in an order of their own.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for array in data:
+        digest.update(f"{array.shape} {array.dtype}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    model = {f"model.{name}": value for name, value in _settings(config.to_dict()).items()}
+    # as JSON gives it back, so that what is read equals what was written
+    return json.loads(json.dumps({**arguments, **model, "data": digest.hexdigest()}))
+
+
+def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _settings(value) if isinstance(value, Mapping) else value
+        for name, value in values.items()
+        if name not in _NOT_SETTINGS
+    }
 
 
 def save_checkpoint(
@@ -32,7 +70,8 @@ def save_checkpoint(
         output_dir: where the folder goes; one of the same name is replaced.
         accelerator: holds the modules, optimisers, random states and whatever was registered.
         step: steps done, of all phases together.
-        arguments, record: the run's, as values that JSON holds.
+        arguments: the run's, of `run_settings`.
+        record: the run's, as values that JSON holds.
         files: name → function that writes the trainer's own file of that name to a path.
 
     Raises:
@@ -76,27 +115,28 @@ def load_checkpoint(
     Args:
         folder: what `save_checkpoint` wrote.
         accelerator: that of the run that goes on.
-        arguments: its arguments; those of the checkpoint must be the same but for
+        arguments: its `run_settings`; those of the checkpoint must be the same but for
             `FREE_ARGUMENTS`.
 
     Returns: steps done, and the record until then.
 
     Raises:
-        ValueError: if the folder is no checkpoint, or was made with other arguments or another
-            number of processes.
+        ValueError: if the folder is no checkpoint, or was made with other arguments, another model
+            or other data, or by another number of processes.
     """
     if not (folder / STATE_FILE).is_file():
         raise ValueError(f"{folder} is no checkpoint of this trainer: it has no {STATE_FILE}.")
     state = json.loads((folder / STATE_FILE).read_text())
-    other = {
-        name: (value, arguments.get(name))
-        for name, value in state["arguments"].items()
-        if name not in FREE_ARGUMENTS and arguments.get(name) != value
-    }
+    there = state["arguments"]
+    other = [
+        _difference(name, there.get(name), arguments.get(name))
+        for name in {**there, **arguments}
+        if name not in FREE_ARGUMENTS and arguments.get(name) != there.get(name)
+    ]
     if other:
-        text = ", ".join(f"{name} was {a} and is {b}" for name, (a, b) in other.items())
         raise ValueError(
-            f"{folder} was made with other arguments: {text}. Resume with the same arguments."
+            f"{folder} was made with other arguments, another model or other data: "
+            f"{', '.join(other)}. Resume with the same, or start anew without the checkpoint."
         )
     if state["processes"] != accelerator.num_processes:
         raise ValueError(
@@ -107,3 +147,11 @@ def load_checkpoint(
     # a checkpoint holds optimiser states in pickles: only what this machine wrote may be loaded
     accelerator.load_state(str(folder))
     return int(state["step"]), state["record"]
+
+
+def _difference(name: str, there: Any, here: Any) -> str:
+    if name == "data":
+        return "the training rows or their labels are others"
+    if max(len(str(there)), len(str(here))) > _SHOWN_LENGTH:
+        return f"{name} is another"
+    return f"{name} was {there} and is {here}"

@@ -21,7 +21,7 @@ from hf_oversample.training.accelerator import new_accelerator
 from hf_oversample.training.argument_fields import check_whole_step
 from hf_oversample.training.arguments import MisoTrainingArguments
 from hf_oversample.training.batches import MisoBatches, MisoPairs
-from hf_oversample.training.checkpoints import load_checkpoint, save_checkpoint
+from hf_oversample.training.checkpoints import load_checkpoint, run_settings, save_checkpoint
 from hf_oversample.training.divergence import check_finite
 from hf_oversample.training.miso_critics import CriticSteps
 from hf_oversample.training.miso_evaluation import validation_losses
@@ -140,8 +140,8 @@ class MisoTrainer:
                 interruption would; a multiple of `gradient_accumulation_steps`.
 
         Raises:
-            ValueError: if the checkpoint was made with other arguments or another number of
-                processes, or `stop_at` is inside an optimiser step.
+            ValueError: if the checkpoint was made with other arguments, model or data, another
+                number of processes, or `stop_at` is inside an optimiser step.
             FloatingPointError: if a loss is no longer finite; the message names the term and
                 nothing is saved.
         """
@@ -260,18 +260,23 @@ class MisoTrainer:
             self.output_dir,
             self.accelerator,
             step=step,
-            arguments=self.arguments.to_dict(),
+            arguments=self._settings(),
             record=self.record.to_dict(),
             files={} if self.pairs is None else {PAIRS_FILE: self.pairs.save},
         )
 
     def _load_checkpoint(self, folder: Path) -> int:
         """Weights, optimisers, record and pairs of a checkpoint; returns the steps done."""
-        done, record = load_checkpoint(folder, self.accelerator, self.arguments.to_dict())
+        done, record = load_checkpoint(folder, self.accelerator, self._settings())
         self.record = MisoTrainingRecord(**record)
         if (folder / PAIRS_FILE).is_file():
             self.pairs = MisoPairs.load(folder / PAIRS_FILE)
         return done
+
+    def _settings(self) -> dict[str, Any]:
+        texts = (text.input_ids for text in self.batches.encoded)
+        data = (*texts, self.batches.labels)
+        return run_settings(self.arguments.to_dict(), self.model.config, data)
 
     # ---- phase 1
 
