@@ -18,7 +18,14 @@ PAPERS = (PROJECT / "PAPERS.md").read_text(encoding="utf-8")
 # of every oversampler, or without a default
 COMMON = {"self", "generator", "embedder", "sampling_strategy", "seed", "copy_columns"}
 # of every model, or found from the data
-OF_THE_DATA = {"encoder", "decoder", "target_classes", "initializer_range", "is_encoder_decoder"}
+OF_THE_DATA = {
+    "language",
+    "encoder",
+    "decoder",
+    "target_classes",
+    "initializer_range",
+    "is_encoder_decoder",
+}
 # Oversamplers' tables of defaults by class; a method that is not listed must have no defaults.
 TABLES = {
     "MisoOversampler": "oversampler defaults",
