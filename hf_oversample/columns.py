@@ -16,6 +16,8 @@ from datasets import ClassLabel, Dataset, Features
 _BATCH_ROWS = 10_000
 # Values that the 32-bit offsets of one list array can count.
 _LARGEST_OFFSET = 2**31 - 1
+# 2**64 divided by the golden ratio: its multiples differ in all their bits
+_KEY_STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
 def require_columns(dataset: Dataset, *columns: str | None) -> None:
@@ -235,6 +237,44 @@ def _digest_values(digest: xxhash.xxh3_128, values: pa.Array) -> None:
         _digest_values(digest, values.flatten())
     else:
         digest.update(np.ascontiguousarray(values.to_numpy(zero_copy_only=False)).data)
+
+
+def text_keys(texts: Iterable[str]) -> npt.NDArray[np.uint64]:
+    """A 64-bit key of each text: equal for equal texts, and else hardly ever."""
+    keys = (xxhash.xxh3_64_intdigest(text.encode()) for text in texts)
+    return np.fromiter(keys, dtype=np.uint64)
+
+
+def vector_keys(matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.uint64]:
+    """A 64-bit key of each row of [n, d]: equal for equal bits, and else hardly ever."""
+    rows = np.ascontiguousarray(matrix, dtype=np.float32)
+    # Pairs of values where that fills a row; sums of integers do not depend on how they are added.
+    words = rows.view(np.uint64 if rows.shape[1] % 2 == 0 else np.uint32)
+    weights = (np.arange(words.shape[1], dtype=np.uint64) * _KEY_STEP) | np.uint64(1)
+    keys = np.empty(len(rows), np.uint64)
+    for start in range(0, len(rows), _BATCH_ROWS):
+        block = slice(start, start + _BATCH_ROWS)
+        keys[block] = words[block].astype(np.uint64, copy=False) @ weights
+    return keys
+
+
+def vectors_of(values: Any) -> npt.NDArray[np.float32] | None:
+    """A batch's embeddings, of any format, as [n, d]; None where they are no matrix."""
+    if isinstance(values, pa.ChunkedArray | pa.Array):
+        array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+        if isinstance(array, pa.ChunkedArray):
+            array = pa.concat_arrays(array.chunks)
+        if isinstance(array, pa.ExtensionArray):
+            array = array.storage
+        flat = array.flatten().to_numpy(zero_copy_only=False)
+        if not len(array) or len(flat) % len(array):
+            return None
+        return flat.reshape(len(array), -1).astype(np.float32, copy=False)
+    try:
+        matrix = np.asarray(values, dtype=np.float32)
+    except (TypeError, ValueError):  # a null, a text, rows of several widths
+        return None
+    return matrix if matrix.ndim == 2 else None
 
 
 def as_list(values: Any) -> list[Any]:

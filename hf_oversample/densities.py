@@ -211,8 +211,9 @@ def bandwidth_from_neighbors(
     with w ∝ exp(−‖x − row‖² / 2h²) over the other rows. Near-duplicates count once: rows equal to
     another, rows next to the query itself, and, of its 64 nearest, rows next to a nearer one, where
     "next to" is within 5 % of the distance to the 2m-th neighbour, m being the number asked for.
-    Where a query has fewer than 2m distinct neighbours, half of them stand for m; where more than m
-    are equally near, their number does.
+    Where that leaves fewer than two, as in a small cluster far from all others, only equal rows
+    count once. Where a query has fewer than 2m distinct neighbours, half of them stand for m; where
+    more than m are equally near, their number does.
 
     Args:
         rows: [n, d], both classes.
@@ -263,7 +264,7 @@ def _distinct_squares(
     kept, column = np.unique(originals, return_inverse=True)
     distinct = torch.from_numpy(np.ascontiguousarray(rows[kept]))
     distinct -= distinct.mean(dim=0, dtype=torch.float64).float()
-    block = max(1, block_bytes // (32 * len(distinct)))
+    block = max(1, block_bytes // (40 * len(distinct)))
     for start in range(0, len(queries), block):
         own = torch.from_numpy(column[queries[start : start + block]])
         points = distinct[own].double()
@@ -280,8 +281,9 @@ def _distinct_squares(
 
 def _without_duplicates(squares: Tensor, distinct: Tensor, m: float) -> Tensor:
     others = squares.shape[1] - 1
-    if others < 1:
+    if others < 2:
         raise ValueError(_too_few(others))
+    whole = squares.clone()
     count = min(max(_CHECKED_FOR_DUPLICATES, math.ceil(2 * m)), others)
     nearest, columns = squares.topk(count, dim=1, largest=False)
     reach = _DUPLICATE_SHARE * nearest[:, min(math.ceil(2 * m), count) - 1].sqrt()
@@ -290,9 +292,10 @@ def _without_duplicates(squares: Tensor, distinct: Tensor, m: float) -> Tensor:
     repeats = (between <= reach[:, None, None]).tril(-1).any(dim=2)
     squares.scatter_(1, columns, nearest.masked_fill(repeats, torch.inf))
     squares.masked_fill_(squares <= reach.square()[:, None], torch.inf)
-    left = int(squares.isfinite().sum(dim=1).min())
-    if left < 2:
-        raise ValueError(_too_few(left))
+    # A small cluster far from all others is within 5 % of the distance to them: where it is all
+    # that a query has near it, its own distances are the scale.
+    alone = squares.isfinite().sum(dim=1) < 2
+    squares[alone] = whole[alone]
     return squares
 
 

@@ -104,7 +104,12 @@ class OversamplerSampler(BaseOverSampler):
         classes, first = np.unique(labels, return_index=True)
         added = {_plain(np.asarray([k])).item(): int(n) for k, n in self.sampling_strategy_.items()}
         present = {value.item(): int((labels == value).sum()) for value in classes}
-        params = {k: v for k, v in self.get_params(deep=False).items() if k != "random_state"}
+        params = {
+            # grids are often NumPy arrays, and the oversamplers take Python's numbers alone
+            k: v.item() if isinstance(v, np.generic) else v
+            for k, v in self.get_params(deep=False).items()
+            if k != "random_state"
+        }
         params["sampling_strategy"] = {value: present[value] + n for value, n in added.items()}
         self.oversampler_ = self.oversampler(seed=_seed(self.random_state), **params)
         made, made_labels, origin, parent = self._children(self.oversampler_, X, labels)

@@ -58,7 +58,6 @@ class Case:
         fit_columns: further arguments of ``fit``.
         copies_all: whether all columns of a child are its parent's (plain duplication).
         smallest_class: rows that a class needs at least.
-        max_examples: examples of the hypothesis checks; lower it for slow methods.
         model_params: constructor's values that name a model; a loaded oversampler has its own copy.
     """
 
@@ -66,7 +65,6 @@ class Case:
     fit_columns: dict[str, str]
     copies_all: bool = False
     smallest_class: int = 1
-    max_examples: int = 25
     model_params: tuple[str, ...] = ()
 
     def plain_params(self, oversampler: Oversampler) -> dict[str, Any]:
@@ -133,22 +131,18 @@ CASES: dict[str, Case] = {
         fit_columns={"embedding_column": "embedding"},
         smallest_class=2,
     ),
-    "AmoOversampler": Case(
-        make=make_amo, fit_columns={"embedding_column": "embedding"}, max_examples=10
-    ),
+    "AmoOversampler": Case(make=make_amo, fit_columns={"embedding_column": "embedding"}),
     "SimporOversampler": Case(
         make=make_simpor,
         fit_columns={"embedding_column": "embedding"},
         smallest_class=2,
-        max_examples=10,
     ),
     "BayesianGanOversampler": Case(
-        make=make_bayesian_gan, fit_columns={"embedding_column": "embedding"}, max_examples=10
+        make=make_bayesian_gan, fit_columns={"embedding_column": "embedding"}
     ),
     "MisoOversampler": Case(
         make=make_miso,
         fit_columns={"text_column": "text"},
-        max_examples=10,
         model_params=("generator", "embedder"),
     ),
 }

@@ -11,7 +11,7 @@ from datasets import ClassLabel, Dataset, Features, Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_oversample.columns import Labels
+from hf_oversample.columns import Labels, read_labels
 from hf_oversample.oversamplers.smote import SmoteOversampler
 from hf_oversample.plan import REAL, RESAMPLED, SYNTHETIC
 from hf_oversample.text import normalized
@@ -98,17 +98,30 @@ def test_the_same_texts_where_children_follow_their_parents(latents: Dataset) ->
     assert real["text"][:] == latents["text"][:]
 
 
+@pytest.mark.parametrize("origin", ["as it is", "all resampled"])
+def test_rows_in_another_order_are_refused(latents: Dataset, origin: str) -> None:
+    oversampler = SmoteOversampler().fit(latents)
+    mapped = latents.map(oversampler, batched=True, with_indices=True)
+    for whole in (oversampler.balance(latents), mapped):
+        if origin == "all resampled":
+            whole = whole.map(lambda row: {"origin": 2 * min(row["origin"], 1)})
+        codes, parents = (np.asarray(whole[name]) for name in ("origin", "parent"))
+        DecodingRequests.of(codes, parents, read_labels(whole, "label"))
+        for seed in range(3):
+            with pytest.raises(ValueError, match="not in the oversampler's order"):
+                decoder().decode(whole.shuffle(seed=seed))
+
+
 def test_the_judge_places_every_text_with_its_class(balanced: Dataset) -> None:
     tool = decoder(gate=("classifier", "critics", "neighbors"))
     decoded = tool.decode(balanced)
     origin = np.asarray(decoded["origin"])
     kept = [decoded["text"][row] for row in np.flatnonzero(origin == SYNTHETIC)]
     assert tool.rejections["wrong class"] > 0, "of a generator that was hardly trained"
-    if kept:
-        embeddings = tool.loaded.embed(kept)
-        spam = np.ones(len(kept), np.int64)
-        margins = tool.gate_.classifier.margin(embeddings, spam)
-        assert (margins > tool.gate_.least_margins[1]).all()
+    assert kept, "but not so little that nothing gets through"
+    spam = np.ones(len(kept), np.int64)
+    margins = tool.gate_.classifier.margin(tool.loaded.embed(kept), spam)
+    assert (margins > tool.gate_.least_margins[1]).all()
     assert np.bincount(decoded["label"]).tolist() == [30, 30]
 
 

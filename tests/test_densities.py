@@ -233,6 +233,17 @@ def test_bandwidth_of_few_and_of_tied_rows() -> None:
     assert perplexities(tied, np.array([0]), bandwidth)[0] == pytest.approx(12.12, rel=1e-3)
 
 
+def test_a_small_cluster_far_from_all_others_is_no_error() -> None:
+    """All neighbours of its rows are within 5 % of the distance to the 2m-th, and are distinct."""
+    rng = np.random.default_rng(0)
+    rows = np.concatenate([rng.normal(size=(6, 8)), 1e3 + rng.normal(size=(30, 8))])
+    rows = rows.astype(np.float32)
+    assert 0 < bandwidth_from_neighbors(rows, [0]) < 1e3
+    # the median is that of the large cluster
+    bandwidth = bandwidth_from_neighbors(rows, np.arange(36))
+    assert bandwidth == pytest.approx(bandwidth_from_neighbors(rows[6:], np.arange(30)), rel=0.3)
+
+
 def test_bandwidth_errors() -> None:
     rows = np.array([[0.0], [0.0], [1.0]], dtype=np.float32)
     with pytest.raises(ValueError, match="1 distinct other rows"):

@@ -115,6 +115,19 @@ def test_another_data_set(case: Case) -> None:
         oversampler.balance(dataset).map(oversampler, batched=True, with_indices=True)
     with pytest.raises(ValueError, match="when fitted: this is another data set, or another order"):
         dataset.shuffle(seed=1).map(oversampler, batched=True, with_indices=True)
+    if oversampler.row_keys_ is not None:
+        # the labels are where they were, and the rows are others
+        column = str(oversampler.text_column_ or oversampler.embedding_column_)
+        order = np.argsort(dataset["label"][:], kind="stable")
+        by_label = dataset.select(order)
+        of_classes = case.fitted(by_label)
+        within = np.concatenate([np.roll(np.arange(n), 1) + s for n, s in ((23, 0), (6, 23))])
+        swapped = by_label.select([*within, 29, 30, 31])
+        changed = dataset.map(lambda row: {column: row[column][::-1]})
+        for fitted, other in ((of_classes, swapped), (oversampler, changed)):
+            for rows in (other, other.to_iterable_dataset()):
+                with pytest.raises(ValueError, match=f"column '{column}' in row .* when fitted"):
+                    list(rows.map(fitted, batched=True, with_indices=True))
     for other, message in (
         (dataset.select(range(30)), "it has 30 rows, the fitted one has 32"),
         (

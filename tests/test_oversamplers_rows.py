@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from hf_oversample.oversamplers import OVERSAMPLERS
 from hf_oversample.oversamplers.base import Oversampler
 from oversampler_checks import (
-    CASES,
     COUNTS,
     WIDTH,
     Case,
@@ -116,7 +115,7 @@ def test_balance_holds_the_same_rows_with_the_real_ones_first(case: Case) -> Non
 
 @settings(
     deadline=None,
-    max_examples=max(case.max_examples for case in CASES.values()),
+    max_examples=25,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(

@@ -166,6 +166,15 @@ def test_pipeline_and_grid_search(name: str) -> None:
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 
+def test_grids_of_numpy_numbers() -> None:
+    X, y = rows((10, 6))
+    expected = SmoteSampler(k_neighbors=3).fit_resample(X, y)
+    (k,) = np.arange(3, 4)
+    made = SmoteSampler(k_neighbors=k).fit_resample(X, y)
+    for one, wanted in zip(made, expected, strict=True):
+        np.testing.assert_array_equal(one, wanted)
+
+
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of the overflow that is refused
 def test_what_it_refuses() -> None:
     X, y = rows((10, 4))

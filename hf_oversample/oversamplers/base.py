@@ -26,6 +26,8 @@ from hf_oversample.columns import (
     embedding_matrix,
     read_labels,
     require_columns,
+    text_keys,
+    vector_keys,
 )
 from hf_oversample.oversamplers import balancing
 from hf_oversample.oversamplers.growing import GrowingBatches, refuse_provenance
@@ -57,6 +59,8 @@ class Oversampler(GrowingBatches):
         labels_: class code of every row.
         features_: the data set's features.
         digest_: digest of the used columns' content.
+        row_keys_: uint64 [n], a key of each row's text or embedding, by which a batch is known to
+            be of the fitted data set; None where neither is read.
         plan_: the :class:`~hf_oversample.plan.Plan`.
 
     A method sets, as it needs: ``input_kind`` (the column that it reads), ``code_version`` (raised
@@ -168,6 +172,11 @@ class Oversampler(GrowingBatches):
         self.label_names_ = labels.names
         self.features_ = dataset.features.copy()
         self.digest_ = content_digest(dataset, self.columns_read())
+        self.row_keys_ = None
+        if embeddings is not None:
+            self.row_keys_ = vector_keys(embeddings)
+        elif text_column is not None:
+            self.row_keys_ = text_keys(dataset.with_format(None)[text_column][:])
         self._take_plan(self._learn_from(dataset, embeddings, children), children)
         return self
 

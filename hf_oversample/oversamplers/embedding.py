@@ -42,6 +42,9 @@ class MadeEmbeddings:
 class EmbeddingOversampler(Oversampler):
     """Base class of the oversamplers that read and make embeddings.
 
+    Rows are read and made as float32, whatever the column's type: what is made, and a real row that
+    is repeated (`resampled`), has float32's digits in a column of float64 too.
+
     A method defines :meth:`_learn` and :meth:`_make_embeddings`. It keeps what it needs of the
     rows itself, so that the children do not depend on what batch their parents come in.
     """
@@ -145,7 +148,7 @@ class EmbeddingOversampler(Oversampler):
                 "embedding": List(Value("float32"), length=matrix.shape[1]),
             }
         )
-        self.digest_ = ""
+        self.digest_, self.row_keys_ = "", None
         children = children_per_class(
             self.sampling_strategy,
             class_counts(self.labels_, names=self.label_names_),

@@ -15,7 +15,14 @@ import pyarrow as pa
 from datasets import ClassLabel, Features, Value
 from datasets.formatting.formatting import LazyBatch
 
-from hf_oversample.columns import ListColumns, as_arrow, as_list
+from hf_oversample.columns import (
+    ListColumns,
+    as_arrow,
+    as_list,
+    text_keys,
+    vector_keys,
+    vectors_of,
+)
 from hf_oversample.oversamplers.saving import FittedState
 from hf_oversample.plan import ORIGINS, REAL, Children, IntArray, Plan
 
@@ -69,6 +76,10 @@ class GrowingBatches(FittedState):
         Returns:
             all columns plus ``origin`` and ``parent``. A dict of lists; or, for ``Dataset.map``,
             the same as an Arrow table, which alone can tell it that ``origin`` is a ClassLabel.
+
+        What is compared with the fitted data set is each row's label and its text or embedding.
+        That rows are missing no batch can see: map the whole data set, or use ``balance``, which
+        checks.
 
         Raises:
             RuntimeError: not fitted.
@@ -135,7 +146,35 @@ class GrowingBatches(FittedState):
                     f"column {self.label_column_!r} is {label!r} in row {row} but was {fitted!r} "
                     "when fitted: this is another data set, or another order of its rows; fit on it"
                 )
+        self._check_content(batch, columns, rows)
         return rows, columns
+
+    def _check_content(
+        self, batch: Mapping[str, Sequence[Any]], columns: ListColumns, rows: IntArray
+    ) -> None:
+        if self.row_keys_ is None or not len(rows):
+            return
+        if self.embedding_column_ is not None:
+            column = self.embedding_column_
+            values = batch.pa_table[column] if isinstance(batch, LazyBatch) else batch[column]
+            matrix = vectors_of(values)
+            keys = None if matrix is None else vector_keys(matrix)
+        else:
+            column = str(self.text_column_)
+            texts = columns[column]
+            keys = text_keys(texts) if all(isinstance(text, str) for text in texts) else None
+        if keys is None:
+            raise ValueError(
+                f"column {column!r} of rows {rows[0]} … {rows[-1]} does not hold what it held when "
+                "fitted: this is another data set; fit on it"
+            )
+        other = np.flatnonzero(keys != self.row_keys_[rows])
+        if len(other):
+            raise ValueError(
+                f"column {column!r} in row {rows[other[0]]} is not what it was when fitted "
+                f"({len(other)} of these {len(rows)} rows): this is another data set, or another "
+                "order of its rows; fit on it"
+            )
 
     def children_of(
         self, columns: Mapping[str, list[Any]], rows: IntArray

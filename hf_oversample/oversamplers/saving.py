@@ -55,6 +55,7 @@ class FittedState:
     label_values_: list[Any]
     label_names_: list[str]
     labels_: np.ndarray
+    row_keys_: np.ndarray | None = None
     features_: Features
     digest_: str
 
@@ -192,6 +193,8 @@ class FittedState:
     def _arrays(self) -> dict[str, np.ndarray]:
         plan = self.fitted_plan()
         arrays = {"labels": self.labels_}
+        if self.row_keys_ is not None:
+            arrays["row_keys"] = self.row_keys_
         arrays |= {"plan.parent": plan.parent, "plan.child": plan.child, "plan.label": plan.label}
         arrays |= {f"plan.extra.{name}": values for name, values in plan.extra.items()}
         arrays |= {f"state.{name}": values for name, values in self._state_arrays().items()}
@@ -257,7 +260,7 @@ class FittedState:
         for name in _FITTED_VALUES:
             setattr(self, name, config["fitted"][name])
         self.features_ = Features.from_dict(config["fitted"]["features"])
-        self.labels_ = arrays["labels"]
+        self.labels_, self.row_keys_ = arrays["labels"], arrays.get("row_keys")
         self._load_state_arrays(_under(arrays, "state."))
         self._load_state_config(config["state"])
         self._load_files(folder)

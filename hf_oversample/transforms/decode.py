@@ -159,8 +159,9 @@ class LatentDecoder:
 
         Raises:
             ValueError: a missing column; a real row without a text; a `parent` that is no real
-                row; embeddings of another width than the generator's latents; a class that the
-                generator does not know or was not trained to write.
+                row; rows in another order than the oversampler gave them; embeddings of another
+                width than the generator's latents; a class that the generator does not know or was
+                not trained to write.
         """
         require_columns(dataset, text_column, label_column, embedding_column, "origin", "parent")
         origin = np.asarray(dataset.with_format("numpy")["origin"][:], np.int64)

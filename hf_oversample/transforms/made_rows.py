@@ -45,7 +45,8 @@ class DecodingRequests:
             labels: of all its rows.
 
         Raises:
-            ValueError: a `parent` that is no real row.
+            ValueError: a `parent` that is no real row, or rows in another order than the
+                oversampler's.
         """
         codes = labels.codes.astype(np.int64)
         real, made = np.flatnonzero(origin == REAL), np.flatnonzero(origin != REAL)
@@ -56,6 +57,7 @@ class DecodingRequests:
                 f"{len(real)} real rows: decode the data set as the oversampler gave it, with all "
                 "its real rows"
             )
+        _check_order(origin, parent, codes)
         made = made[np.argsort(parent[made], kind="stable")]
         child = np.arange(len(made)) - np.searchsorted(parent[made], parent[made])
         rows, child = made[origin[made] == SYNTHETIC], child[origin[made] == SYNTHETIC]
@@ -65,6 +67,30 @@ class DecodingRequests:
         source, label = codes[real][parent[rows]], codes[rows]
         avoid = np.where(source == label, other_counts.argmax(1)[label], source)
         return cls(rows, parent[rows], child, label, avoid)
+
+
+def _check_order(origin: IntArray, parent: IntArray, codes: IntArray) -> None:
+    """`parent` counts the real rows in their order when fitted: that order must be there still.
+
+    Raises:
+        ValueError: neither the real rows come first and the synthetic ones by their parents (as
+            `balance` gives them), nor does each synthetic row come after its parent (as `map`
+            does); or a resampled row's parent is of another class.
+    """
+    synthetic, resampled = np.flatnonzero(origin == SYNTHETIC), np.flatnonzero(origin == RESAMPLED)
+    is_after_parent = parent[synthetic] == np.cumsum(origin == REAL)[synthetic] - 1
+    is_real_first = bool((np.diff((origin != REAL).astype(np.int8)) >= 0).all())
+    is_by_parents = is_real_first and bool((np.diff(parent[synthetic]) >= 0).all())
+    wrong = synthetic[:0] if is_by_parents else synthetic[~is_after_parent]
+    if not len(wrong):
+        own = codes[origin == REAL][parent[resampled]]
+        wrong = resampled[own != codes[resampled]]
+    if len(wrong):
+        raise ValueError(
+            f"the rows are not in the oversampler's order (row {wrong[0]}, for one): 'parent' "
+            "counts the real rows as they lay when it was fitted, so that texts would be written "
+            "from wrong rows. Decode what balance or map gave, as it is; shuffle or filter after"
+        )
 
 
 def with_texts(
