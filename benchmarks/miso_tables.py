@@ -120,7 +120,7 @@ def _fewer(values: dict[str, dict[int, float]], seeds: list[int]) -> str:
 
 
 def quality(lines: list[dict]) -> str:
-    """What the anchors are worth on their own, the mean over seeds."""
+    """What the anchors are worth on their own, the mean over seeds; "(3 of 5)" of so many seeds."""
     names = {
         "anchors": "anchors",
         "exact_copies": "exact copies",
@@ -139,7 +139,10 @@ def quality(lines: list[dict]) -> str:
     rows = []
     for (task, variant), found in groups.items():
         values = [[q[n] for q in found if n in q] for n in names]
-        cells = [f"{np.mean(values[0]):.0f}", *[shown(v) for v in values[1:]]]
+        cells = [f"{np.mean(values[0]):.0f}"]
+        for numbers in values[1:]:
+            part = "" if len(numbers) in (0, len(found)) else f" ({len(numbers)} of {len(found)})"
+            cells.append(shown(numbers) + part)
         rows.append([task, variant, *cells])
     return markdown_table(["task", "variant", *names.values()], rows)
 
