@@ -29,7 +29,7 @@ class SmoteOversampler(InterpolationOversampler):
     Args:
         k_neighbors: k; the paper's and imbalanced-learn's 5.
         neighbor_dtype: "float32", "bfloat16" or "auto" (bfloat16 where it is faster), the type of
-            the search's first pass. Distances are exact with all of them, and so are the neighbours,
+            the search's first pass. Distances are exact with all of them, and so are neighbours,
             but for what :func:`~hf_oversample.neighbors.nearest_neighbors` says of bfloat16.
         sampling_strategy, seed, copy_columns: see
             :class:`~hf_oversample.oversamplers.base.Oversampler`.
