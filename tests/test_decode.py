@@ -158,6 +158,11 @@ def test_requests_are_the_synthetic_rows_in_the_order_of_the_plan(data: st.DataO
     children = data.draw(
         st.lists(st.tuples(st.integers(0, real - 1), st.sampled_from([1, 2])), max_size=12)
     )
+    # As balance gives them: by their parents, and a resampled row's parent is of its class.
+    children = sorted(
+        (row if kind == SYNTHETIC or row % 2 else row + 1 - 2 * (row + 1 == real), kind)
+        for row, kind in children
+    )
     codes = np.asarray([i % 2 for i in range(real)] + [1] * len(children))
     origin = np.asarray([REAL] * real + [kind for _, kind in children])
     parent = np.asarray([-1] * real + [row for row, _ in children])

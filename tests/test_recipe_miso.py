@@ -136,7 +136,7 @@ def test_resume_ends_with_the_same_generator(finished: Path, tmp_path: Path) -> 
         "--train_file", str(finished.parent / "messages.csv"), *columns(),
         "--output_dir", str(tmp_path / "again"), "--encoder_name", str(encoder_folder()),
         "--language", "en", *FEW_STEPS, "--save_steps", "3", "--evaluation_seeds", "1",
-        "--resume", str(checkpoint),
+        "--gate", "", "--resume", str(checkpoint),
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr[-3000:]
     weights = [
