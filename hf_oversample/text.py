@@ -68,7 +68,7 @@ class Segmenter:
     """
 
     def __init__(self, language: Language = "en") -> None:
-        self.language: Language = _checked_language(language)
+        self.language: Language = checked_language(language)
 
     def __repr__(self) -> str:
         return f"Segmenter(language={self.language!r})"
@@ -116,9 +116,7 @@ def stop_words(language: Language = "en") -> frozenset[str]:
     English: its list of 179 words, NLTK's. Chinese: Baidu's list, which also holds
     punctuation and English words. They stand for the two lists that the MISO paper removes.
     """
-    name = {"en": "stopwords.zh.en.txt", "zh": "stopwords.zh.baidu.txt"}[
-        _checked_language(language)
-    ]
+    name = {"en": "stopwords.zh.en.txt", "zh": "stopwords.zh.baidu.txt"}[checked_language(language)]
     listed = resources.files("stopwords").joinpath("data", name).read_text(encoding="utf-8")
     return frozenset(word.casefold() for word in listed.split())
 
@@ -126,7 +124,7 @@ def stop_words(language: Language = "en") -> frozenset[str]:
 @lru_cache(maxsize=2)
 def negations(language: Language = "en") -> frozenset[str]:
     """Words that turn a sentence round, in lower case. Stop-word lists delete most of them."""
-    listed = {"en": _ENGLISH_NEGATIONS, "zh": _CHINESE_NEGATIONS}[_checked_language(language)]
+    listed = {"en": _ENGLISH_NEGATIONS, "zh": _CHINESE_NEGATIONS}[checked_language(language)]
     return frozenset(listed.split())
 
 
@@ -177,7 +175,12 @@ def has_han(text: str) -> bool:
     return _HAN.search(text) is not None
 
 
-def _checked_language(language: str) -> Language:
+def checked_language(language: str) -> Language:
+    """The language, if it is one of those that there are words for.
+
+    Raises:
+        ValueError: it is not; those that are are listed.
+    """
     if language not in get_args(Language):
         raise ValueError(
             f"language={language!r} is not supported: there are word lists and a segmenter for "

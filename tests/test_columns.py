@@ -7,7 +7,13 @@ import pyarrow as pa
 import pytest
 from datasets import Dataset, concatenate_datasets
 
-from hf_oversample.columns import content_digest, embedding_matrix
+from hf_oversample.columns import (
+    content_digest,
+    embedding_matrix,
+    text_keys,
+    vector_keys,
+    vectors_of,
+)
 from oversampler_checks import make_dataset
 
 
@@ -40,3 +46,27 @@ def test_embedding_matrix_of_every_list_type(kind: pa.DataType) -> None:
         embedding_matrix(
             Dataset(pa.table({"embedding": pa.array([[1, 2], None], type=kind)})), "embedding"
         )
+
+
+@pytest.mark.parametrize("width", [1, 2, 7, 8])
+def test_keys_tell_rows_apart_in_any_form(width: int) -> None:
+    matrix = np.random.default_rng(0).normal(size=(50, width)).astype(np.float32)
+    keys = vector_keys(matrix)
+    assert len(set(keys.tolist())) == 50
+    # the same alone, in another order, and from any form of a batch
+    assert [vector_keys(row[None])[0] for row in matrix] == keys.tolist()
+    forms = [matrix.tolist(), pa.array(list(matrix)), pa.chunked_array([list(matrix)])]
+    forms += [pa.array([[0.0] * width, *matrix.tolist()], pa.list_(pa.float32(), width)).slice(1)]
+    for form in forms:
+        read = vectors_of(form)
+        assert read is not None
+        np.testing.assert_array_equal(vector_keys(read), keys)
+    if width > 1:
+        assert not (vector_keys(matrix[:, ::-1]) == keys).any()
+    assert vectors_of([[1.0], [1.0, 2.0]]) is None
+    assert vectors_of(["a", "b"]) is None
+
+
+def test_keys_of_texts() -> None:
+    assert len(set(text_keys(["a", "b", "ab", "", "中"]).tolist())) == 5
+    assert text_keys(["a", "b"]).tolist() == [*text_keys(["a"]), *text_keys(["b"])]

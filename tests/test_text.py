@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hf_oversample.oversamplers.miso import MisoOversampler
 from hf_oversample.text import (
     Segmenter,
     guess_language,
@@ -17,6 +18,8 @@ from hf_oversample.text import (
     remove_stop_words,
     stop_words,
 )
+from hf_oversample.transforms.decode import LatentDecoder
+from hf_oversample.transforms.embed import TextEmbedder
 
 ANY_TEXT = st.text(max_size=60) | st.text(alphabet="ab1 .,'’-£$%我不好，。\n\x92_@/:w", max_size=60)
 
@@ -125,3 +128,9 @@ def test_unknown_language_says_which_there_are():
 def test_import_needs_no_torch():
     code = "import sys, hf_oversample.text; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("make", [MisoOversampler, LatentDecoder, TextEmbedder])
+def test_an_unknown_language_is_told_before_a_model_is_loaded(make) -> None:
+    with pytest.raises(ValueError, match="language='fr' is not supported"):
+        make("no/such-model", language="fr")

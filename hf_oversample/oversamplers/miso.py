@@ -28,7 +28,7 @@ from hf_oversample.plan import IntArray, Plan
 from hf_oversample.quality import LinearJudge
 from hf_oversample.realizers import AnchorRequest
 from hf_oversample.sampling import SamplingStrategy
-from hf_oversample.text import Language, normalized
+from hf_oversample.text import Language, checked_language, normalized
 
 
 class MisoOversampler(Oversampler):
@@ -151,7 +151,7 @@ class MisoOversampler(Oversampler):
         self.use_latent, self.use_class, self.splice = use_latent, use_class, splice
         self.gate, self.gate_quantile = tuple(gate), gate_quantile
         self.max_tries, self.k = max_tries, k
-        self.language = language
+        self.language = language if language is None else checked_language(language)
         self.precision, self.max_length = precision, max_length
         self._loaded: MisoModels | None = None
         self.rejections: Counter | None = None

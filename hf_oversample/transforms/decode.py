@@ -36,7 +36,7 @@ from hf_oversample.models.digest import weights_digest
 from hf_oversample.oversamplers.miso_gate import TextGate, check_gate
 from hf_oversample.oversamplers.miso_models import MisoModels
 from hf_oversample.plan import REAL, IntArray
-from hf_oversample.text import Language, normalized
+from hf_oversample.text import Language, checked_language, normalized
 from hf_oversample.transforms.made_rows import DecodingRequests, with_texts
 
 logger = logging.getLogger(__name__)
@@ -101,7 +101,8 @@ class LatentDecoder:
         self.seed, self.guidance, self.temperature = seed, guidance, temperature
         self.top_k, self.max_new_tokens, self.fuse = top_k, max_new_tokens, fuse
         self.gate, self.gate_quantile = tuple(gate), gate_quantile
-        self.max_tries, self.language = max_tries, language
+        self.max_tries = max_tries
+        self.language = language if language is None else checked_language(language)
         self.precision: Literal["float32", "bfloat16"] = precision
         self.max_length = max_length
         self._params = {k: v for k, v in vars(self).items() if k != "_params"}

@@ -31,7 +31,7 @@ from hf_oversample.encoding import (
 )
 from hf_oversample.models.digest import weights_digest
 from hf_oversample.models.miso.encoder_miso import MisoModel
-from hf_oversample.text import Language, Segmenter
+from hf_oversample.text import Language, Segmenter, checked_language
 from hf_oversample.workers import one_thread_if_forked
 
 Pooling = Literal["mean", "cls", "latent"]
@@ -199,7 +199,7 @@ class TextEmbedder:
         self.normalize = pooling != "latent" if normalize is None else normalize
         self.max_length, self.token_budget = max_length, token_budget
         self.dtype, self.revision = dtype, revision
-        self.language = language
+        self.language = language if language is None else checked_language(language)
         self.device = device
         self._digest: str | None = None
         self._encoder: _Encoder | None = None
