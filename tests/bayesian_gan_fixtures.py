@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+from datasets import ClassLabel, Dataset, Features, List, Value
 
 from hf_oversample.bayesian_network import BayesianNetwork
 from hf_oversample.models.bayesian_gan.modeling_bayesian_gan import BayesianGanModel
-from hf_oversample.training.bayesian_gan import new_bayesian_gan
+from hf_oversample.training.bayesian_gan import BayesianGanTrainer, new_bayesian_gan
+from hf_oversample.training.bayesian_gan_arguments import BayesianGanTrainingArguments
 
 NAMES = ("rare", "common")
 TINY = {"hidden_size": 16, "noise_size": 4, "num_hidden_layers": 1}
+QUICK = {"steps": 6, "batch_size": 8, "logging_steps": 2}
+# arguments of an oversampler that trains for a moment
+QUICK_OVERSAMPLER = {
+    "training": {"steps": 4, "batch_size": 8},
+    "model_options": {"hidden_size": 16, "noise_size": 4},
+}
 
 
 def linear_gaussian(
@@ -29,3 +39,21 @@ def tiny_model(rows: np.ndarray, **settings) -> BayesianGanModel:
     """A small new model for rows of two classes."""
     network = settings.pop("network", BayesianNetwork.disentangled(2))
     return new_bayesian_gan(rows, NAMES, network, **{**TINY, **settings})
+
+
+def trainer(rows, labels, folder: Path | None = None, **settings) -> BayesianGanTrainer:
+    """A trainer of a new small model; `arguments` are of the training, others of the model."""
+    arguments = BayesianGanTrainingArguments(**{**QUICK, **settings.pop("arguments", {})})
+    return BayesianGanTrainer(
+        tiny_model(rows, **settings), rows, labels, arguments, output_dir=folder
+    )
+
+
+def dataset(counts: tuple[int, ...] = (12, 40)) -> Dataset:
+    """Rows of `linear_gaussian` as a data set with the columns `label` and `embedding`."""
+    rows, labels = linear_gaussian(counts)
+    features = Features(
+        {"label": ClassLabel(names=list(NAMES)), "embedding": List(Value("float32"), length=10)}
+    )
+    columns = {"label": labels.tolist(), "embedding": rows.tolist()}
+    return Dataset.from_dict(columns, features=features)

@@ -16,30 +16,19 @@ from datasets import ClassLabel, Dataset, Features, List, Value
 from datasets.fingerprint import Hasher
 from transformers import AutoModel
 
-from bayesian_gan_fixtures import NAMES, linear_gaussian
+from bayesian_gan_fixtures import NAMES, QUICK_OVERSAMPLER, dataset
 from hf_oversample.bayesian_network import BayesianNetwork
 from hf_oversample.models.bayesian_gan.modeling_bayesian_gan import BayesianGanModel
 from hf_oversample.oversamplers.bayesian_gan import BayesianGanOversampler
 
-QUICK = {
-    "training": {"steps": 4, "batch_size": 8},
-    "model_options": {"hidden_size": 16, "noise_size": 4},
-}
 RECIPE = Path(__file__).resolve().parent.parent / "recipes" / "bayesian_gan.py"
-
-
-def dataset(counts: tuple[int, ...] = (12, 40)) -> Dataset:
-    rows, labels = linear_gaussian(counts)
-    features = Features(
-        {"label": ClassLabel(names=list(NAMES)), "embedding": List(Value("float32"), length=10)}
-    )
-    columns = {"label": labels.tolist(), "embedding": rows.tolist()}
-    return Dataset.from_dict(columns, features=features)
 
 
 @pytest.fixture(scope="module")
 def fitted() -> BayesianGanOversampler:
-    return BayesianGanOversampler(structure=BayesianNetwork.disentangled(2), **QUICK).fit(dataset())
+    return BayesianGanOversampler(
+        structure=BayesianNetwork.disentangled(2), **QUICK_OVERSAMPLER
+    ).fit(dataset())
 
 
 def test_counts_and_provenance(fitted: BayesianGanOversampler) -> None:
@@ -133,8 +122,11 @@ def test_wrong_values_are_refused(values: dict, message: str) -> None:
 
 def test_options_that_the_data_do_not_allow_are_refused_when_fitted() -> None:
     with pytest.raises(ValueError, match="divisible by 4"):
-        BayesianGanOversampler(kind="image", **QUICK).fit(dataset())
-    diverging = {**QUICK, "training": {"steps": 4, "batch_size": 8, "learning_rate": 1e30}}
+        BayesianGanOversampler(kind="image", **QUICK_OVERSAMPLER).fit(dataset())
+    diverging = {
+        **QUICK_OVERSAMPLER,
+        "training": {"steps": 4, "batch_size": 8, "learning_rate": 1e30},
+    }
     one = BayesianGanOversampler(**diverging)
     with pytest.raises(FloatingPointError, match="diverged"):
         one.fit(dataset())
@@ -159,8 +151,8 @@ def test_texts_in_texts_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     common = ["--train_file", str(file), "--text_column", "message", "--label_column", "kind"]
     common += ["--output_dir", str(out), "--language", "en", "--max_length", "24"]
     options = ["--generator", str(contract_generator_folder()), "--variables", "2"]
-    options += ["--gan_options", json.dumps(QUICK["training"]), "--traversals", "1"]
-    options += ["--model_options", json.dumps(QUICK["model_options"])]
+    options += ["--gan_options", json.dumps(QUICK_OVERSAMPLER["training"]), "--traversals", "1"]
+    options += ["--model_options", json.dumps(QUICK_OVERSAMPLER["model_options"])]
     for wrong, message in (
         (["--network", '{"nodes": []}'], "nodes"),
         (["--network", str(tmp_path / "none.json")], "none.json"),

@@ -9,21 +9,22 @@ import numpy as np
 import pytest
 import torch
 
-from bayesian_gan_fixtures import NAMES, linear_gaussian, tiny_model
+from bayesian_gan_fixtures import (
+    NAMES,
+    QUICK,
+    QUICK_OVERSAMPLER,
+    dataset,
+    linear_gaussian,
+    tiny_model,
+    trainer,
+)
 from hf_oversample.bayesian_network import BayesianNetwork
 from hf_oversample.models.bayesian_gan.modeling_bayesian_gan import BayesianGanModel
+from hf_oversample.oversamplers.bayesian_gan import BayesianGanOversampler
 from hf_oversample.shapes import FACTORS, SHAPES, draw_shapes, random_factors
 from hf_oversample.training.bayesian_gan import BayesianGanTrainer, new_bayesian_gan
 from hf_oversample.training.bayesian_gan_arguments import BayesianGanTrainingArguments
-
-QUICK = {"steps": 6, "batch_size": 8, "logging_steps": 2}
-
-
-def trainer(rows, labels, folder: Path | None = None, **settings) -> BayesianGanTrainer:
-    arguments = BayesianGanTrainingArguments(**{**QUICK, **settings.pop("arguments", {})})
-    return BayesianGanTrainer(
-        tiny_model(rows, **settings), rows, labels, arguments, output_dir=folder
-    )
+from two_processes import run_two_processes
 
 
 def weights(model: BayesianGanModel) -> dict[str, torch.Tensor]:
@@ -143,6 +144,57 @@ def test_a_checkpoint_needs_a_place_and_a_vector_no_shifts() -> None:
         trainer(rows, labels, arguments={"max_translation": 1})
     with pytest.raises(ValueError, match="divisible by 4"):
         new_bayesian_gan(rows, NAMES, kind="image")
+
+
+# ---- two processes
+
+TWO_PROCESSES = """
+import sys
+from pathlib import Path
+
+import torch
+from bayesian_gan_fixtures import QUICK_OVERSAMPLER, dataset, linear_gaussian, trainer
+from hf_oversample import BayesianGanOversampler
+
+out, phase = Path(sys.argv[1]), sys.argv[2]
+one = trainer(*linear_gaussian((10, 30)), out)
+assert one.accelerator.num_processes == 2
+rank = one.accelerator.process_index
+if phase == "whole":
+    one.train()
+elif phase == "first":
+    one.train(stop_at=3)
+elif phase == "resumed":
+    one.train(resume_from_checkpoint=out / "checkpoint-3")
+state = {"weights": one.model.state_dict(), "history": one.record.history}
+if phase == "fitted" and rank == 0:  # while the other one waits
+    fitted = BayesianGanOversampler(**QUICK_OVERSAMPLER).fit(dataset())
+    state = {"made": torch.from_numpy(fitted.made_)}
+torch.save(state, out / f"{phase}-{rank}.pt")
+one.accelerator.wait_for_everyone()
+torch.distributed.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_agree_and_an_oversampler_fits_in_one_alone(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(TWO_PROCESSES)
+    one, two = run_two_processes(script, tmp_path, "whole")
+    for name, value in one["weights"].items():
+        assert torch.equal(value, two["weights"][name]), name
+    assert one["history"] != two["history"]  # each drew batches of its own
+    rows, labels = linear_gaussian((10, 30))
+    alone = trainer(rows, labels)
+    alone.train()
+    assert not all(torch.equal(v, one["weights"][k]) for k, v in weights(alone.model).items())
+    run_two_processes(script, tmp_path, "first")
+    for rank in run_two_processes(script, tmp_path, "resumed"):
+        for name, value in one["weights"].items():
+            assert torch.equal(value, rank["weights"][name]), name
+    fitted, _ = run_two_processes(script, tmp_path, "fitted")
+    made = BayesianGanOversampler(**QUICK_OVERSAMPLER).fit(dataset()).made_
+    assert np.array_equal(fitted["made"].numpy(), made)
 
 
 # ---- what is learnt

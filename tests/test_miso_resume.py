@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ import torch
 
 from miso_fixtures import arguments, encode, make_corpus, make_generator, make_trainer
 from miso_training_runs import LABELS, OPPONENTS, TEXTS, different, player_of, train
+from two_processes import run_two_processes
 
 
 @pytest.mark.parametrize(
@@ -117,6 +115,7 @@ def test_nowhere_to_write() -> None:
 TWO_PROCESSES = """
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from miso_fixtures import arguments, make_corpus, make_generator, make_trainer
@@ -136,25 +135,6 @@ state = {"weights": model.state_dict(), "history": trainer.record.history}
 torch.save(state, out / f"{phase}-{trainer.process}.pt")
 torch.distributed.destroy_process_group()
 """
-
-
-def run_two_processes(script: Path, folder: Path, phase: str) -> list[dict[str, Any]]:
-    command = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    answer = subprocess.run(
-        [sys.executable, *command, str(script), str(folder), phase],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(Path(__file__).parent),
-            "OMP_NUM_THREADS": "1",
-            "ACCELERATE_USE_CPU": "true",
-            "CUDA_VISIBLE_DEVICES": "",
-        },
-    )
-    assert answer.returncode == 0, answer.stderr[-3000:]
-    return [torch.load(folder / f"{phase}-{rank}.pt", weights_only=True) for rank in (0, 1)]
 
 
 @pytest.mark.slow

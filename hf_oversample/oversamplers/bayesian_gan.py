@@ -139,7 +139,9 @@ class BayesianGanOversampler(EmbeddingOversampler):
             kind=self.kind,
             **self.model_options,
         )
-        trainer = BayesianGanTrainer(model, embeddings, labels, self._arguments())
+        # Where one process fits while others wait, training together would wait for ever; and the
+        # same rows come out whatever the number of processes.
+        trainer = BayesianGanTrainer(model, embeddings, labels, self._arguments(), together=False)
         self.losses_ = dict(trainer.train().losses)
         return model.eval()
 

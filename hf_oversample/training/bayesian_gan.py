@@ -115,6 +115,9 @@ class BayesianGanTrainer:
         labels: `[n]`, class ids; every class that is to be made needs a row.
         arguments: steps, rates and weights.
         output_dir: where checkpoints and trackers write; needed for either.
+        together: whether the processes of a distributed run train one model, each on batches of its
+            own. False: each trains for itself as if it were the only one, with the same batches,
+            and comes to the same weights; some may train and others not.
 
     Every step's rows and noise are a function of (seed, step, process): a resumed run ends with the
     same weights as an uninterrupted one.
@@ -132,6 +135,7 @@ class BayesianGanTrainer:
         arguments: BayesianGanTrainingArguments,
         *,
         output_dir: str | Path | None = None,
+        together: bool = True,
     ) -> None:
         a = arguments
         matrix, codes = checked_rows(rows), np.asarray(labels, dtype=np.int64)
@@ -154,7 +158,7 @@ class BayesianGanTrainer:
         self.average = MovingAverage(model.generator, a.ema_decay)
         with torch.no_grad():
             data = model.to_model_units(torch.from_numpy(matrix).to(self.device))
-        process = self.accelerator.process_index
+        process = self.accelerator.process_index if together else 0
         self.batches = GanBatches(data, codes, model.config, a, process)
         betas = (a.adam_beta1, a.adam_beta2)
         players = {"generator": model.generator, "discriminator": model.discriminator}
@@ -163,7 +167,12 @@ class BayesianGanTrainer:
         self.optimizers: dict[str, Any] = {}
         for name, module in players.items():
             optimizer = torch.optim.Adam(module.parameters(), rates[name], betas=betas)
-            self.players[name] = self.accelerator.prepare(module)
+            # As for evaluation: not wrapped, so that no gradients are exchanged.
+            self.players[name] = (
+                self.accelerator.prepare(module)
+                if together
+                else self.accelerator.prepare_model(module, evaluation_mode=True)
+            )
             self.optimizers[name] = self.accelerator.prepare(optimizer)
         self.accelerator.register_for_checkpointing(self.average)
         self.record = BayesianGanTrainingRecord()
