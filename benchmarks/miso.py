@@ -39,6 +39,7 @@ from hf_oversample.comparison.registry import classifier_named
 from hf_oversample.comparison.remedies import REMEDIES
 from hf_oversample.comparison.scores import cell_metrics
 from hf_oversample.data import demo_encoder_path
+from hf_oversample.json_lines import JsonLines
 from hf_oversample.labeled_texts import Texts
 from hf_oversample.metrics.texts import text_report
 from hf_oversample.oversamplers.miso import MisoOversampler
@@ -276,10 +277,9 @@ def main() -> int:
     parser.add_argument("--classifiers", nargs="+", choices=kinds, default=kinds)
     options = parser.parse_args()
     done = set()
-    if options.output.exists():
-        for line in options.output.read_text().splitlines():
-            cell = json.loads(line)
-            done.add((cell["task"], cell["seed"], cell["variant"]))
+    for line in JsonLines(options.output).read():
+        cell = json.loads(line)
+        done.add((cell["task"], cell["seed"], cell["variant"]))
     for task in options.tasks:
         for seed in options.seeds:
             if options.remedies:
@@ -315,8 +315,7 @@ def run_alone(task: str, seed: int, options: argparse.Namespace) -> None:
 
 def write(line: dict[str, Any], output: Path) -> None:
     """Append a line, and show its first classifier's results."""
-    with output.open("a") as file:
-        file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    JsonLines(output).append(line)
     shown = {}
     for cell in line["cells"]:
         metrics = cell["metrics"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from hf_oversample.json_lines import JsonLines
 
 
 class CellKey(NamedTuple):
@@ -50,10 +51,8 @@ class Cell:
 
 
 class Records:
-    """A JSONL file of cells, whose first line says what run they are of.
-
-    A line is written at once and synced. A last line without its end, which a killed run leaves,
-    is cut off; anything else that cannot be read is an error.
+    """A JSONL file of cells (:class:`~hf_oversample.json_lines.JsonLines`), whose first line says
+    what run they are of.
 
     Args:
         path: the file; its folder is made.
@@ -68,14 +67,11 @@ class Records:
     def __init__(self, path: str | Path, header: dict[str, Any], *, overwrite: bool = False):
         self.path = Path(path)
         self.header: dict[str, Any] = json.loads(json.dumps(header))
-        self._cells: dict[CellKey, Cell] = {}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lines, self._cells = JsonLines(path), dict[CellKey, Cell]()
         if overwrite:
             self.path.unlink(missing_ok=True)
-        if self.path.exists():
-            self._read()
-        if not self.path.exists() or not self.path.stat().st_size:
-            self._append({"comparison": self.header})
+        if not self._read():
+            self._lines.append({"comparison": self.header})
 
     def __contains__(self, key: CellKey) -> bool:
         return key in self._cells
@@ -88,23 +84,13 @@ class Records:
 
     def add(self, cell: Cell) -> None:
         """Write a cell."""
-        self._append(asdict(cell))
+        self._lines.append(asdict(cell))
         self._cells[cell.key] = cell
 
-    def _append(self, line: dict[str, Any]) -> None:
-        text = json.dumps(line, ensure_ascii=False) + "\n"
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-
-    def _read(self) -> None:
-        content = self.path.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            with self.path.open("r+b") as file:
-                file.truncate(whole)
-        for number, line in enumerate(content[:whole].splitlines(), start=1):
+    def _read(self) -> bool:
+        """Take in what is there; whether there is anything."""
+        number = 0
+        for number, line in enumerate(self._lines.read(), start=1):
             try:
                 values = json.loads(line)
                 if number == 1:
@@ -117,6 +103,7 @@ class Records:
                     "was changed by something else; move it away, or write to another folder"
                 ) from error
             self._cells[cell.key] = cell
+        return number > 0
 
     def _check_header(self, found: dict[str, Any]) -> None:
         names = sorted({*found, *self.header})
