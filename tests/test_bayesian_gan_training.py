@@ -13,6 +13,7 @@ from bayesian_gan_fixtures import (
     NAMES,
     QUICK,
     QUICK_OVERSAMPLER,
+    TINY,
     dataset,
     linear_gaussian,
     tiny_model,
@@ -24,6 +25,7 @@ from hf_oversample.oversamplers.bayesian_gan import BayesianGanOversampler
 from hf_oversample.shapes import FACTORS, SHAPES, draw_shapes, random_factors
 from hf_oversample.training.bayesian_gan import BayesianGanTrainer, new_bayesian_gan
 from hf_oversample.training.bayesian_gan_arguments import BayesianGanTrainingArguments
+from hf_oversample.training.bayesian_gan_batches import class_shares
 from two_processes import run_two_processes
 
 
@@ -92,6 +94,27 @@ def test_each_discriminator_update_sees_every_micro_step(monkeypatch: pytest.Mon
     assert {int(values["step"]) for values in state.values()} == {4}
     with pytest.raises(ValueError, match="stop_at is 3, no multiple"):
         one.train(stop_at=3)
+
+
+def test_classes_that_are_made_have_their_share_of_the_rows() -> None:
+    def shares(targets: list[int] | None, **values: float) -> list[float]:
+        arguments = BayesianGanTrainingArguments(**values)
+        return class_shares(np.array([10.0, 40.0, 0.0, 50.0]), arguments, targets).tolist()
+
+    third = 1 / 3
+    assert shares(None) == pytest.approx([third, third, 0, third])
+    assert shares([0]) == pytest.approx([0.5, 0.25, 0, 0.25])
+    assert shares([0, 1]) == pytest.approx([third, third, 0, third])  # they have more already
+    assert shares([0, 1], target_share=0.8) == pytest.approx([0.4, 0.4, 0, 0.2])
+    assert shares([0], class_smoothing=1.0) == pytest.approx([0.5, 2 / 9, 0, 2.5 / 9])
+    assert shares([0], target_share=0.0, class_smoothing=1.0) == pytest.approx([0.1, 0.4, 0, 0.5])
+    assert shares([0], target_share=1.0) == pytest.approx([1, 0, 0, 0])
+    rows, labels = linear_gaussian((10, 20, 20))
+    model = new_bayesian_gan(rows, ("a", "b", "c"), BayesianNetwork.disentangled(2), **TINY)
+    arguments = BayesianGanTrainingArguments(batch_size=4000)
+    batches = BayesianGanTrainer(model, rows, labels, arguments, targets=[0]).batches
+    drawn = np.bincount(batches.real(0, 0)[1].numpy()) / 4000
+    assert drawn == pytest.approx([0.5, 0.25, 0.25], abs=0.03)
 
 
 def test_shifts_move_whole_pixels() -> None:

@@ -112,7 +112,7 @@ class BayesianGanOversampler(EmbeddingOversampler):
     def _learn(self, embeddings: npt.NDArray[np.float32], children: Mapping[int, int]) -> Plan:
         labels = np.asarray(self.labels_, dtype=np.int64)
         if self.generator is None:
-            self._model = self._train(embeddings, labels)
+            self._model = self._train(embeddings, labels, list(children))
         else:
             self._model = BayesianGanModel.from_pretrained(self.generator).eval()
             self.losses_: dict[str, float] = {}
@@ -128,7 +128,7 @@ class BayesianGanOversampler(EmbeddingOversampler):
         return Plan(plan.parent, plan.child, plan.label, {"entry": np.arange(len(plan))})
 
     def _train(
-        self, embeddings: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]
+        self, embeddings: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], targets: list[int]
     ) -> BayesianGanModel:
         network = None if self.structure is None else BayesianNetwork.from_dict(self.structure)
         model = new_bayesian_gan(

@@ -115,6 +115,7 @@ class BayesianGanTrainer:
         labels: `[n]`, class ids; every class that is to be made needs a row.
         arguments: steps, rates and weights.
         output_dir: where checkpoints and trackers write; needed for either.
+        targets: class ids that are to be made, which `target_share` is for; all by default.
         together: whether the processes of a distributed run train one model, each on batches of its
             own. False: each trains for itself as if it were the only one, with the same batches,
             and comes to the same weights; some may train and others not.
@@ -135,6 +136,7 @@ class BayesianGanTrainer:
         arguments: BayesianGanTrainingArguments,
         *,
         output_dir: str | Path | None = None,
+        targets: Sequence[int] | None = None,
         together: bool = True,
     ) -> None:
         a = arguments
@@ -159,7 +161,8 @@ class BayesianGanTrainer:
         with torch.no_grad():
             data = model.to_model_units(torch.from_numpy(matrix).to(self.device))
         process = self.accelerator.process_index if together else 0
-        self.batches = GanBatches(data, codes, model.config, a, process)
+        self.targets = None if targets is None else sorted({int(c) for c in targets})
+        self.batches = GanBatches(data, codes, model.config, a, process, self.targets)
         betas = (a.adam_beta1, a.adam_beta2)
         players = {"generator": model.generator, "discriminator": model.discriminator}
         rates = {"generator": a.learning_rate, "discriminator": a.discriminator_learning_rate}
@@ -351,7 +354,8 @@ class BayesianGanTrainer:
 
     def _settings(self) -> dict[str, Any]:
         data = (self.batches.rows.cpu().numpy(), self.batches.labels.cpu().numpy())
-        return run_settings(self.arguments.to_dict(), self.model.config, data)
+        arguments = {**self.arguments.to_dict(), "targets": self.targets}
+        return run_settings(arguments, self.model.config, data)
 
 
 __all__ = [

@@ -56,6 +56,11 @@ class BayesianGanTrainingArguments(CheckedArguments):
     class_smoothing: float = share(
         0.0, "classes are drawn in proportion to rows ** this; 0: evenly", "choice"
     )
+    target_share: float = share(
+        0.5,
+        "of a step's rows, at least so much is of the classes that are to be made",
+        "chosen on MNIST's left-over training rows",
+    )
     max_translation: int = not_negative(
         0, "images: shifted by up to so many pixels before the discriminator", "Zhao et al., 2020"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -20,8 +22,9 @@ class GanBatches:
         rows: `[n, d]`, in the networks' units, on the device that is trained on.
         codes: `[n]`, class ids.
         config: the model's.
-        arguments: batch size, class smoothing, shifts and seed.
+        arguments: batch size, shares of the classes, shifts and seed.
         process: number of this process.
+        targets: class ids that are to be made; all by default.
     """
 
     def __init__(
@@ -31,6 +34,7 @@ class GanBatches:
         config: BayesianGanConfig,
         arguments: BayesianGanTrainingArguments,
         process: int,
+        targets: Sequence[int] | None = None,
     ) -> None:
         self.rows, self.device = rows, rows.device
         self.labels = torch.from_numpy(codes).to(rows.device)
@@ -38,8 +42,7 @@ class GanBatches:
         self.variables = len((config.network or {})["observed"])
         self.by_class = [np.flatnonzero(codes == c) for c in range(config.num_labels)]
         counts = np.array([len(found) for found in self.by_class], dtype=np.float64)
-        shares = np.where(counts > 0, counts**arguments.class_smoothing, 0.0)
-        self.class_ends = np.cumsum(shares / shares.sum())
+        self.class_ends = np.cumsum(class_shares(counts, arguments, targets))
 
     def real(self, step: int, draw: int) -> tuple[Tensor, Tensor]:
         """Rows `[m, d]` of classes drawn by `class_smoothing`, and their class ids `[m]`."""
@@ -88,6 +91,30 @@ class GanBatches:
         images, numbers = rows.unflatten(1, (side, side)), torch.arange(len(rows))
         index = numbers.to(rows.device)[:, None, None]
         return images[index, places[:, 0, :, None], places[:, 1, None, :]].flatten(1)
+
+
+def class_shares(
+    counts: npt.NDArray[np.float64],
+    arguments: BayesianGanTrainingArguments,
+    targets: Sequence[int] | None = None,
+) -> npt.NDArray[np.float64]:
+    """
+    Shares of the classes in a step's rows: by `class_smoothing`, but for `target_share`.
+
+    Args:
+        counts: rows by class id.
+        arguments: with both.
+        targets: class ids that are to be made; all by default.
+    """
+    shares = np.zeros(len(counts))
+    shares[counts > 0] = counts[counts > 0] ** arguments.class_smoothing
+    shares /= shares.sum()
+    wanted = np.zeros(len(counts), dtype=bool)
+    wanted[list(range(len(counts)) if targets is None else targets)] = True
+    share, least = shares[wanted].sum(), arguments.target_share
+    if 0 < share < least:
+        shares = np.where(wanted, shares * least / share, shares * (1 - least) / (1 - share))
+    return shares
 
 
 def checked_rows(rows: npt.ArrayLike) -> npt.NDArray[np.float32]:
