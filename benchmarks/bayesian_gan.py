@@ -7,9 +7,11 @@ shape of which is rare (Figure 4b of its paper).
 
 What is measured of a trained GAN:
 - `score`: of Kim and Mnih, of the codes that the feature extractor reads from real images;
-- `r_squared`: the least share of a code's variance that its parents explain, in made images;
+- `r_squared`: the least share of a code's variance that its parents explain, in made images, the
+  class's codes apart;
 - `agreement` and `agreement (rare)`: share of images along traversals of single codes that a judge,
-  fitted on real images of all shapes and never on made ones, places with the class asked for;
+  fitted on real images of all shapes and never on made ones, places with the class asked for
+  (its accuracy on other real images is recorded too);
 - `one factor`: of all change of the factors along a traversal, as a reader fitted on real images
   sees it, the share of the factor that changes most; 1 / 4 is no preference.
 
@@ -49,6 +51,7 @@ SETTINGS = (
     "learning_rate",
     "hidden_size",
     "noise_size",
+    "votes",
 )
 
 
@@ -61,6 +64,10 @@ class Judges:
         options: dict[str, Any] = {"hidden_layer_sizes": (128,), "max_iter": 80, "random_state": 0}
         self.shape = MLPClassifier(**options).fit(images, kinds)
         self.factors = MLPRegressor(**options).fit(images, factors)
+        unseen, kinds = random_factors(3000, seed=10**6 + 1), np.arange(3000) % len(SHAPES)
+        images = draw_shapes(kinds, unseen, side)
+        self.accuracy = float(self.shape.score(images, kinds))
+        self.explained = float(self.factors.score(images, unseen))
 
     def measure(self, model: BayesianGanModel) -> dict[str, float]:
         """Agreement, and how much of a code's effect is on one factor."""
@@ -78,6 +85,8 @@ class Judges:
             "agreement": float(np.mean(agreements)),
             "agreement (rare)": float(np.mean(rare)),
             "one factor": float(np.mean(purities)),
+            "judge's accuracy": self.accuracy,
+            "reader's R²": self.explained,
         }
 
 
@@ -106,7 +115,7 @@ def trained_model(
         discriminator_learning_rate=options.learning_rate,
         seed=seed,
     )
-    BayesianGanTrainer(model, images, kinds, arguments).train()
+    BayesianGanTrainer(model, images, kinds, arguments, targets=[len(SHAPES) - 1]).train()
     return model
 
 
@@ -142,7 +151,11 @@ def shapes(options: argparse.Namespace) -> None:
                 found = model.structure(seed=seed)
                 record = {
                     "score": score_of(model, options, seed),
-                    "r_squared": min(code["r_squared"] for code in found.codes),
+                    "r_squared": min(
+                        code["r_squared"]
+                        for code in found.codes
+                        if code["code"] in model.config.network["latent"]
+                    ),
                     **judges.measure(model),
                 }
                 records.add({**cell, **record, "settings": settings})

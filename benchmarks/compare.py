@@ -20,7 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tasks import TASKS, task_rows
+from tasks import INDEPENDENT, TASKS, task_rows
 
 from hf_oversample.comparison.miso import MisoSource
 from hf_oversample.comparison.problem import Problem, Split
@@ -65,7 +65,8 @@ def problem_of(task: str, data: Path) -> Problem:
     counts = [int((rows.train.labels == code).sum()) for code in range(len(rows.class_names))]
     rarest = counts.index(min(counts))
     minority = rarest if rows.minority is None else rows.minority
-    return Problem(task, rows.class_names, rows.language, minority, splits)
+    overlap = 0.0 if task in INDEPENDENT else rows.overlap
+    return Problem(task, rows.class_names, rows.language, minority, splits, overlap)
 
 
 def metric_of(problem: Problem) -> str:
@@ -92,6 +93,7 @@ def run(
     header_settings = {
         "generator": arguments.to_dict(),
         "class_names": problem.class_names,
+        "overlap": round(problem.overlap, 4),
         **machine(),
     }
     for kinds in (
@@ -120,7 +122,8 @@ def recorded(path: Path) -> Comparison:
     cells = list(Records(path, header))
     kinds = [kind for kind in CLASSIFIERS if any(c.classifier == kind for c in cells)]
     names = header["settings"]["class_names"]
-    rows = Problem(header["name"], names, "en", names.index(header["minority"]), [])
+    minority, overlap = names.index(header["minority"]), header["settings"]["overlap"]
+    rows = Problem(header["name"], names, header["language"], minority, [], overlap)
     titles = {kind: CLASSIFIERS[kind].title for kind in kinds}
     return Comparison(rows, header, cells, classifiers=titles)
 
@@ -158,7 +161,9 @@ def ours_against_the_best(comparison: Comparison, metric: str) -> str:
             folds = sorted(set(values[name]) & set(values[best]))
             if len(folds) > 1:
                 test = paired_test(
-                    [values[name][f] for f in folds], [values[best][f] for f in folds]
+                    [values[name][f] for f in folds],
+                    [values[best][f] for f in folds],
+                    comparison.problem.overlap,
                 )
                 lines.append((name, test))
                 p_values.append(1.0 if test.p_value != test.p_value else test.p_value)

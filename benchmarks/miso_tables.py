@@ -11,6 +11,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+from tasks import INDEPENDENT
 
 from hf_oversample.metrics.statistics import holm, paired_test
 from hf_oversample.report import markdown_table
@@ -60,8 +61,13 @@ def collect(lines: list[dict]) -> dict:
     return result
 
 
-def tests(remedies: dict) -> str:
-    """Paired tests of our remedies against the others, Holm-corrected over this table's tests."""
+def tests(remedies: dict, overlap: float) -> str:
+    """Paired tests of our remedies against the others, Holm-corrected over this table's tests.
+
+    Args:
+        remedies: remedy → metric → seed → value.
+        overlap: test rows over training rows where the seeds share rows; 0 where they do not.
+    """
     rows, p_values = [], []
     metrics = [m for m in TESTED if any(m in values for values in remedies.values())] or [
         "macro_f1"
@@ -75,7 +81,7 @@ def tests(remedies: dict) -> str:
                 seeds = sorted(set(a) & set(b))
                 if len(seeds) < 2:
                     continue
-                test = paired_test([a[s] for s in seeds], [b[s] for s in seeds])
+                test = paired_test([a[s] for s in seeds], [b[s] for s in seeds], overlap)
                 points = f"{100 * test.mean:+.1f} ± {100 * test.sd:.1f}"
                 won = f"{test.wins} of {test.runs}"
                 rows.append([f"{ours} − {other}", BINARY.get(metric, metric), points, won])
@@ -92,7 +98,9 @@ def tests(remedies: dict) -> str:
 def comparison(task: str, lines: list[dict]) -> str:
     """Every classifier's table on one task, with its tests."""
     seeds = sorted({line["seed"] for line in lines})
-    counts = lines[0]["counts"]
+    counts = next(line["counts"] for line in lines if "counts" in line)
+    rows = next(line["rows"] for line in lines if "rows" in line)
+    overlap = 0.0 if task in INDEPENDENT else rows["test"] / rows["train"]
     parts = [f"### {task}", "", f"Training rows by class: {counts}; seeds {seeds}.", ""]
     for (classifier, words), remedies in collect(lines).items():
         name = classifier + (", pretrained word vectors" if words else "")
@@ -108,7 +116,7 @@ def comparison(task: str, lines: list[dict]) -> str:
             markdown_table(["remedy", *[BINARY.get(m, m) for m in metrics]], rows),
             "",
         ]
-        if table := tests(remedies):
+        if table := tests(remedies, overlap):
             parts += [table, ""]
     return "\n".join(parts)
 

@@ -202,7 +202,7 @@ class BayesianNetwork:
         """Take back what :meth:`to_dict` gave.
 
         Raises:
-            ValueError: other keys than its three.
+            ValueError: other keys than its three, or values that are no lists.
         """
         wanted = {"observed", "latent", "edges"}
         if set(values) != wanted:
@@ -210,6 +210,9 @@ class BayesianNetwork:
                 f"a network is written as {sorted(wanted)}, but these keys were found: "
                 f"{sorted(values)}"
             )
+        for name in sorted(wanted):
+            if not isinstance(values[name], list | tuple):
+                raise ValueError(f"a network's {name!r} is a list, but is {values[name]!r}")
         return cls(tuple(values["observed"]), tuple(values["latent"]), tuple(values["edges"]))
 
     def to_json(self) -> str:
@@ -261,7 +264,7 @@ def _names(kind: str, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _edge(edge: Sequence[str]) -> Edge:
-    is_pair = not isinstance(edge, str) and len(edge) == 2
+    is_pair = isinstance(edge, Sequence) and not isinstance(edge, str) and len(edge) == 2
     if not is_pair or not all(isinstance(name, str) for name in edge):
         raise ValueError(f"an edge is a pair (parent, code) of names, got {edge!r}")
     return edge[0], edge[1]

@@ -231,6 +231,10 @@ def test_control() -> None:
     assert torch.equal(moved, torch.stack([low, high], dim=1))
     assert not torch.equal(low, model.generate("common", {"c1": -1}, n=4, seed=3))
     assert model.generate("rare", n=0).shape == (0, 10)
+    assert torch.equal(low, model.generate(np.int64(0), {"c1": -1}, n=4, seed=3))
+    half = tiny_model(rows).to(torch.bfloat16).generate("rare", {"c1": -1}, n=4, seed=3)
+    assert half.dtype == torch.float32
+    assert torch.allclose(half, low, atol=0.2)
     network = BayesianNetwork.from_edges(EDGES)
     deep = tiny_model(rows, network=network)
     for wrong, message in (
@@ -241,6 +245,7 @@ def test_control() -> None:
         (lambda: model.generate(0, n=-1), "at least 0"),
         (lambda: model.traverse("c1", 0, ()), "no values"),
         (lambda: deep.generate(0, {"b": 1}), "depends on"),
+        (lambda: model.generate(0, {"c1": 1, "c1'": 2}), "'c1' is set twice, .* as \"c1'\""),
     ):
         with pytest.raises(ValueError, match=message):
             wrong()
@@ -272,6 +277,20 @@ def test_units_are_the_datas() -> None:
         (
             {"network": {"observed": ["c"], "latent": ["a"], "edges": [["e", "a"]]}},
             "unknown names",
+        ),
+        (
+            {"network": {"observed": ["c", "c"], "latent": ["a"], "edges": [["c", "a"]]}},
+            "a name twice",
+        ),
+        (
+            {
+                "network": {
+                    "observed": ["c"],
+                    "latent": ["a", "b"],
+                    "edges": [["c", "a"], ["a", "b"], ["b", "a"]],
+                }
+            },
+            "a cycle among",
         ),
         (
             {

@@ -87,6 +87,11 @@ def test_a_given_generator_is_used(fitted: BayesianGanOversampler, tmp_path: Pat
     assert given.losses_ == {}
     held = BayesianGanOversampler(generator=tmp_path, codes={"c1": 2.0}).fit(dataset())
     assert not np.array_equal(held.made_, fitted.made_)
+    other = BayesianGanOversampler(**{**fitted.get_params(), "seed": 1}).fit(dataset())
+    other.generator_.save_pretrained(tmp_path)  # in the same place
+    changed = BayesianGanOversampler(generator=tmp_path).fit(dataset())
+    fingerprints = [one.children(dataset())._fingerprint for one in (given, changed)]
+    assert fingerprints[0] != fingerprints[1]
     narrow = dataset().map(
         lambda row: {"embedding": row["embedding"][:4]},
         features=Features(
@@ -112,6 +117,19 @@ def test_a_given_generator_is_used(fitted: BayesianGanOversampler, tmp_path: Pat
         ({"model_options": {"width": 3}}, "width"),
         ({"model_options": {"input_size": 3}}, "input_size"),
         ({"structure": {"nodes": []}}, "nodes"),
+        ({"structure": {"observed": "c1", "latent": ["a"], "edges": []}}, "'observed' is a list"),
+        ({"structure": {"observed": ["c"], "latent": ["a"], "edges": [5]}}, "an edge is a pair"),
+        ({"model_options": {"hidden_size": 0}}, "hidden_size is 0"),
+        (
+            {
+                "structure": BayesianNetwork.entangled({"j": ["c1", "c2"]}),
+                "model_options": {"structure_loss": "infogan"},
+            },
+            "'j' has the parents",
+        ),
+        ({"training": {"save_steps": 5}}, "save_steps"),
+        ({"codes": {"c9": 1.0}}, "c9"),
+        ({"codes": {"c1": float("nan")}}, "'c1' to nan"),
         ({"generator": "folder", "structure": BayesianNetwork.disentangled(2)}, "already"),
     ],
 )

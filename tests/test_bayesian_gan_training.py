@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,6 +118,33 @@ def test_classes_that_are_made_have_their_share_of_the_rows() -> None:
     assert drawn == pytest.approx([0.5, 0.25, 0.25], abs=0.03)
 
 
+def test_an_oversampler_tells_its_trainer_what_it_makes(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    class Observed(BayesianGanTrainer):
+        def __init__(self, *given: Any, **options: Any) -> None:
+            seen.append(options["targets"])
+            super().__init__(*given, **options)
+
+    monkeypatch.setattr("hf_oversample.oversamplers.bayesian_gan.BayesianGanTrainer", Observed)
+    rows, labels = linear_gaussian((10, 20, 20))
+    one = BayesianGanOversampler(**QUICK_OVERSAMPLER)
+    one.fit_arrays(rows, labels)
+    assert seen == [[0]]
+
+
+def test_unit_rows_are_trained_as_they_are_made() -> None:
+    rows, labels = linear_gaussian((10, 30))
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    model = tiny_model(unit)
+    made = model.generator(torch.randn(5, 4), torch.randn(5, 2), torch.zeros(5, dtype=torch.int64))
+    lengths = model.to_data_units(model.as_data(made)).norm(dim=1)
+    assert torch.allclose(lengths, torch.ones(5), atol=1e-5)
+    seen = model.to_data_units(made)  # what is used
+    assert torch.allclose(model.as_data(made), model.to_model_units(seen), atol=1e-5)
+    assert torch.equal(tiny_model(rows).as_data(made), made)
+
+
 def test_shifts_move_whole_pixels() -> None:
     images = np.zeros((8, 64), dtype=np.float32)
     images[:, 3 * 8 + 3] = 1.0
@@ -141,6 +169,17 @@ def test_divergence_names_the_term_and_saves_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("save_steps", [0, 1])
+def test_an_update_that_ruins_the_weights_is_told(save_steps: int, tmp_path: Path) -> None:
+    """Its losses, taken before it, are finite."""
+    rows, labels = linear_gaussian((10, 30))
+    settings = {"save_steps": save_steps, "learning_rate": 1e30, "steps": 1}
+    one = trainer(rows, labels, tmp_path, arguments=settings)
+    with pytest.raises(FloatingPointError, match=r"The term 'made rows' is (nan|inf) at step 1"):
+        one.train()
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -149,6 +188,7 @@ def test_divergence_names_the_term_and_saves_nothing(tmp_path: Path) -> None:
         (lambda rows, labels: (rows[:, :4], labels), "4 numbers and the model reads 10"),
         (lambda rows, labels: (rows[:3], labels), "3 rows and labels"),
         (lambda rows, labels: (rows[0], labels), "matrix"),
+        (lambda rows, labels: (rows, labels + 0.5), "type float64; class ids are whole"),
         (lambda rows, labels: (np.where(rows == rows[2, 1], np.nan, rows), labels), "row 2, pos"),
     ],
 )
@@ -157,6 +197,17 @@ def test_bad_rows_say_what_is_wrong(change, message: str) -> None:
     model = tiny_model(rows)
     with pytest.raises(ValueError, match=message):
         BayesianGanTrainer(model, *change(rows, labels), BayesianGanTrainingArguments(**QUICK))
+
+
+def test_a_class_that_is_made_needs_rows() -> None:
+    rows, labels = linear_gaussian((10, 30))
+    model = new_bayesian_gan(rows, ("rare", "common", "absent"), **TINY)
+    with pytest.raises(ValueError, match="Rows of class 2 are to be made, and there are none"):
+        BayesianGanTrainer(
+            model, rows, labels, BayesianGanTrainingArguments(**QUICK), targets=[0, 2]
+        )
+    with pytest.raises(ValueError, match="steps is 0"):
+        BayesianGanTrainingArguments(steps=0)
 
 
 def test_a_checkpoint_needs_a_place_and_a_vector_no_shifts() -> None:

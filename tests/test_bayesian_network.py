@@ -149,7 +149,8 @@ def test_the_score_of_kim_and_mnih_tells_separate_codes_from_mixed_ones() -> Non
 
     pairs = np.array([[1, 1], [1, -1]]) / np.sqrt(2)
     rotation = np.kron(pairs, pairs)  # every code has as much of every factor
-    assert score(lambda f: f[:, ::-1] ** 3) == 1.0  # whatever their order and scale
+    # whatever their order and units
+    assert score(lambda f: f[:, ::-1] ** 3 * [1, 100, 0.01, 1]) == 1.0
     assert score(lambda f: f @ rotation) < 0.8
     assert score(lambda f: f[:, :1] @ np.ones((1, 4))) < 0.5
     assert score(lambda f: np.zeros_like(f)) == pytest.approx(0.25)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -144,14 +145,21 @@ def test_a_generator_is_trained_once_and_gives_anchors_and_a_backbone(tmp_path: 
     folder = str(encoder_folder())
     fold = replace(fold, encoder_name=folder, generator=source, key="fold0")
     trained = source.generator(fold)
-    made_at = (trained / "seconds.json").stat().st_mtime_ns
+    made_at = (trained / "generator.json").stat().st_mtime_ns
     anchors = source.anchors(fold, seed=0)
     assert len(anchors)
     assert set(anchors.labels.tolist()) == {1}
     again = replace(fold, cache=type(fold.cache)())  # as a run that goes on
     assert source.generator(again) == trained
-    assert (trained / "seconds.json").stat().st_mtime_ns == made_at
+    assert (trained / "generator.json").stat().st_mtime_ns == made_at
     assert again.cache.saved > 0
+    swapped = replace(fold.validation, labels=1 - fold.validation.labels)
+    other = replace(fold, validation=swapped, cache=type(fold.cache)())
+    assert source._digest(other) != source._digest(fold)
+    record = json.loads((trained / "generator.json").read_text())
+    (trained / "generator.json").write_text(json.dumps(record | {"digest": "of other rows"}))
+    assert source.generator(replace(fold, cache=type(fold.cache)())) == trained
+    assert json.loads((trained / "generator.json").read_text())["digest"] == record["digest"]
     for kind, name in (("linear", "anchors"), ("linear", "MISO backbone")):
         scores = REMEDIES[name].fit(fold, classifier_named(kind), 0)
         assert cell_metrics(fold, scores)["roc_auc"] > 0.5

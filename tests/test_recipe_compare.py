@@ -59,6 +59,21 @@ def test_it_answers_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert (out / "comparison.jsonl").read_text().splitlines()[: len(lines)] == lines
 
 
+def test_what_cannot_be_reported_is_told_before_the_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    base = ["--train_file", write_csv(tmp_path / "rows.csv"), *columns()]
+    base += ["--output_dir", str(out), "--folds", "2", "--methods", "none"]
+    assert call(*base, "--metric", "f2") == 2
+    assert "there is no metric 'f2'; there are f1, precision" in capsys.readouterr().err
+    assert call(*base, "--metric", "macro_average_precision") == 2  # of several classes
+    monkeypatch.setattr("hf_oversample.runs.compare.find_spec", lambda name: None)
+    assert call(*base) == 2
+    assert "need matplotlib" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_given_test_rows_and_several_classes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

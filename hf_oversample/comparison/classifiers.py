@@ -34,7 +34,7 @@ from hf_oversample.models.classifiers.textrnn import (
     TextRnnForSequenceClassification,
 )
 from hf_oversample.training.classifier import predict, text_features, train_classifier
-from hf_oversample.training.hidden_states import TMix, classifier_head
+from hf_oversample.training.hidden_states import TMix, classifier_head, use_cosine_head
 from hf_oversample.training.words import encode_words, word_vectors, word_vocabulary
 
 LossOfRows = Callable[[Tensor, Tensor], Tensor]
@@ -53,6 +53,8 @@ class Training:
         loss: logits and labels → `[batch]` losses; default cross-entropy.
         deferred: share of the training after which the weights begin.
         mix_hidden: train on mixtures of hidden states (TMix).
+        cosine_scale: the head's scores are cosines times this, as LDAM has them; default: a plain
+            linear head.
         backbone: folder of the encoder to start from, in place of the classifier's own.
         real: the real rows; default those of the fold's training part, and no others pass.
     """
@@ -64,6 +66,7 @@ class Training:
     loss: LossOfRows | None = None
     deferred: float = 0.0
     mix_hidden: bool = False
+    cosine_scale: float | None = None
     backbone: Path | None = None
     real: Texts | None = None
 
@@ -181,8 +184,9 @@ class TextNetwork(Classifier):
 
     def train(self, fold: Fold, training: Training, seed: int) -> Trained:
         rows = training.rows(fold)
-        set_seed(seed)
-        model, encode = self._model(fold, training.backbone)
+        model, encode = self._model(fold, training.backbone, seed)
+        if training.cosine_scale is not None:
+            use_cosine_head(model, training.cosine_scale)
         if torch.cuda.is_available():
             model.to("cuda")  # type: ignore[arg-type]
 
@@ -211,9 +215,13 @@ class TextNetwork(Classifier):
 
     @abstractmethod
     def _model(
-        self, fold: Fold, backbone: Path | None
+        self, fold: Fold, backbone: Path | None, seed: int
     ) -> tuple[PreTrainedModel, Callable[[list[str]], list[list[int]]]]:
-        """A new model, and a function from texts to its token ids."""
+        """A new model, and a function from texts to its token ids.
+
+        Random states are set right before weights are drawn: what is loaded from the fold's cache
+        for one remedy is made for another, and making it may draw, too.
+        """
 
 
 class WordNetwork(TextNetwork):
@@ -236,7 +244,7 @@ class WordNetwork(TextNetwork):
         return None
 
     def _model(
-        self, fold: Fold, backbone: Path | None
+        self, fold: Fold, backbone: Path | None, seed: int
     ) -> tuple[PreTrainedModel, Callable[[list[str]], list[list[int]]]]:
         # one vocabulary for all remedies: that of the real rows
         vocabulary = training_vocabulary(fold)
@@ -249,6 +257,7 @@ class WordNetwork(TextNetwork):
         if self.pretrained_words:
             matrix = pretrained_word_vectors(fold)
             options["embedding_size"] = matrix.shape[1]
+        set_seed(seed)
         model = model_type(config(**options))
         if matrix is not None:
             model.load_word_vectors(matrix)
@@ -311,10 +320,11 @@ class FineTuned(TextNetwork):
         return "no pretrained encoder is named" if fold.encoder_name is None else None
 
     def _model(
-        self, fold: Fold, backbone: Path | None
+        self, fold: Fold, backbone: Path | None, seed: int
     ) -> tuple[PreTrainedModel, Callable[[list[str]], list[list[int]]]]:
         name = str(backbone or fold.encoder_name)
         tokenizer = AutoTokenizer.from_pretrained(name)
+        set_seed(seed)
         model = AutoModelForSequenceClassification.from_pretrained(
             name, num_labels=len(fold.class_names), dtype=torch.float32
         )

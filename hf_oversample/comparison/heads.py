@@ -11,8 +11,10 @@ from hf_oversample.comparison.classifiers import Classifier, Trained, Training
 from hf_oversample.comparison.fold import Fold
 from hf_oversample.models.classifiers.mlp import MlpForEmbeddingClassification
 from hf_oversample.training.classifier import linear_head
-from hf_oversample.training.heads import head_logits, train_head
-from hf_oversample.training.hidden_states import MixedVectors
+from hf_oversample.training.heads import head_logits, new_head, train_head
+from hf_oversample.training.hidden_states import MixedVectors, use_cosine_head
+
+BATCH_SIZE = 64
 
 
 class Head(Classifier):
@@ -109,16 +111,18 @@ class _TrainedMlp(Trained):
 
     def head(self) -> tuple[np.ndarray, np.ndarray]:
         layer = self.model.classifier
-        return layer.weight.detach().numpy(), layer.bias.detach().numpy()
+        bias = np.zeros(len(layer.weight)) if layer.bias is None else layer.bias.detach().numpy()
+        return layer.weight.detach().numpy(), bias
 
 
 class Mlp(Head):
-    """Two layers with ReLU, trained for a fixed number of epochs (no choice on validation).
+    """Two layers with ReLU, trained for a fixed number of updates (no choice on validation): those
+    of 15 passes over the real rows, whatever a remedy adds to them.
 
     Embeddings are centred and scaled by the training part's mean and spread.
 
     Args:
-        steps: fewest updates; few rows get more epochs than 15 until there are so many.
+        steps: fewest updates; few rows get more passes than 15 until there are so many.
         hidden_size: units of the hidden layer.
     """
 
@@ -149,21 +153,26 @@ class Mlp(Head):
                 seed=seed,
             )
             loss = batches.loss if training.mix_hidden else loss
+        updates = max(self.steps, self.epochs * -(-len(own) // BATCH_SIZE))
+        epochs = max(1, round(updates / -(-len(rows) // BATCH_SIZE)))
+        model = new_head(rows.shape[1], len(fold.class_names), self.hidden_size, seed)
+        if training.cosine_scale is not None:
+            use_cosine_head(model, training.cosine_scale)
         model = train_head(
             rows,
             labels,
             num_labels=len(fold.class_names),
-            hidden_size=self.hidden_size,
-            epochs=self.epochs,
-            batch_size=64,
+            model=model,
+            epochs=epochs,
+            batch_size=BATCH_SIZE,
             learning_rate=1e-3,
             standardize=False,
-            min_steps=self.steps,
+            min_steps=0,
             loss=loss,
             class_weights=training.class_weights,
             # The only deferred row weights are those of DRS: every class as often.
             sampling="balanced" if is_deferred else "rows",
-            deferred_start=round(training.deferred * self.epochs),
+            deferred_start=round(training.deferred * epochs),
             collator=batches,
             seed=seed,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -21,6 +22,8 @@ from hf_oversample.plan import ORIGINS
 from hf_oversample.precision import has_fast_bfloat16
 from hf_oversample.training.arguments import MisoTrainingArguments
 from hf_oversample.training.generator import train_generator
+
+RECORD = "generator.json"
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,9 @@ class MisoSource:
     """Trains a generator on a fold's training part, once, and keeps it in a folder.
 
     Args:
-        folder: one sub-folder a fold: the generator, its encoder, and the seconds they took. A run
-            that goes on finds them there; name another folder for another data set or settings.
+        folder: one sub-folder a fold: the generator, its encoder, the seconds they took, and a
+            digest of the fold's rows and the settings. A run that goes on finds them there; one of
+            other rows or settings trains anew.
         training: steps and rates; its seed gives way to the run's.
         seed: of the generators.
         settings: further fields of `MisoConfig`.
@@ -67,10 +71,13 @@ class MisoSource:
         """Folder with the fold's `generator` and its `encoder`, trained if it is not there yet."""
 
         def make() -> Path:
-            final = self.folder / fold.key
-            if (final / "seconds.json").exists():
-                fold.cache.saved += json.loads((final / "seconds.json").read_text())["training"]
-                return final
+            final, digest = self.folder / fold.key, self._digest(fold)
+            if (final / RECORD).exists():
+                record = json.loads((final / RECORD).read_text())
+                # A generator of other rows may have been trained on what this fold holds out.
+                if record.get("digest") == digest:
+                    fold.cache.saved += record["training"]
+                    return final
             start = time.perf_counter()
             trained = train_generator(
                 fold.train,
@@ -88,13 +95,27 @@ class MisoSource:
             trained.save(scratch / "generator")
             trained.model.miso.encoder.save_pretrained(scratch / "encoder")
             trained.tokenizer.save_pretrained(scratch / "encoder")
-            seconds = {"training": round(time.perf_counter() - start, 2)}
-            (scratch / "seconds.json").write_text(json.dumps(seconds))
+            seconds = round(time.perf_counter() - start, 2)
+            (scratch / RECORD).write_text(json.dumps({"training": seconds, "digest": digest}))
             shutil.rmtree(final, ignore_errors=True)
             os.replace(scratch, final)
             return final
 
         return fold.cache.get("generator", make)
+
+    def _digest(self, fold: Fold) -> str:
+        """Of all that a generator is a function of."""
+        content = hashlib.sha256()
+        for part in (fold.train, fold.validation):
+            for text, label in zip(part.texts, part.labels.tolist(), strict=True):
+                content.update(f"{label}\t{text}\0".encode())
+            content.update(b"\1")
+        settings = [
+            *(fold.class_names, fold.growing, fold.segmenter.language, fold.encoder_name),
+            *(self.training.to_dict(), self.seed, self.settings),
+        ]
+        content.update(json.dumps(settings, sort_keys=True, default=str).encode())
+        return content.hexdigest()[:32]
 
     def backbone(self, fold: Fold) -> Path:
         """Folder of the encoder as the training of the generator left it."""

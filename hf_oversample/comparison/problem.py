@@ -116,7 +116,7 @@ def repeated_folds(
         language or guess_language(kept.texts),
         rarest if minority is None else minority,
         splits,
-        overlap=1 / (folds - 1),
+        overlap=1 / ((folds - 1) * (1 - validation_share)),
         removed={"repeats of a text": removed},
     )
 
@@ -204,11 +204,12 @@ def _without(texts: Texts, known: set[str]) -> tuple[Texts, int]:
 def _held_back(
     labels: np.ndarray, rows: np.ndarray, share: float, seed: int, number: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows split in two, a share of each class (one row at least) in the second part."""
+    """Rows split in two, a share of each class in the second part: one row at least, but never all
+    of them."""
     rng = noise.generator(seed, noise.stream("held back"), number)
     held = []
     for label in np.unique(labels[rows]):
         own = rng.permutation(rows[labels[rows] == label])
-        held.append(own[: max(1, round(share * len(own)))])
+        held.append(own[: min(len(own) - 1, max(1, round(share * len(own))))])
     second = np.sort(np.concatenate(held))
     return np.setdiff1d(rows, second), second

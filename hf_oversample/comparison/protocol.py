@@ -15,7 +15,7 @@ from hf_oversample.comparison.embedders import (
     RememberedEmbeddings,
     pretrained_embedder,
 )
-from hf_oversample.comparison.fold import AnchorSource, Fold, LeakError
+from hf_oversample.comparison.fold import TEST_NEIGHBORS, AnchorSource, Fold, LeakError
 from hf_oversample.comparison.problem import Problem, Split
 from hf_oversample.comparison.records import Cell, CellKey, Records
 from hf_oversample.comparison.registry import classifier_named
@@ -23,7 +23,7 @@ from hf_oversample.comparison.remedies import Remedy, remedy_named
 from hf_oversample.comparison.scores import cell_curves, cell_metrics
 from hf_oversample.text import Segmenter
 
-CODE_VERSION = 1  # raised when the code changes what a cell holds
+CODE_VERSION = 2  # raised when the code changes what a cell holds
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,12 @@ def compare(
         progress: gets a line for each cell.
 
     Raises:
-        ValueError: an unknown name, or records of another comparison.
+        ValueError: an unknown name, records of another comparison, or a part without rows of the
+            minority or of the others, or with too few test rows for their neighbours.
         LeakError: held-out rows among training rows.
     """
+    for split in problem.splits:
+        _check_split(split, problem)
     chosen = [remedy_named(name) for name in dict.fromkeys(("none", *remedies))]
     kinds = [classifier_named(name, steps) for name in dict.fromkeys(classifiers)]
     header = {
@@ -89,6 +92,7 @@ def compare(
         "name": problem.name,
         "data": problem.digest(),
         "splits": len(problem.splits),
+        "language": problem.language,
         "minority": problem.class_names[problem.minority],
         "steps": steps,
         "encoder": encoder_name,
@@ -129,11 +133,32 @@ def compare(
     )
 
 
+def _check_split(split: Split, problem: Problem) -> None:
+    name = problem.class_names[problem.minority]
+    for part, rows in (
+        ("training", split.train),
+        ("validation", split.validation),
+        ("test", split.test),
+    ):
+        own = int((rows.labels == problem.minority).sum())
+        if not 0 < own < len(rows):
+            raise ValueError(
+                f"the {part} part of {split.key} has {own} rows of the minority {name!r} among "
+                f"{len(rows)}; it needs some, and some of others: give it more rows, ask for fewer "
+                "folds, or name another minority"
+            )
+    if len(split.test) <= TEST_NEIGHBORS:
+        raise ValueError(
+            f"the test part of {split.key} has {len(split.test)} rows; which of them are difficult "
+            f"is told by {TEST_NEIGHBORS} neighbours: it needs at least {TEST_NEIGHBORS + 1}"
+        )
+
+
 def run_cell(fold: Fold, classifier: Classifier, remedy: Remedy, seed: int) -> Cell:
     """One remedy with one classifier on one fold.
 
     A ``ValueError`` of the remedy is a finding (too few rows for its neighbours, no row near
-    another class), and recorded with its message.
+    another class, scores that are no longer finite), and recorded with its message.
 
     Raises:
         LeakError: held-out rows among the training rows.
@@ -144,18 +169,19 @@ def run_cell(fold: Fold, classifier: Classifier, remedy: Remedy, seed: int) -> C
     start = time.perf_counter()
     try:
         scores = remedy.fit(fold, classifier, seed)
+        seconds = time.perf_counter() - start + fold.cache.saved
+        metrics, curves = cell_metrics(fold, scores), cell_curves(fold, scores)
     except LeakError:
         raise
     except ValueError as error:
         return Cell(*key, seconds=time.perf_counter() - start, refused=str(error))
-    seconds = time.perf_counter() - start + fold.cache.saved
     return Cell(
         *key,
-        metrics=cell_metrics(fold, scores),
+        metrics=metrics,
         seconds=round(seconds, 3),
         made=scores.made,
         left_out=fold.left_out,
-        curves=cell_curves(fold, scores),
+        curves=curves,
     )
 
 

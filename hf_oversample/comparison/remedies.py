@@ -29,7 +29,10 @@ from hf_oversample.training.losses import (
 
 # What is deferred begins after two thirds of the training: AMO's protocol on text, 10 of 15 epochs.
 DEFERRED = 2 / 3
+LDAM_SCALE = 30.0
 TAUS = np.round(np.arange(0.0, 2.01, 0.1), 1)
+CONTROL = "plain + plain"
+"""No remedy: what averaging alone does, for "plain + anchors" to be held against."""
 CONTROL_SEED = 7919  # the second plain model of an average differs from the first by its seed
 
 Fit = Callable[[Fold, Classifier, int], Scores]
@@ -211,9 +214,14 @@ def _with_loss(make: Callable[[list[int]], LossOfRows]) -> Fit:
 
 def _ldam_drw(fold: Fold) -> Training:
     counts = fold.counts.tolist()
-    # Scores here have no bounds, as the authors' cosines have: scale 1.
-    loss = LdamLoss(counts, scale=1.0, reduction="none")
-    return Training(loss=loss, class_weights=class_balanced_weights(counts), deferred=DEFERRED)
+    # The authors' scale of 30 is in the head, which gives probabilities too: 30 (cos − Δ).
+    loss = LdamLoss(counts, max_margin=0.5 * LDAM_SCALE, scale=1.0, reduction="none")
+    return Training(
+        loss=loss,
+        class_weights=class_balanced_weights(counts),
+        deferred=DEFERRED,
+        cosine_scale=LDAM_SCALE,
+    )
 
 
 def _deferred_resampling(fold: Fold) -> Training:
@@ -298,7 +306,11 @@ add_remedy(
     _networks_only,
 )
 add_remedy("duplicates", "random oversampling", _trained(resampling.duplicates))
-add_remedy("EDA edits", "Wei and Zou 2019", _seeded(resampling.eda_edits))
+add_remedy(
+    "EDA edits",
+    "Wei and Zou 2019 without synonyms: words swapped, left out or put elsewhere",
+    _seeded(resampling.eda_edits),
+)
 add_remedy(
     "synonym edits", "neighbours in a word table", _seeded(resampling.synonym_edits), _needs_encoder
 )
@@ -318,4 +330,4 @@ add_remedy(
     _needs_anchors_and_steps,
 )
 add_remedy("plain + anchors", "mean of two models", _plain_and_anchors, _needs_anchors)
-add_remedy("plain + plain", "control: mean of two plain models", _plain_and_plain)
+add_remedy(CONTROL, "control: mean of two plain models", _plain_and_plain, _networks_only)

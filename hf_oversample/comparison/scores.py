@@ -19,6 +19,12 @@ from hf_oversample.neighbors import difficult_samples
 
 RECALLS = np.linspace(0.0, 1.0, 51)
 CALIBRATION_BINS = 10
+METRICS = (
+    *("f1", "precision", "recall", "macro_f1", "balanced_accuracy", "average_precision"),
+    *("roc_auc", "average_precision_at_train", "f1_tuned", "f1_difficult", "f1_other", "ece"),
+    *("difficult_share", "macro_average_precision"),
+)
+"""What `cell_metrics` may give, but for the figures of single classes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +191,8 @@ def cell_curves(fold: Fold, scores: Scores) -> dict[str, list[Any]]:
     """
     truth = (fold.test.labels == fold.minority).astype(int)
     own = np.clip(scores.test[:, fold.minority], 0.0, 1.0)
-    precision, recall, _ = precision_recall_curve(truth, own)
+    # Without the last point, a precision of 1 at no recall that scikit-learn adds to every curve.
+    precision, recall = (values[:-1] for values in precision_recall_curve(truth, own)[:2])
     best = np.array([precision[recall >= level - 1e-12].max() for level in RECALLS])
     bins = np.minimum((own * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     sums = [np.bincount(bins, weights=w, minlength=CALIBRATION_BINS) for w in (own, truth)]

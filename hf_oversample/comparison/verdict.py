@@ -10,6 +10,7 @@ import numpy as np
 
 from hf_oversample.comparison.protocol import Comparison
 from hf_oversample.comparison.records import Cell
+from hf_oversample.comparison.remedies import CONTROL
 from hf_oversample.metrics.statistics import PairedTest, holm, paired_test
 from hf_oversample.report import markdown_table
 
@@ -43,7 +44,10 @@ TITLES = {
 }
 SMALLER_IS_BETTER = ("ece", "difficult_share")
 WIDE = 0.05
-"""Half an interval as wide as this leaves a tie open: a gain worth having would not show."""
+"""Half an interval as wide as this leaves a tie open: a gain worth having would not show. What is
+less than this better, with its interval, is no better."""
+CHANCE_AUC = 0.65
+"""Rows that are ranked with a ROC AUC below this, with its interval, hold nothing to learn."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ class Finding:
             where fewer than two folds have both.
         p_adjusted: its p-value after Holm's correction over the classifier's remedies; NaN without
             a test.
+        area: of its ROC AUC less 0.5; None where fewer than two folds have one.
         beats_chance: whether its ROC AUC is above 0.5 by a t-test over the folds, corrected alike.
         refused: why it cannot work on some folds, and on how many.
     """
@@ -71,19 +76,24 @@ class Finding:
     seconds: float
     test: PairedTest | None
     p_adjusted: float
+    area: PairedTest | None
     beats_chance: bool
     refused: str | None = None
 
     @property
     def verdict(self) -> str:
-        """ "better", "worse", "tied" (no difference shown) or "baseline"."""
+        """ "better", "worse", "tied" (no difference shown), "untested" (the same difference in
+        every run) or "baseline"."""
         if self.remedy == "none":
             return "baseline"
+        if self.test is not None and self.test.is_constant and self.test.mean:
+            return "untested"
         if self.test is None or not self.p_adjusted < ALPHA:
             return "tied"
-        if not self.beats_chance:
-            return "tied"  # to guess the minority more often is no remedy
-        return "better" if self.test.mean > 0 else "worse"
+        if self.test.mean < 0:
+            return "worse"
+        # to guess the minority more often is no remedy
+        return "better" if self.beats_chance else "tied"
 
 
 def findings(comparison: Comparison, metric: str = "f1") -> list[Finding]:
@@ -109,13 +119,15 @@ def findings(comparison: Comparison, metric: str = "f1") -> list[Finding]:
         for key, cells in groups.items()
         if key[1] != "none"
     }
-    chance = {key: _chance(cells, overlap) for key, cells in groups.items()}
+    areas = {key: _area(cells, overlap) for key, cells in groups.items()}
     adjusted: dict[tuple[str, str], float] = {}
     above: dict[tuple[str, str], float] = {}
     for kind in comparison.classifiers:  # a family of tests is the remedies of one classifier
         own = {k: t.p_value for k, t in tests.items() if k[0] == kind and t is not None}
         adjusted |= _adjusted(own)
-        above |= _adjusted({k: p for k, p in chance.items() if k[0] == kind and p is not None})
+        above |= _adjusted(
+            {k: _chance(a) for k, a in areas.items() if k[0] == kind and a is not None}
+        )
     found = []
     for key, cells in groups.items():
         done = [cell for cell in cells if cell.refused is None]
@@ -131,6 +143,7 @@ def findings(comparison: Comparison, metric: str = "f1") -> list[Finding]:
                 seconds=float(np.mean([c.seconds for c in done])) if done else float("nan"),
                 test=tests.get(key),
                 p_adjusted=adjusted.get(key, float("nan")),
+                area=areas[key],
                 beats_chance=above.get(key, 1.0) < ALPHA,
                 refused=f"{refused[0]} ({len(refused)} of {len(cells)})" if refused else None,
             )
@@ -157,19 +170,22 @@ def _against(
     return paired_test([a for a, _ in pairs], [b for _, b in pairs], overlap)
 
 
-def _chance(cells: Sequence[Cell], overlap: float) -> float | None:
-    """One-sided p-value of a mean ROC AUC above 0.5."""
+def _area(cells: Sequence[Cell], overlap: float) -> PairedTest | None:
+    """ROC AUC less 0.5."""
     areas = [cell.metrics["roc_auc"] for cell in cells if "roc_auc" in cell.metrics]
-    if len(areas) < 2:
-        return None
-    test = paired_test(areas, [0.5] * len(areas), overlap)
-    if math.isnan(test.p_value):  # the same area in every fold
-        return 0.0 if test.mean > 0 else 1.0
-    return test.p_value / 2 if test.mean > 0 else 1 - test.p_value / 2
+    return paired_test(areas, [0.5] * len(areas), overlap) if len(areas) > 1 else None
+
+
+def _chance(area: PairedTest) -> float:
+    """One-sided p-value of a mean ROC AUC above 0.5."""
+    if area.is_constant:
+        return 0.0 if area.mean > 0 else 1.0
+    return area.p_value / 2 if area.mean > 0 else 1 - area.p_value / 2
 
 
 def _adjusted(p_values: dict[tuple[str, str], float]) -> dict[tuple[str, str], float]:
-    """Holm's correction; equal results in every fold, where no test is possible, count as p = 1."""
+    """Holm's correction; the same difference in every run, where no test is possible, counts as
+    p = 1."""
     values = [1.0 if math.isnan(p) else min(1.0, p) for p in p_values.values()]
     return dict(zip(p_values, holm(values), strict=True))
 
@@ -212,6 +228,8 @@ def _difference(finding: Finding) -> str:
     test = finding.test
     if test is None:
         return "–"
+    if finding.verdict == "untested":
+        return f"{_signed(test.mean)} in every run (no test)"
     mark = {"better": " **better**", "worse": " **worse**"}.get(finding.verdict, "")
     return f"{points(test)} (p {finding.p_adjusted:.2g}){mark}"
 
@@ -248,7 +266,7 @@ def verdict_notes(comparison: Comparison, metric: str = "f1") -> list[str]:
     """How it was tested, and what was left out and why: sentences."""
     lines = []
     if comparison.problem.overlap:
-        how = "the corrected resampled t-test over folds (Nadeau and Bengio)"
+        how = "the corrected resampled t-test (Nadeau and Bengio) over runs that share rows"
     else:
         how = "a paired t-test over seeds, which speak for these splits alone"
     lines.append(
@@ -284,21 +302,21 @@ def _of_classifier(comparison: Comparison, own: dict[str, Finding], metric: str)
     none = own["none"]
     if none.runs < 2:
         return ["one run shows no difference: ask for more folds or seeds."]
-    if not any(finding.beats_chance for finding in own.values()):
-        return [
-            "nothing helps. No remedy, nor the plain model, ranks the rows better than chance (ROC "
-            "AUC 50 %): there is nothing here for it to learn from, and differences in F1 are "
-            "those of guessing more or less often."
-        ]
-    better = [f for f in own.values() if f.verdict == "better"]
-    worse = [f for f in own.values() if f.verdict == "worse"]
-    tied = [f for f in own.values() if f.verdict == "tied"]
+    if (unlearnt := _not_learnt(own)) is not None:
+        return [unlearnt]
+    verdicts: dict[str, list[Finding]] = {}
+    for finding in own.values():
+        if finding.remedy != CONTROL:
+            verdicts.setdefault(finding.verdict, []).append(finding)
+    better, worse = verdicts.get("better", []), verdicts.get("worse", [])
+    tied, untested = verdicts.get("tied", []), verdicts.get("untested", [])
+    number = len(own) - 1 - (CONTROL in own)
     lines = []
     if better:
         best = max(better, key=lambda f: f.test.mean if f.test else -math.inf)
         assert best.test is not None
         lines.append(
-            f"{len(better)} of {len(own) - 1} remedies {'help' if len(better) > 1 else 'helps'}, "
+            f"{len(better)} of {number} remedies {'help' if len(better) > 1 else 'helps'}, "
             f"{best.remedy} the most ({points(best.test)} points); "
             + _against_free(comparison, own, better, metric)
         )
@@ -309,17 +327,61 @@ def _of_classifier(comparison: Comparison, own: dict[str, Finding], metric: str)
         lines.append(f"tied with none: {', '.join(f.remedy for f in tied)}.")
     if worse:
         lines.append(f"worse than none: {_listed(worse, none)}.")
+    if untested:
+        lines.append(
+            f"not tested, since every run gives the same: {_listed(untested, none)}. That is this "
+            "split's; whether others would show it, folds or other splits can tell."
+        )
+    lines += _against_control(comparison, own, metric)
     return lines
+
+
+def _not_learnt(own: dict[str, Finding]) -> str | None:
+    """What to say where no model is shown to rank rows better than chance; None where one is."""
+    areas = {f.remedy: f.area for f in own.values() if f.area is not None}
+    plain = areas.get("none")
+    # One test, of the plain model alone, needs no correction for the number of remedies.
+    learns = plain is not None and _chance(plain) < ALPHA
+    if not areas or learns or any(f.beats_chance for f in own.values()):
+        return None
+    best, area = max(areas.items(), key=lambda pair: pair[1].mean)
+    shown = f"{100 * (0.5 + area.mean):.1f} ± {100 * area.half_width:.1f} %"
+    bounds = [0.5 + area.mean] + ([0.5 + plain.mean + plain.half_width] if plain else [])
+    if max(bounds) < CHANCE_AUC:
+        return (
+            "nothing helps. No remedy, nor the plain model, ranks the rows better than chance (the "
+            f"best ROC AUC is that of {best}, {shown}; guessing has 50 %): there is nothing here "
+            "for it to learn from, and differences in F1 are those of guessing more or less often."
+        )
+    return (
+        "nothing is shown to help. No remedy, nor the plain model, is shown to rank the rows "
+        f"better than chance (the best ROC AUC is that of {best}, {shown}; guessing has 50 %). "
+        "Either there is nothing to learn from, or these are too few rows or runs to tell."
+    )
+
+
+def _against_control(comparison: Comparison, own: dict[str, Finding], metric: str) -> list[str]:
+    """Averages of two models against the average of two plain ones."""
+    averaged = "plain + anchors"
+    if CONTROL not in own or averaged not in own:
+        return []
+    test = _between(comparison, own[averaged], own[CONTROL], metric)
+    if test is None:
+        return []
+    p = "no test" if test.is_constant else f"p {test.p_value:.2g}"
+    return [
+        f"{averaged} less {CONTROL}, which has no anchors: {points(test)} points ({p}): what is "
+        "beyond that difference comes from averaging."
+    ]
 
 
 def _nothing_shown(own: dict[str, Finding], name: str) -> str:
     """No remedy is better: which comes nearest, and whether the runs could have shown a gain."""
     line = f"nothing is shown to help: no remedy is significantly better than none in {name}"
-    tested = [(f.test.mean, f) for f in own.values() if f.test is not None]
-    if not tested:
+    tested = [(f.test.mean, f) for f in own.values() if f.test and not f.test.is_constant]
+    _, nearest = max(tested, key=lambda pair: pair[0], default=(0.0, None))
+    if nearest is None or nearest.test is None or nearest.test.mean <= 0:
         return f"{line}."
-    _, nearest = max(tested, key=lambda pair: pair[0])
-    assert nearest.test is not None
     line += f"; nearest is {nearest.remedy}, {points(nearest.test)} points."
     if nearest.test.half_width >= WIDE:
         line += " Intervals that wide may hide a real gain: more rows or runs narrow them."
@@ -345,30 +407,36 @@ def _listed(found: Sequence[Finding], none: Finding) -> str:
     return "; ".join(shown)
 
 
+def _between(
+    comparison: Comparison, one: Finding, other: Finding, metric: str
+) -> PairedTest | None:
+    """A remedy less another of the same classifier."""
+    cells = [
+        [c for c in comparison.cells if (c.classifier, c.remedy) == (f.classifier, f.remedy)]
+        for f in (one, other)
+    ]
+    sign = -1.0 if metric in SMALLER_IS_BETTER else 1.0
+    return _against(cells[0], cells[1], metric, sign, comparison.problem.overlap)
+
+
 def _against_free(
     comparison: Comparison, own: dict[str, Finding], better: list[Finding], metric: str
 ) -> str:
     """Whether a moved threshold does as well as what helps."""
-    if metric in RANKING and all(f.remedy not in FREE for f in better):
+    binary = len(comparison.problem.class_names) == 2
+    if binary and metric in RANKING and all(f.remedy not in FREE for f in better):
         return "no moved threshold can do that: it leaves the ranking as it is."
     free = [own[name] for name in FREE if name in own and metric in own[name].means]
     if not free:
         return 'whether a moved threshold does as well was not asked: add "threshold moving".'
     sign = -1.0 if metric in SMALLER_IS_BETTER else 1.0
     best = max(free, key=lambda f: sign * f.means[metric])
-    cells = {
-        remedy: [
-            c for c in comparison.cells if (c.classifier, c.remedy) == (best.classifier, remedy)
-        ]
-        for remedy in own
-    }
+    tuned_for = "f1" if binary else "macro_f1"
+    moved = "a moved threshold"
+    if best.remedy == FREE[0] and metric != tuned_for:
+        moved = f"a threshold moved for the best {TITLES[tuned_for]}"
     rivals = [f for f in better if f.remedy not in FREE]
-    tests = {
-        f.remedy: _against(
-            cells[f.remedy], cells[best.remedy], metric, sign, comparison.problem.overlap
-        )
-        for f in rivals
-    }
+    tests = {f.remedy: _between(comparison, f, best, metric) for f in rivals}
     p_values = _adjusted({("", r): t.p_value for r, t in tests.items() if t is not None})
     ahead = [
         remedy
@@ -377,10 +445,17 @@ def _against_free(
     ]
     gain = f"{best.remedy}, {_signed(sign * (best.means[metric] - own['none'].means[metric]))}"
     if ahead:
-        return f"significantly better than a moved threshold too ({gain}): {', '.join(ahead)}."
-    if rivals:
+        return f"significantly better than {moved} too ({gain}): {', '.join(ahead)}."
+    if not rivals:
+        return f"{moved} does as well ({gain}): nothing else helps."
+    found = {remedy: test for remedy, test in tests.items() if test is not None}
+    nearest, test = max(found.items(), key=lambda pair: pair[1].mean)
+    if best.verdict == "better" and test.mean + test.half_width < WIDE:
         return (
-            f"a moved threshold does as well ({gain}): none of these is significantly better than "
-            "it, and it costs no training."
+            f"{moved} does as well ({gain}): none of these is significantly better than it, and it "
+            "costs no training."
         )
-    return f"a moved threshold does as well ({gain}): nothing else helps."
+    return (
+        f"none of these is shown to beat {moved} ({gain}; {nearest} less it: {points(test)}), and "
+        "more rows or runs may change that."
+    )

@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from hf_oversample import noise
 
-# A code whose deviation is below this share of the largest one's has collapsed.
-_COLLAPSED = 0.05
+# A code whose deviation is below this share of the largest one's is constant but for rounding. Not
+# more: codes have units of their own.
+_COLLAPSED = 1e-6
 
 Encoder = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.floating]]
 

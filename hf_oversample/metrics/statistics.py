@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,8 @@ class PairedTest:
     Attributes:
         mean: mean of a − b.
         sd: standard deviation of a − b over the runs (n − 1).
-        p_value: two-sided, of Student's paired t-test; NaN where all differences are equal.
+        p_value: two-sided, of Student's paired t-test; NaN where all differences are equal, of
+            which it has nothing to say.
         wins: runs in which a is above b.
         runs: number of pairs.
         half_width: half of the 95 % interval around the mean; 0 where all differences are equal.
@@ -28,6 +30,11 @@ class PairedTest:
     wins: int
     runs: int
     half_width: float = 0.0
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether all differences are equal, so that no test over the runs is possible."""
+        return math.isnan(self.p_value)
 
 
 def paired_test(a: Sequence[float], b: Sequence[float], overlap: float = 0.0) -> PairedTest:

@@ -6,6 +6,8 @@ the class, and whose codes follow a network that the user draws.
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
+from huggingface_hub.errors import StrictDataclassError
 
 from hf_oversample import noise
 from hf_oversample.bayesian_network import BayesianNetwork
@@ -28,6 +31,7 @@ GENERATOR_FOLDER = "generator"
 # Of the configuration, what differs between a model and the same one saved and loaded, and what is
 # found from the data or has a keyword of its own.
 _OF_A_FILE = ("_name_or_path", "architectures", "dtype", "transformers_version")
+_OF_THE_TRAINER = {"seed", "save_steps", "report_to"}
 _NOT_OPTIONS = {"network", "kind", "input_size", "id2label", "label2id", "num_labels"}
 
 
@@ -46,7 +50,8 @@ class BayesianGanOversampler(EmbeddingOversampler):
         structure: the network, a :class:`~hf_oversample.bayesian_network.BayesianNetwork` or its
             ``to_dict()``; None takes one code for each of five variables. With ``generator``, that
             one's network counts, and None must stay.
-        training: fields of :class:`BayesianGanTrainingArguments` by name, but ``seed``.
+        training: fields of :class:`BayesianGanTrainingArguments` by name, but ``seed``,
+            ``save_steps`` and ``report_to``.
         kind: "vector", or "image" for rows that are the pixels of square images.
         model_options: further fields of :class:`BayesianGanConfig` by name, such as
             ``hidden_size`` or ``structure_loss``.
@@ -95,13 +100,32 @@ class BayesianGanOversampler(EmbeddingOversampler):
         known = set(BayesianGanConfig.__annotations__) - _NOT_OPTIONS
         if unknown := sorted(set(self.model_options) - known):
             raise ValueError(f"model_options has {unknown}; it takes {sorted(known)}")
-        known = set(BayesianGanTrainingArguments.__dataclass_fields__) - {"seed"}
+        known = set(BayesianGanTrainingArguments.__dataclass_fields__) - _OF_THE_TRAINER
         if unknown := sorted(set(self.training) - known):
             raise ValueError(
-                f"training has {unknown}; it takes {sorted(known)} (the seed is the oversampler's)"
+                f"training has {unknown}; it takes {sorted(known)} (the seed is the oversampler's; "
+                "checkpoints and trackers are BayesianGanTrainer's)"
             )
-        self._arguments()  # values that cannot work are told now, not after an embedding run
+        self._check_values()
         self._model: BayesianGanModel | None = None
+
+    def _check_values(self) -> None:
+        """Values that cannot work are told at once, not after an embedding run and a training."""
+        self._arguments()
+        network = {} if self.structure is None else {"network": self.structure}
+        try:
+            config = BayesianGanConfig(**network, **self.model_options)
+        except StrictDataclassError as error:
+            raise ValueError(f"the model cannot be made so: {error.__cause__ or error}") from error
+        if wrong := [name for name, value in self.codes.items() if not math.isfinite(value)]:
+            raise ValueError(f"codes sets {wrong[0]!r} to {self.codes[wrong[0]]}: give a number")
+        if self.generator is None:
+            self._check_codes(config)
+
+    def _check_codes(self, config: BayesianGanConfig) -> None:
+        observed = (config.network or {})["observed"]
+        if unknown := sorted(set(self.codes) - set(observed)):
+            raise ValueError(f"codes sets {unknown}; the generator's variables are {observed}")
 
     def _arguments(self) -> BayesianGanTrainingArguments:
         seed = int(noise.hash_counters(self.seed, noise.stream("bayesian gan")) >> np.uint64(1))
@@ -112,7 +136,9 @@ class BayesianGanOversampler(EmbeddingOversampler):
     def _learn(self, embeddings: npt.NDArray[np.float32], children: Mapping[int, int]) -> Plan:
         labels = np.asarray(self.labels_, dtype=np.int64)
         if self.generator is None:
-            self._model = self._train(embeddings, labels, list(children))
+            self._model = self._train(
+                embeddings, labels, [code for code, number in children.items() if number]
+            )
         else:
             self._model = BayesianGanModel.from_pretrained(self.generator).eval()
             self.losses_: dict[str, float] = {}
@@ -141,7 +167,9 @@ class BayesianGanOversampler(EmbeddingOversampler):
         )
         # Where one process fits while others wait, training together would wait for ever; and the
         # same rows come out whatever the number of processes.
-        trainer = BayesianGanTrainer(model, embeddings, labels, self._arguments(), together=False)
+        trainer = BayesianGanTrainer(
+            model, embeddings, labels, self._arguments(), targets=targets, together=False
+        )
         self.losses_ = dict(trainer.train().losses)
         return model.eval()
 
@@ -165,8 +193,7 @@ class BayesianGanOversampler(EmbeddingOversampler):
     ) -> npt.NDArray[np.float32]:
         config = model.config
         observed = config.network["observed"]
-        if unknown := sorted(set(self.codes) - set(observed)):
-            raise ValueError(f"codes sets {unknown}; the generator's variables are {observed}")
+        self._check_codes(config)
         made = np.empty((len(plan), config.input_size), dtype=np.float32)
         width, size = config.noise_size, 64 * 256  # bounds the draws' memory
         for start in range(0, len(plan), size):
@@ -218,6 +245,10 @@ class BayesianGanOversampler(EmbeddingOversampler):
             name: np.array(value.detach().cpu().numpy())
             for name, value in sorted(model.state_dict().items())
         }
+
+    def _decided_by_files(self) -> list[str]:
+        # The generator's folder may hold another one than when it was first named.
+        return [hashlib.sha256(self.made_.data).hexdigest()]
 
     def _state_arrays(self) -> dict[str, np.ndarray]:
         return {"made": self.made_}

@@ -103,10 +103,14 @@ class EmbeddingOversampler(Oversampler):
         # classifiers given by the name of a folder decide.
         plan, code = self.fitted_plan(), f"{hf_oversample.__version__}/{self.code_version}"
         known = [type(self).__name__, code, self.get_params(), self.digest_]
-        known += [plan.parent, plan.label, dict(plan.extra)]
+        known += [plan.parent, plan.label, dict(plan.extra), self._decided_by_files()]
         if self.copy_columns:
             known.append(dataset._fingerprint)
         return Dataset(made, fingerprint=Hasher.hash(known))
+
+    def _decided_by_files(self) -> list[str]:
+        """Of files that arguments only name, what the rows depend on and the plan does not show."""
+        return []
 
     # ---- arrays ---------------------------------------------------------------------------------
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
@@ -12,6 +14,7 @@ from hf_oversample.runs.balancing_arguments import BalancingRunArguments
 from hf_oversample.runs.record import run_record
 from hf_oversample.runs.run import Run
 from hf_oversample.text import Language
+from hf_oversample.training.generator import TrainedGenerator
 from hf_oversample.transforms.decode import LatentDecoder
 from hf_oversample.transforms.embed import TextEmbedder
 
@@ -42,6 +45,16 @@ class BalancingRun(Run):
             raise ValueError(
                 "embeddings_only needs something that embeds: give encoder_name, or a generator."
             )
+
+    def train_generator(self, resume: str | None) -> TrainedGenerator:
+        """As `Run.train_generator`; says so where an earlier run's generator could be used."""
+        if resume is None and (Path(self.trained_folder) / "training.json").exists():
+            print(
+                f"{self.trained_folder} is there from an earlier run and is trained anew; "
+                f"--generator {self.trained_folder} would use it.",
+                file=sys.stderr,
+            )
+        return super().train_generator(resume)
 
     @property
     def generator_language(self) -> Language | None:

@@ -130,17 +130,21 @@ def _write_traversals(
     model = oversampler.generator_
     rows = embedding_matrix(embedded, EMBEDDING_COLUMN)
     texts, labels = run.data.train.texts, run.data.train.labels
+    # Among all classes, with their names: a row that left its class shows it.
+    known = [
+        f"({run.data.class_names[label]}) {text}" for text, label in zip(texts, labels, strict=True)
+    ]
     lines = ["# One variable moved, all else the same", ""]
     for code in run.data.targets:
-        name, own = run.data.class_names[code], np.flatnonzero(labels == code)
+        name = run.data.class_names[code]
         lines += [f"# {name}", ""]
         for variable in model.config.network["observed"]:
             moved = model.traverse(variable, name, MOVED_TO, n=a.traversals, seed=a.training.seed)
             found = traversal_texts(
                 moved.numpy(),
                 MOVED_TO,
-                rows[own],
-                [texts[row] for row in own],
+                rows,
+                known,
                 _decoder_of_class(run, decoder, code),
             )
             lines.append(traversal_markdown(variable, found))

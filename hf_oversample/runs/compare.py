@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hf_oversample.comparison.page import write_page
 from hf_oversample.comparison.problem import Problem, given_splits, repeated_folds
 from hf_oversample.comparison.protocol import Comparison, compare
 from hf_oversample.comparison.remedies import REMEDIES, remedy_named
+from hf_oversample.comparison.scores import METRICS
 from hf_oversample.comparison.verdict import table, verdict
 from hf_oversample.data import load_text_dataset, prepare_labels
 from hf_oversample.labeled_texts import Texts
@@ -26,9 +28,11 @@ from hf_oversample.runs.data import (
     minority_code,
     read_rows,
 )
+from hf_oversample.runs.output import OutputFolder
 from hf_oversample.text import guess_language
 
 RECORDS = "comparison.jsonl"
+REPORTS = ("table.md", "verdict.md", "report.png", "report.html")
 
 
 def run_compare(arguments: CompareRunArguments) -> Comparison:
@@ -47,14 +51,19 @@ def run_compare(arguments: CompareRunArguments) -> Comparison:
 
     Raises:
         FileNotFoundError: a file is not there.
-        ValueError: bad columns, labels, texts, names or counts, a metric that no cell has, or
-            an output folder with another comparison.
+        ValueError: bad columns, labels, texts, names or counts, an unknown metric, no matplotlib
+            for the report, or an output folder with another comparison.
     """
     a = arguments
     names = list(REMEDIES) if EVERYTHING in a.methods else list(a.methods)
     remedies = [remedy_named(name).name for name in names]
+    _check_report(a)
     problem = read_problem(a)
-    folder = Path(a.output_dir)
+    _check_metric(a.metric, problem)
+    output = OutputFolder(a.output_dir)
+    folder = output.path
+    for name in REPORTS:  # of an earlier run: they would stand beside longer records
+        (folder / name).unlink(missing_ok=True)
     generators = folder / "generators"
     if a.overwrite and generators.exists():
         shutil.rmtree(generators)  # they are of the rows and settings of that run
@@ -73,13 +82,31 @@ def run_compare(arguments: CompareRunArguments) -> Comparison:
         settings={"generator": a.training.to_dict()},
         progress=lambda line: print(line, file=sys.stderr, flush=True),
     )
-    text = table(comparison, a.metric)
-    (folder / "table.md").write_text(text + "\n", encoding="utf-8")
+    output.write("table.md", table(comparison, a.metric) + "\n")
     answer = "".join(f"- {line}\n" for line in verdict(comparison, a.metric))
-    (folder / "verdict.md").write_text(answer, encoding="utf-8")
-    write_figure(comparison, folder / "report.png", a.metric)
-    write_page(comparison, folder / "report.html", a.metric)
+    output.write("verdict.md", answer)
+    with output.file("report.png") as path:
+        write_figure(comparison, path, a.metric)
+    with output.file("report.html") as path:
+        write_page(comparison, path, a.metric)
     return comparison
+
+
+def _check_report(a: CompareRunArguments) -> None:
+    """What the report needs is told before hours of training."""
+    if find_spec("matplotlib") is None:
+        raise ValueError(
+            'report.png and report.html need matplotlib: pip install "hf_oversample[report]"'
+        )
+
+
+def _check_metric(metric: str, problem: Problem) -> None:
+    names = problem.class_names
+    known = [*METRICS, *(f"{kind}/{name}" for kind in ("f1", "recall") for name in names)]
+    if len(names) == 2:
+        known = [name for name in METRICS if not name.startswith("macro_average")]
+    if metric not in known:
+        raise ValueError(f"there is no metric {metric!r}; there are {', '.join(known)}")
 
 
 def read_problem(arguments: CompareRunArguments) -> Problem:

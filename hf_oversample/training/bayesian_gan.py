@@ -28,7 +28,12 @@ from hf_oversample.training.accelerator import new_accelerator
 from hf_oversample.training.argument_fields import check_whole_step
 from hf_oversample.training.bayesian_gan_arguments import BayesianGanTrainingArguments
 from hf_oversample.training.bayesian_gan_average import MovingAverage
-from hf_oversample.training.bayesian_gan_batches import GanBatches, check_labels, checked_rows
+from hf_oversample.training.bayesian_gan_batches import (
+    GanBatches,
+    check_labels,
+    checked_codes,
+    checked_rows,
+)
 from hf_oversample.training.checkpoints import load_checkpoint, run_settings, save_checkpoint
 from hf_oversample.training.divergence import check_finite
 
@@ -94,8 +99,10 @@ def new_bayesian_gan(
         )
     except StrictDataclassError as error:
         raise ValueError(f"The model cannot be made so: {error.__cause__ or error}") from error
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(noise.hash_counters(seed, noise.stream("bayesian gan start")) >> 1))
+    with torch.random.fork_rng(devices=[]):  # the CPU's alone, where weights are drawn
+        torch.default_generator.manual_seed(
+            int(noise.hash_counters(seed, noise.stream("bayesian gan start")) >> 1)
+        )
         model = BayesianGanModel(config)
     model.set_data_scale(torch.from_numpy(matrix))
     return model
@@ -140,8 +147,8 @@ class BayesianGanTrainer:
         together: bool = True,
     ) -> None:
         a = arguments
-        matrix, codes = checked_rows(rows), np.asarray(labels, dtype=np.int64)
-        check_labels(matrix, codes, model.config)
+        matrix, codes = checked_rows(rows), checked_codes(labels)
+        check_labels(matrix, codes, model.config, targets)
         if a.max_translation and model.config.kind != "image":
             raise ValueError(
                 f"max_translation is {a.max_translation}, but rows of kind 'vector' cannot be "
@@ -241,6 +248,7 @@ class BayesianGanTrainer:
             self.accelerator.unwrap_model(player, keep_fp32_wrapper=False)
         self.average.copy_to(self.model.generator)
         self.model.eval()
+        self._check_outputs(a.steps)
         if a.report_to:
             self.accelerator.end_training()
         return self.record
@@ -282,7 +290,7 @@ class BayesianGanTrainer:
         real, labels = self.batches.real(step, update)
         z, c = self.batches.noise(step, update)
         with torch.no_grad():
-            made = self._unwrapped("generator")(z, c, labels)
+            made = self.model.as_data(self._unwrapped("generator")(z, c, labels))
         both = self.batches.moved(torch.cat([real, made]), step, 2 * update)
         seen = self.players["discriminator"](both, torch.cat([labels, labels]))
         size = len(labels)
@@ -300,7 +308,7 @@ class BayesianGanTrainer:
     def _generator_terms(self, step: int) -> dict[str, Tensor]:
         _, labels = self.batches.real(step, self.arguments.discriminator_updates)
         z, c = self.batches.noise(step, self.arguments.discriminator_updates)
-        made = self.players["generator"](z, c, labels)
+        made = self.model.as_data(self.players["generator"](z, c, labels))
         moved = self.batches.moved(made, step, 2 * self.arguments.discriminator_updates)
         seen = self._unwrapped("discriminator")(moved, labels)
         assert seen.scores is not None
@@ -320,7 +328,8 @@ class BayesianGanTrainer:
         total = total + a.class_weight * terms[f"class of {rows} rows"]
         for name in ("structure", "leakage", "information"):
             if f"{name}{suffix}" in terms:
-                total = total + a.structure_weight * terms[f"{name}{suffix}"]
+                weight = a.information_weight if name == "information" else a.structure_weight
+                total = total + weight * terms[f"{name}{suffix}"]
         return total
 
     def _update(self, player: str) -> None:
@@ -343,7 +352,26 @@ class BayesianGanTrainer:
             "bounded structure_loss cannot diverge by itself, the literal one can."
         )
 
+    @torch.no_grad()
+    def _check_outputs(self, step: int) -> None:
+        """Refuse to keep weights that make no numbers: an update may ruin them after its losses
+        were still finite."""
+        was_training = self.model.training
+        self.model.eval()  # reading changes nothing
+        z, c = self.batches.noise(step, 0)
+        _, labels = self.batches.real(step, 0)
+        made = self.model.as_data(self._unwrapped("generator")(z, c, labels))
+        seen = self._unwrapped("discriminator")(made, labels)
+        self.model.train(was_training)
+        values = {"made rows": made, "codes": seen.codes, "scores": seen.scores}
+        check_finite(
+            {name: float(value.abs().sum()) for name, value in values.items()},
+            f"step {step}",
+            self._remedy(),
+        )
+
     def _save_checkpoint(self, step: int) -> None:
+        self._check_outputs(step)
         save_checkpoint(
             self.output_dir,
             self.accelerator,

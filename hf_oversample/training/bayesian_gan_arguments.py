@@ -47,6 +47,9 @@ class BayesianGanTrainingArguments(CheckedArguments):
         "measured on a linear-Gaussian network",
     )
     structure_weight: float = not_negative(1.0, "λ, the regulariser's weight (Eq. 1)", "choice")
+    information_weight: float = not_negative(
+        0.1, "InfoGAN's λ", "Chen et al., 2016: smaller than 1 for continuous codes"
+    )
     class_weight: float = not_negative(
         1.0, "weight of the class code's cross-entropy", "Odena et al., 2017"
     )
@@ -76,6 +79,8 @@ class BayesianGanTrainingArguments(CheckedArguments):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.steps < 1:
+            raise ValueError(f"steps is {self.steps}; a generator needs at least one.")
         if self.batch_size < 4:
             raise ValueError(
                 f"batch_size is {self.batch_size}; the correlations of a batch need at least 4 "

@@ -135,13 +135,31 @@ def checked_rows(rows: npt.ArrayLike) -> npt.NDArray[np.float32]:
     return matrix
 
 
+def checked_codes(labels: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Class ids as integers.
+
+    Raises:
+        ValueError: values that are no whole numbers.
+    """
+    given = np.asarray(labels)
+    if given.dtype.kind not in "iub":
+        raise ValueError(
+            f"The labels are of type {given.dtype}; class ids are whole numbers from 0 on."
+        )
+    return given.astype(np.int64)
+
+
 def check_labels(
-    matrix: npt.NDArray[np.float32], codes: npt.NDArray[np.int64], config: BayesianGanConfig
+    matrix: npt.NDArray[np.float32],
+    codes: npt.NDArray[np.int64],
+    config: BayesianGanConfig,
+    targets: Sequence[int] | None = None,
 ) -> None:
     """Refuse rows and labels that do not fit a model.
 
     Raises:
-        ValueError: another width or number of rows, unknown classes, or one class alone.
+        ValueError: another width or number of rows, unknown classes, one class alone, or a class
+            that is to be made and has no rows.
     """
     if matrix.shape[1] != config.input_size:
         raise ValueError(
@@ -154,6 +172,10 @@ def check_labels(
         raise ValueError(
             f"The labels run from {codes.min()} to {codes.max()}; the model knows the classes 0 to "
             f"{config.num_labels - 1}."
+        )
+    if absent := sorted({int(code) for code in targets or ()} - set(codes.tolist())):
+        raise ValueError(
+            f"Rows of class {absent[0]} are to be made, and there are none to learn them from."
         )
     if len(np.unique(codes)) < 2:
         raise ValueError(

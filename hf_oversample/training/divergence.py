@@ -21,6 +21,6 @@ def check_finite(losses: Mapping[str, float], place: str, remedy: str) -> None:
     for name, value in losses.items():
         if not math.isfinite(value):
             raise FloatingPointError(
-                f"The term {name!r} is {value} at {place}: training diverged and nothing was "
-                f"saved. {remedy}"
+                f"The term {name!r} is {value} at {place}: training diverged, and nothing is saved "
+                f"of it. {remedy}"
             )

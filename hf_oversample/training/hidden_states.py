@@ -38,6 +38,31 @@ def classifier_head(model: PreTrainedModel) -> nn.Linear:
     return heads[-1]
 
 
+class CosineHead(nn.Linear):
+    """A linear layer without biases whose scores are cosines of input and weights, times a scale
+    (Cao et al. 2019, section 3.2, after Wang et al. 2018)."""
+
+    def __init__(self, plain: nn.Linear, scale: float) -> None:
+        super().__init__(plain.in_features, plain.out_features, bias=False)
+        self.weight = plain.weight
+        self.scale = scale
+
+    def forward(self, input: Tensor) -> Tensor:
+        """States `[…, width]` → scores `[…, classes]`."""
+        return self.scale * F.linear(F.normalize(input, dim=-1), F.normalize(self.weight, dim=-1))
+
+
+def use_cosine_head(model: PreTrainedModel, scale: float) -> None:
+    """Make the classifier head's scores cosines times a scale; its weights stay.
+
+    Raises:
+        ValueError: as `classifier_head`.
+    """
+    head = classifier_head(model)
+    name = next(name for name, module in model.named_modules() if module is head)
+    model.set_submodule(name, CosineHead(head, scale))
+
+
 def head_inputs(model: PreTrainedModel) -> Callable[[Tensor, Tensor], Tensor]:
     """A function of token ids and mask `[n, length]` that gives what the head reads `[n, width]`.
 

@@ -116,6 +116,21 @@ class BayesianGanConfig(PreTrainedConfig):
                 f"BayesianGanConfig.network has edges of unknown names {sorted(unknown)}; it knows "
                 f"{[*observed, *latent]}."
             )
+        if len({*observed, *latent}) < len(observed) + len(latent):
+            raise ValueError(
+                f"BayesianGanConfig.network has a name twice in {[*observed, *latent]}: every "
+                "variable needs its own."
+            )
+        free, waiting = set(observed), list(latent)
+        while waiting:
+            next_ones = [c for c in waiting if all(p in free for p, child in edges if child == c)]
+            if not next_ones:
+                raise ValueError(
+                    f"BayesianGanConfig.network has a cycle among {waiting}: give "
+                    "BayesianNetwork(…).to_dict(), which checks it."
+                )
+            free |= set(next_ones)
+            waiting = [code for code in waiting if code not in free]
         if self.structure_loss != "infogan":
             return
         parents = {code: [p for p, child in edges if child == code] for code in latent}

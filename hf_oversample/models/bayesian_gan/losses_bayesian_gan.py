@@ -35,6 +35,7 @@ class Structure:
             parents. The columns of the classes and of their codes count as one variable: those of
             other classes are not among a class code's others.
         descendants: for each code, columns of its descendants.
+        num_classes: how many of the codes, the last ones, are the classes'.
     """
 
     names: tuple[str, ...]
@@ -43,6 +44,7 @@ class Structure:
     parents: tuple[tuple[int, ...], ...]
     others: tuple[tuple[int, ...], ...]
     descendants: tuple[tuple[int, ...], ...]
+    num_classes: int
 
     @classmethod
     def of(cls, network: Mapping[str, Any], class_names: Sequence[str]) -> Structure:
@@ -75,6 +77,7 @@ class Structure:
             tuple(parents),
             tuple(others),
             tuple(below),
+            k,
         )
 
 
@@ -191,14 +194,20 @@ def bounded_regularizer(
 
     Returns:
         `structure`: mean over the codes of 1 − R², 0 to 1; and `leakage`: mean over the codes of
-            the summed squared semi-partial correlations, each from 0 to 1.
+            the summed squared semi-partial correlations, each from 0 to 1. In both means the
+            classes' codes together weigh as much as all others, however many classes there are.
     """
     fitted = fit_conditionals(values, structure, ridge)
     mask = torch.zeros_like(fitted.semi_partial)
     for row, others in enumerate(structure.others):
         mask[row, list(others)] = 1.0
     leakage = (fitted.semi_partial.square() * mask).sum(dim=1)
-    return (1 - fitted.r_squared).mean(), leakage.mean()
+    first = len(structure.codes) - structure.num_classes
+    near, far = (
+        (values[:first].mean() + values[first:].mean()) / 2
+        for values in (1 - fitted.r_squared, leakage)
+    )
+    return near, far
 
 
 def literal_regularizer(values: Tensor, structure: Structure) -> tuple[Tensor, Tensor]:

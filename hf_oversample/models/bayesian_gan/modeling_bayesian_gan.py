@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -151,6 +152,13 @@ class BayesianGanModel(PreTrainedModel):
         """Rows as the networks read them."""
         return (rows - self.center) / torch.where(self.scale > 0, self.scale, 1.0)
 
+    def as_data(self, made: Tensor) -> Tensor:
+        """What the generator makes, in the networks' units, with what `to_data_units` does to it:
+        of length 1 in the data's units where `config.unit_rows` is set."""
+        if not self.config.unit_rows:
+            return made
+        return self.to_model_units(self.to_data_units(made))
+
     def to_data_units(self, rows: Tensor) -> Tensor:
         """What the generator makes, as the data are; with `config.unit_rows` of length 1."""
         made = rows * self.scale + self.center
@@ -215,8 +223,11 @@ class BayesianGanModel(PreTrainedModel):
         draws = torch.Generator().manual_seed(seed)
         labels = torch.randint(self.config.num_labels, (n,), generator=draws)
         noise, observed = self._draw(n, draws)
-        rows = self.rows_from(noise, observed, labels)
-        seen = self.discriminator(self.to_model_units(rows.to(self.device)), labels.to(self.device))
+        rows = self.rows_from(noise, observed, labels).to(self.device, self.dtype)
+        was_training = self.training
+        self.eval()  # in training mode, spectral normalisation changes with every reading
+        seen = self.discriminator(self.to_model_units(rows), labels.to(self.device))
+        self.train(was_training)
         values = self.columns(observed.to(self.device), labels.to(self.device), seen.float())
         values = values.cpu().double()
         structure = self.network_structure
@@ -282,8 +293,9 @@ class BayesianGanModel(PreTrainedModel):
             part = [values[start : start + BLOCK_ROWS] for values in (noise, observed, labels)]
             missing = BLOCK_ROWS - len(part[0])
             filled = [torch.cat([v, v[:1].expand(missing, *v.shape[1:])]) for v in part]
-            z, c, y = (values.to(self.device) for values in filled)
-            rows = self.to_data_units(self.generator(z, c, y).float())
+            z, c = (values.to(self.device, self.dtype) for values in filled[:2])
+            y = filled[2].to(self.device)
+            rows = self.to_data_units(self.generator(z, c, y)).float()
             made.append(rows[: len(part[0])].cpu())
         self.train(was_training)
         return torch.cat(made) if made else torch.empty(0, self.config.input_size)
@@ -354,8 +366,8 @@ class BayesianGanModel(PreTrainedModel):
         """
         if isinstance(label, str) and label in self.class_names:
             return self.class_names.index(label)
-        if isinstance(label, int) and 0 <= label < self.config.num_labels:
-            return label
+        if isinstance(label, Integral) and 0 <= int(label) < self.config.num_labels:
+            return int(label)
         raise ValueError(
             f"There is no class {label!r}; the generator knows {self.class_names} (ids 0 to "
             f"{self.config.num_labels - 1})."
@@ -381,7 +393,13 @@ class BayesianGanModel(PreTrainedModel):
                 )
             if not -float("inf") < value < float("inf"):
                 raise ValueError(f"The variable {name!r} is set to {value}; it must be finite.")
-            fixed[network["observed"].index(known)] = float(value)
+            place = network["observed"].index(known)
+            if place in fixed:
+                raise ValueError(
+                    f"The variable {known!r} is set twice, the second time as {name!r}: set it "
+                    "once."
+                )
+            fixed[place] = float(value)
         return fixed
 
     def _draw(self, n: int, draws: torch.Generator) -> tuple[Tensor, Tensor]:
