@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import BertConfig, BertForSequenceClassification
+from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification, BertModel
 
 from hf_oversample.comparison.classifiers import Training
 from hf_oversample.comparison.fold import Fold
 from hf_oversample.comparison.miso import GivenAnchors, MisoSource
 from hf_oversample.comparison.registry import classifier_named
-from hf_oversample.comparison.remedies import REMEDIES, plain_model
+from hf_oversample.comparison.remedies import REMEDIES, ldam_drw, plain_model
 from hf_oversample.comparison.resampling import made_embeddings
 from hf_oversample.comparison.scores import cell_metrics
 from hf_oversample.labeled_texts import Texts
@@ -73,6 +73,43 @@ def test_a_class_of_few_rows_gets_fewer_neighbors() -> None:
     fold = make_fold((40, 8))  # four in the training part: SMOTE's five neighbours do not exist
     assert fold.counts.tolist() == [20, 4]
     assert REMEDIES["SMOTE"].fit(fold, classifier_named("linear"), 0).made == 16
+
+
+def test_a_remedy_does_not_depend_on_what_ran_before_it(tmp_path: Path) -> None:
+    """The encoder lacks a pooler, so that loading it for the word vectors draws random numbers."""
+    BertModel.from_pretrained(encoder_folder(), add_pooling_layer=False).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(encoder_folder()).save_pretrained(tmp_path)
+    classifier = classifier_named("textcnn-pretrained-words", steps=2)
+
+    def focal(*before: str) -> np.ndarray:
+        fold = replace(make_fold((60, 16)), encoder_name=str(tmp_path))
+        for name in before:
+            REMEDIES[name].fit(fold, classifier, 0)
+        return REMEDIES["focal loss"].fit(fold, classifier, 0).test
+
+    np.testing.assert_array_equal(focal(), focal("none"))
+
+
+@pytest.mark.parametrize("kind", ["textcnn", "mlp"])
+def test_ldam_has_a_head_of_cosines(fold: Fold, kind: str) -> None:
+    training = ldam_drw(fold)
+    trained = classifier_named(kind, steps=3).train(fold, training, 0)
+    weight, bias = trained.head()
+    features = trained.features("test")
+    lengths = np.linalg.norm(features, axis=1)[:, None] * np.linalg.norm(weight, axis=1)
+    cosines = features @ weight.T / lengths
+    logits = trained.logits("test")
+    assert not bias.any()
+    np.testing.assert_allclose(  # differences: a network's logits are log-probabilities here
+        logits[:, 1] - logits[:, 0], 30 * (cosines[:, 1] - cosines[:, 0]), atol=1e-2
+    )
+    assert training.loss is not None
+    scores, labels = 30 * torch.tensor([[0.2, 0.1], [0.2, 0.1]]), torch.tensor([0, 1])
+    ratios = fold.counts / fold.counts.min()
+    margins = torch.tensor(0.5 * ratios**-0.25, dtype=torch.float32)
+    lowered = scores - 30 * torch.eye(2) * margins
+    expected = torch.nn.functional.cross_entropy(lowered, labels, reduction="none")
+    torch.testing.assert_close(training.loss(scores, labels), expected)
 
 
 def test_an_average_has_a_control_of_two_plain_models(fold: Fold) -> None:

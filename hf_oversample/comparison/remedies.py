@@ -212,7 +212,8 @@ def _with_loss(make: Callable[[list[int]], LossOfRows]) -> Fit:
     return _trained(lambda fold: Training(loss=make(fold.counts.tolist())))
 
 
-def _ldam_drw(fold: Fold) -> Training:
+def ldam_drw(fold: Fold) -> Training:
+    """LDAM, and class weights by effective numbers from two thirds of the training on."""
     counts = fold.counts.tolist()
     # The authors' scale of 30 is in the head, which gives probabilities too: 30 (cos − Δ).
     loss = LdamLoss(counts, max_margin=0.5 * LDAM_SCALE, scale=1.0, reduction="none")
@@ -295,7 +296,7 @@ add_remedy(
     _with_loss(lambda counts: LogitAdjustedLoss(counts, reduction="none")),
     _networks_only,
 )
-add_remedy("LDAM-DRW", "Cao et al. 2019, Algorithm 1", _trained(_ldam_drw), _networks_only)
+add_remedy("LDAM-DRW", "Cao et al. 2019, Algorithm 1", _trained(ldam_drw), _networks_only)
 add_remedy("DRS", "Cao et al. 2019, section 4", _trained(_deferred_resampling), _networks_only)
 add_remedy("cRT", "Kang et al. 2020, section 4", _retrained_head, _networks_only)
 add_remedy("tau normalisation", "Kang et al. 2020, section 4", _tau_normalised, _networks_only)
