@@ -62,13 +62,14 @@ def collect(lines: list[dict]) -> dict:
 
 
 def tests(remedies: dict, overlap: float) -> str:
-    """Paired tests of our remedies against the others, Holm-corrected over this table's tests.
+    """Paired tests of our remedies against the others, Holm-corrected over this table's tests of
+    the same metric.
 
     Args:
         remedies: remedy → metric → seed → value.
         overlap: test rows over training rows where the seeds share rows; 0 where they do not.
     """
-    rows, p_values = [], []
+    rows, p_values = [], defaultdict[str, list[float]](list)
     metrics = [m for m in TESTED if any(m in values for values in remedies.values())] or [
         "macro_f1"
     ]
@@ -85,10 +86,13 @@ def tests(remedies: dict, overlap: float) -> str:
                 points = f"{100 * test.mean:+.1f} ± {100 * test.sd:.1f}"
                 won = f"{test.wins} of {test.runs}"
                 rows.append([f"{ours} − {other}", BINARY.get(metric, metric), points, won])
-                p_values.append(1.0 if np.isnan(test.p_value) else test.p_value)
+                p_values[metric].append(1.0 if np.isnan(test.p_value) else test.p_value)
+                rows[-1].insert(0, metric)
     if not rows:
         return ""
-    for row, p in zip(rows, holm(p_values), strict=True):
+    adjusted = {metric: iter(holm(own)) for metric, own in p_values.items()}
+    for row in rows:
+        p = next(adjusted[row.pop(0)])
         row.append(f"{'< 0.001' if p < 0.001 else f'{p:.3f}'}{' *' if p < 0.05 else ''}")
     return markdown_table(
         ["difference", "metric", "points (mean ± sd)", "seeds won", "p (Holm)"], rows
