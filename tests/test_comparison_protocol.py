@@ -57,7 +57,34 @@ def test_folds_share_no_text_and_cover_all(folds: int, repeats: int, seed: int) 
         tested += split.test.texts
     assert sorted(tested) == sorted(texts * repeats)
     again = repeated_folds(everything, NAMES, folds=folds, repeats=repeats, seed=seed)
-    assert again.digest() == problem.digest()
+    assert again.digests() == problem.digests()
+    assert len(set(problem.digests())) == len(problem.splits)
+
+
+def test_a_text_with_two_labels_is_counted_apart() -> None:
+    texts, labels = make_corpus((40, 12))
+    everything = Texts([*texts, texts[0], texts[1]], np.append(labels, [labels[0], 1 - labels[1]]))
+    problem = repeated_folds(everything, NAMES, folds=2)
+    assert problem.removed == {
+        "repeats of a text": 1,
+        "repeats of a text with another label than its first one's": 1,
+    }
+
+
+def test_more_seeds_go_on_from_fewer(tmp_path: Path) -> None:
+    texts, labels = make_corpus((60, 24))
+    parts = Texts(texts[:60], labels[:60]), Texts(texts[60:], labels[60:])
+    done: list[str] = []
+    for seeds in (2, 3, 2):
+        problem = given_splits(*parts, NAMES, seeds=seeds, language="en")
+        comparison = compare(
+            problem, records=tmp_path / "records.jsonl", progress=done.append, **QUICK
+        )
+        assert len(comparison.cells) == 4 * seeds
+    assert len(done) == 4 * 3
+    other = given_splits(*parts, NAMES, seeds=2, seed=1, language="en")
+    with pytest.raises(ValueError, match="another comparison"):
+        compare(other, records=tmp_path / "records.jsonl", **QUICK)
 
 
 def test_given_splits_keep_the_test_rows_and_clean_the_others() -> None:

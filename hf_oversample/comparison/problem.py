@@ -48,15 +48,17 @@ class Problem:
     overlap: float = 0.0
     removed: Mapping[str, int] = field(default_factory=dict)
 
-    def digest(self) -> str:
-        """Of all rows of all splits: 16 hexadecimal digits."""
-        content = hashlib.sha256()
+    def digests(self) -> list[str]:
+        """Of the rows of each split: 16 hexadecimal digits."""
+        found = []
         for split in self.splits:
+            content = hashlib.sha256()
             for part in (split.train, split.validation, split.test):
                 for text, label in zip(part.texts, part.labels.tolist(), strict=True):
                     content.update(f"{label}\t{text}\0".encode())
                 content.update(b"\1")
-        return content.hexdigest()[:16]
+            found.append(content.hexdigest()[:16])
+        return found
 
 
 def repeated_folds(
@@ -117,7 +119,7 @@ def repeated_folds(
         rarest if minority is None else minority,
         splits,
         overlap=1 / ((folds - 1) * (1 - validation_share)),
-        removed={"repeats of a text": removed},
+        removed=removed,
     )
 
 
@@ -148,19 +150,18 @@ def given_splits(
     """
     if seeds < 1:
         raise ValueError(f"seeds={seeds} must be at least 1")
-    test, removed_test = _first_of_each(test)
+    test, removed = _first_of_each(test)
     known = {normalized(text) for text in test.texts}
-    removed = {"repeats of a text": removed_test}
     if validation is not None:
         validation, dropped = _without(validation, known)
         validation, repeated = _first_of_each(validation)
         removed["validation texts that are test texts"] = dropped
-        removed["repeats of a text"] += repeated
+        removed = _added(removed, repeated)
         known |= {normalized(text) for text in validation.texts}
     train, dropped = _without(train, known)
     train, repeated = _first_of_each(train)
     removed["training texts that are held out"] = dropped
-    removed["repeats of a text"] += repeated
+    removed = _added(removed, repeated)
     counts = np.bincount(train.labels, minlength=len(class_names))
     for part, rows in {"training": train, "validation": validation, "test": test}.items():
         if rows is not None and len(np.unique(rows.labels)) < 2:
@@ -188,12 +189,22 @@ def _pick(texts: Texts, rows: np.ndarray) -> Texts:
     return Texts([texts.texts[row] for row in rows.tolist()], texts.labels[rows])
 
 
-def _first_of_each(texts: Texts) -> tuple[Texts, int]:
-    """The first row of each text (but for case and spaces), and how many rows were left out."""
+def _first_of_each(texts: Texts) -> tuple[Texts, dict[str, int]]:
+    """The first row of each text (but for case and spaces), and how many rows were left out, by
+    reason."""
     first: dict[str, int] = {}
+    conflicts = 0
     for row, text in enumerate(texts.texts):
-        first.setdefault(normalized(text), row)
-    return _pick(texts, np.fromiter(first.values(), np.int64)), len(texts) - len(first)
+        kept = first.setdefault(normalized(text), row)
+        conflicts += int(texts.labels[kept] != texts.labels[row])
+    removed = {"repeats of a text": len(texts) - len(first) - conflicts}
+    if conflicts:
+        removed["repeats of a text with another label than its first one's"] = conflicts
+    return _pick(texts, np.fromiter(first.values(), np.int64)), removed
+
+
+def _added(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {reason: one.get(reason, 0) + other.get(reason, 0) for reason in {**one, **other}}
 
 
 def _without(texts: Texts, known: set[str]) -> tuple[Texts, int]:

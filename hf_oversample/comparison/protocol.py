@@ -17,7 +17,7 @@ from hf_oversample.comparison.embedders import (
 )
 from hf_oversample.comparison.fold import TEST_NEIGHBORS, AnchorSource, Fold, LeakError
 from hf_oversample.comparison.problem import Problem, Split
-from hf_oversample.comparison.records import Cell, CellKey, Records
+from hf_oversample.comparison.records import DATA, Cell, CellKey, Records
 from hf_oversample.comparison.registry import classifier_named
 from hf_oversample.comparison.remedies import Remedy, remedy_named
 from hf_oversample.comparison.scores import cell_curves, cell_metrics
@@ -90,8 +90,7 @@ def compare(
     header = {
         "version": CODE_VERSION,
         "name": problem.name,
-        "data": problem.digest(),
-        "splits": len(problem.splits),
+        DATA: problem.digests(),
         "language": problem.language,
         "minority": problem.class_names[problem.minority],
         "steps": steps,

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 
 from hf_oversample.json_lines import JsonLines
 
+DATA = "data"
+"""What a header calls its list of digests, one a split."""
+
 
 class CellKey(NamedTuple):
     """Which cell of a comparison: one remedy with one classifier on one fold."""
@@ -57,7 +60,7 @@ class Records:
     Args:
         path: the file; its folder is made.
         header: what changes a cell's figures: data, folds, seed, steps. A file of another run is
-            refused.
+            refused; one of fewer or more splits, the first ones alike, is the same run's.
         overwrite: begin anew.
 
     Raises:
@@ -107,7 +110,12 @@ class Records:
 
     def _check_header(self, found: dict[str, Any]) -> None:
         names = sorted({*found, *self.header})
-        differ = [name for name in names if found.get(name) != self.header.get(name)]
+        differ = [
+            name
+            for name in names
+            if (found.get(name) != self.header.get(name))
+            and not (name == DATA and _begin_alike(found.get(name), self.header.get(name)))
+        ]
         if differ:
             shown = "; ".join(
                 f"{name}: {found.get(name)!r} there, {self.header.get(name)!r} now"
@@ -117,3 +125,10 @@ class Records:
                 f"{self.path} holds cells of another comparison ({shown}). They cannot be put in "
                 "one table: write to another folder, or overwrite it"
             )
+
+
+def _begin_alike(one: Any, other: Any) -> bool:
+    if not (isinstance(one, list) and isinstance(other, list)):
+        return False
+    common = min(len(one), len(other))
+    return common > 0 and one[:common] == other[:common]

@@ -189,7 +189,7 @@ class MisoCells:
                 source.folder.parent.rmdir()
 
     def _source(self, generator: str, seed: int) -> MisoSource:
-        own = [self.problem.name, self.problem.digest(), generator, seed, self.settings]
+        own = [self.problem.name, self.problem.digests(), generator, seed, self.settings]
         name = json.dumps(own, sort_keys=True)
         folder = self.records.path.with_suffix(".generators")
         return MisoSource(
