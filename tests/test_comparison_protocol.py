@@ -290,6 +290,15 @@ def test_a_threshold_is_not_said_to_do_as_well_where_that_is_not_shown() -> None
     assert "does as well" not in " ".join(verdict(small))
 
 
+def test_a_moved_threshold_without_runs_in_common_is_said() -> None:
+    comparison = made_up(
+        {"none": NONE, "anchors": raised(0.2), "threshold moving": raised(0.1, 0.02)}
+    )
+    kept = [c for c in comparison.cells if c.remedy != "threshold moving" or c.fold == "fold0"]
+    text = " ".join(verdict(replace(comparison, cells=kept)))
+    assert "none of these can be held against a moved threshold: they have no two runs" in text
+
+
 def test_what_harms_and_ruins_the_ranking_is_worse() -> None:
     comparison = made_up({"none": NONE, "dice loss": raised(-0.4)})
     cells = [

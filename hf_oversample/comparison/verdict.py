@@ -449,6 +449,8 @@ def _against_free(
     if not rivals:
         return f"{moved} does as well ({gain}): nothing else helps."
     found = {remedy: test for remedy, test in tests.items() if test is not None}
+    if not found:
+        return f"none of these can be held against {moved}: they have no two runs in common."
     nearest, test = max(found.items(), key=lambda pair: pair[1].mean)
     if best.verdict == "better" and test.mean + test.half_width < WIDE:
         return (

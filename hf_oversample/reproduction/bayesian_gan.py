@@ -95,9 +95,9 @@ class BayesianGanTable1(PaperTable):
         "rare class's rows and all weights.",
         "The CNN: two convolutions and 128 units, Adam at 0.001, batches of 128.",
         "Steps of the GAN and the CNN, and how anything was chosen: steps are fixed. The GANs' "
-        "learning rate, 0.001, and the rare class's half of their rows were chosen for ours on "
-        "training rows that thinning had left over (class 8 at 67:1, one seed), more eights than "
-        "anybody would have; nothing is chosen on test rows.",
+        "learning rate, 0.001, and the rare class's half of their rows were chosen for ours by "
+        "single trials on training rows that thinning had left over (class 8 at 67:1), more eights "
+        "than anybody would have; nothing is chosen on test rows.",
         "The Bayesian network that was drawn for MNIST: one code for each of five observed "
         "variables.",
         "DGC's networks: DGC-like classifies latents that are drawn around those of an image, from "

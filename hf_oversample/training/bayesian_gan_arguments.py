@@ -62,7 +62,7 @@ class BayesianGanTrainingArguments(CheckedArguments):
     target_share: float = share(
         0.5,
         "of a step's rows, at least so much is of the classes that are to be made",
-        "chosen on MNIST's left-over training rows",
+        "choice",
     )
     max_translation: int = not_negative(
         0, "images: shifted by up to so many pixels before the discriminator", "Zhao et al., 2020"

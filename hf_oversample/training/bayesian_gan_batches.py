@@ -45,7 +45,7 @@ class GanBatches:
         self.class_ends = np.cumsum(class_shares(counts, arguments, targets))
 
     def real(self, step: int, draw: int) -> tuple[Tensor, Tensor]:
-        """Rows `[m, d]` of classes drawn by `class_smoothing`, and their class ids `[m]`."""
+        """Rows `[m, d]` of classes drawn by `class_shares`, and their class ids `[m]`."""
         a, place = self.arguments, np.arange(self.arguments.batch_size)
         key = (step, self.process, draw, place)
         u = noise.uniform(a.seed, noise.stream("bayesian gan class"), *key)
