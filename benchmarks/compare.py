@@ -22,13 +22,14 @@ from typing import Any
 
 from tasks import INDEPENDENT, TASKS, task_rows
 
+from hf_oversample.comparison.findings import findings, table
 from hf_oversample.comparison.miso import MisoSource
 from hf_oversample.comparison.problem import Problem, Split
 from hf_oversample.comparison.protocol import Comparison, compare
 from hf_oversample.comparison.records import Records
 from hf_oversample.comparison.registry import CLASSIFIERS
 from hf_oversample.comparison.remedies import REMEDIES, remedy_named
-from hf_oversample.comparison.verdict import findings, table, verdict
+from hf_oversample.comparison.verdict import verdict
 from hf_oversample.data import demo_encoder_path
 from hf_oversample.metrics.statistics import holm, paired_test
 from hf_oversample.report import markdown_table

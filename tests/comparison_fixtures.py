@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from hf_oversample.comparison.findings import SHOWN
 from hf_oversample.comparison.problem import repeated_folds
 from hf_oversample.comparison.protocol import Comparison
 from hf_oversample.comparison.records import Cell
 from hf_oversample.comparison.scores import CALIBRATION_BINS, RECALLS
-from hf_oversample.comparison.verdict import SHOWN
 from hf_oversample.labeled_texts import Texts
 from miso_fixtures import make_corpus
 

@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 
 from comparison_fixtures import CLASSIFIERS, made_up
 from hf_oversample.comparison.figures import classifier_panels, comparison_figure, joined_bins
+from hf_oversample.comparison.findings import table
 from hf_oversample.comparison.page import write_page
 from hf_oversample.comparison.protocol import Comparison
-from hf_oversample.comparison.verdict import table, verdict, verdict_by_classifier, verdict_notes
+from hf_oversample.comparison.verdict import verdict, verdict_by_classifier, verdict_notes
 
 
 def figures(comparison: Comparison) -> list[Figure]:

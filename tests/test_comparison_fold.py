@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -104,30 +102,66 @@ def test_made_texts_that_equal_a_held_out_text_are_left_out_and_counted() -> Non
     assert weights[-1] == 0.5
 
 
-def test_a_shared_value_costs_each_remedy_its_time_once() -> None:
-    cache = CostedCache()
-    calls = []
+def test_a_shared_value_costs_each_remedy_its_time_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache, clock, calls = CostedCache(), [0.0], []
+    monkeypatch.setattr("hf_oversample.comparison.fold.time.perf_counter", lambda: clock[0])
 
-    def make() -> str:
-        calls.append(1)
-        time.sleep(0.02)
-        return "value"
+    def make(name: str, seconds: float, of: str | None = None, spared: float = 0.0) -> str:
+        def work() -> str:
+            calls.append(name)
+            if of is not None:
+                cache.get((of,), lambda: "never made here")
+            if spared:
+                cache.spare(spared)
+            clock[0] += seconds
+            return name
+
+        return cache.get((name,), work)
 
     cache.start()
-    assert cache.get("key", make) == "value"
-    assert cache.saved == 0.0
+    assert make("part", 3.0) == "part"
+    assert cache.saved == 0.0  # its clock was running
     cache.start()
-    assert cache.get("key", make) == cache.get("key", make) == "value"
-    assert calls == [1]
-    once = cache.saved
-    assert once >= 0.02
+    assert make("part", 3.0) == make("part", 3.0) == "part"
+    assert cache.saved == 3.0
     cache.start()
-    cache.get(("outer", 1), lambda: cache.get("key", make))
+    make("whole", 1.0, of="part")
+    assert cache.saved == 3.0
+    for names in (("whole", "part"), ("part", "whole"), ("whole",)):
+        cache.start()
+        for name in names:
+            make(name, 9.0)
+        assert cache.saved == 4.0, names
     cache.start()
-    cache.get(("outer", 1), make)
-    assert cache.saved >= once
-    cache.drop("outer")
-    assert cache.get(("outer", 1), lambda: "again") == "again"
+    make("found", 1.0, spared=5.0)  # as a folder of an earlier run
+    assert cache.saved == 5.0
+    cache.start()
+    make("found", 9.0)
+    assert cache.saved == 6.0
+    assert calls == ["part", "whole", "found"]
+    cache.drop("part")
+    cache.start()
+    make("whole", 9.0)
+    assert cache.saved == 4.0
+    assert make("part", 2.0) == "part"
+    assert calls[-1] == "part"
+
+
+def test_what_is_made_inside_another_value_costs_its_time_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cache, clock = CostedCache(), [0.0]
+    monkeypatch.setattr("hf_oversample.comparison.fold.time.perf_counter", lambda: clock[0])
+
+    def tick(seconds: float) -> None:
+        clock[0] += seconds
+
+    cache.get("outer", lambda: (cache.get("inner", lambda: tick(3.0)), tick(1.0)))
+    for names, spared in ((("inner",), 3.0), (("outer",), 4.0), (("inner", "outer"), 4.0)):
+        cache.start()
+        for name in names:
+            cache.get(name, lambda: None)
+        assert cache.saved == spared, names
 
 
 def test_remembered_embeddings_embed_a_text_once() -> None:

@@ -17,11 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from hf_oversample.comparison.findings import findings, table
 from hf_oversample.comparison.page import write_page
 from hf_oversample.comparison.problem import Problem, given_splits, repeated_folds
 from hf_oversample.comparison.protocol import Comparison, compare
 from hf_oversample.comparison.records import Cell, CellKey, Records
-from hf_oversample.comparison.verdict import findings, table, verdict
+from hf_oversample.comparison.verdict import verdict
 from hf_oversample.labeled_texts import Texts
 from hf_oversample.metrics.statistics import paired_test
 from hf_oversample.text import normalized

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hf_oversample.comparison.findings import FREE, TITLES, Finding, findings
 from hf_oversample.comparison.protocol import Comparison
 from hf_oversample.comparison.records import Cell
 from hf_oversample.comparison.scores import RECALLS
-from hf_oversample.comparison.verdict import FREE, TITLES, Finding, findings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -66,15 +66,29 @@ class AnchorSource(Protocol):
         ...
 
 
+@dataclass
+class _Cost:
+    """What making a value took: seconds of its own, and the values that were made or taken for it
+    (`nested` seconds were theirs)."""
+
+    seconds: float = 0.0
+    nested: float = 0.0
+    parts: set[Hashable] = field(default_factory=set)
+
+
 class CostedCache:
     """Values that remedies share, each made once, with what making it cost.
 
-    A remedy answers for the whole cost of what it uses, also where another had it made before:
-    `saved` counts the seconds that this spared since `start`.
+    A remedy answers for the whole cost of what it uses, also where another had it made before, and
+    once for each value, also where another value was made of it: `saved` counts the seconds that
+    were spared since `start`.
     """
 
     def __init__(self) -> None:
-        self._values: dict[Hashable, tuple[Any, float]] = {}
+        self._values: dict[Hashable, Any] = {}
+        # kept where the value is dropped: another may have been made of it
+        self._costs: dict[Hashable, _Cost] = {}
+        self._making: list[_Cost] = []
         self._used: set[Hashable] = set()
         self.saved = 0.0
 
@@ -85,17 +99,39 @@ class CostedCache:
 
     def get(self, key: Hashable, make: Callable[[], _T]) -> _T:
         """The value of a key, made by ``make`` the first time."""
+        if self._making:
+            self._making[-1].parts.add(key)
         if key in self._values:
-            value, seconds = self._values[key]
-            if key not in self._used:
-                self._used.add(key)
-                self.saved += seconds
-            return value
-        before, begin = self.saved, time.perf_counter()
-        value = make()
-        self._values[key] = (value, time.perf_counter() - begin + self.saved - before)
+            self._count(key)
+            return self._values[key]
+        cost, begin = _Cost(), time.perf_counter()
+        self._making.append(cost)
+        try:
+            value = make()
+        finally:
+            self._making.pop()
+        whole = time.perf_counter() - begin
+        cost.seconds += whole - cost.nested
+        if self._making:
+            self._making[-1].nested += whole
+        self._values[key], self._costs[key] = value, cost
         self._used.add(key)
         return value
+
+    def spare(self, seconds: float) -> None:
+        """Count seconds that ``make``, called now, would have taken, had it not found a part of its
+        value made before: they belong to that value."""
+        self.saved += seconds
+        if self._making:
+            self._making[-1].seconds += seconds
+
+    def _count(self, key: Hashable) -> None:
+        """What was spared by a value, and by those that it was made of."""
+        if key not in self._used:
+            self._used.add(key)
+            self.saved += self._costs[key].seconds
+            for part in self._costs[key].parts:
+                self._count(part)
 
     def drop(self, name: str) -> None:
         """Forget values whose key is a tuple that begins with a name."""
@@ -223,7 +259,7 @@ class Fold:
             embed = self.embedder(backbone)
             values = embed(self.part(part).texts)
             if isinstance(embed, RememberedEmbeddings):
-                self.cache.saved += embed.spared
+                self.cache.spare(embed.spared)
             return values
 
         return self.cache.get(("embedded", part, str(backbone)), make)

@@ -9,16 +9,9 @@ from pathlib import Path
 from jinja2 import Environment
 
 from hf_oversample.comparison.figures import classifier_panels, figure_png
+from hf_oversample.comparison.findings import SHOWN, TITLES, Finding, findings, points
 from hf_oversample.comparison.protocol import Comparison
-from hf_oversample.comparison.verdict import (
-    SHOWN,
-    TITLES,
-    Finding,
-    findings,
-    points,
-    verdict_by_classifier,
-    verdict_notes,
-)
+from hf_oversample.comparison.verdict import verdict_by_classifier, verdict_notes
 
 _PIXELS_AN_INCH = 96
 _SHARPNESS = 2  # pixels of a picture for each of the page's, for dense screens

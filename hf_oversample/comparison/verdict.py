@@ -1,240 +1,33 @@
-"""What a comparison says: tables, paired tests with correction, and the answer in plain words."""
+"""The answer of a comparison in plain words."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import numpy as np
-
+from hf_oversample.comparison.findings import (
+    ALPHA,
+    FREE,
+    SMALLER_IS_BETTER,
+    TITLES,
+    Finding,
+    adjusted_p_values,
+    between,
+    chance_p_value,
+    findings,
+    points,
+    signed_points,
+)
 from hf_oversample.comparison.protocol import Comparison
-from hf_oversample.comparison.records import Cell
 from hf_oversample.comparison.remedies import CONTROL
-from hf_oversample.metrics.statistics import PairedTest, holm, paired_test
-from hf_oversample.report import markdown_table
 
-ALPHA = 0.05
-FREE = ("threshold moving", "logit adjustment")
-"""Remedies that train nothing: what has to be beaten."""
 RANKING = ("average_precision", "roc_auc", "average_precision_at_train", "macro_average_precision")
 """Measures that no threshold changes."""
-SHOWN = (
-    "f1",
-    "macro_f1",
-    "balanced_accuracy",
-    "average_precision",
-    "f1_tuned",
-    "f1_difficult",
-    "f1_other",
-    "difficult_share",
-    "ece",
-)
-TITLES = {
-    "f1": "F1 of the minority",
-    "macro_f1": "macro-F1",
-    "balanced_accuracy": "balanced accuracy",
-    "average_precision": "average precision",
-    "roc_auc": "ROC AUC",
-    "f1_tuned": "F1, tuned threshold",
-    "f1_difficult": "F1, difficult rows",
-    "f1_other": "F1, other rows",
-    "difficult_share": "difficult share",
-    "ece": "ECE",
-}
-SMALLER_IS_BETTER = ("ece", "difficult_share")
 WIDE = 0.05
 """Half an interval as wide as this leaves a tie open: a gain worth having would not show. What is
 less than this better, with its interval, is no better."""
 CHANCE_AUC = 0.65
 """Rows that are ranked with a ROC AUC below this, with its interval, hold nothing to learn."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One remedy with one classifier, held against no remedy.
-
-    Attributes:
-        classifier, remedy: which.
-        runs: number of folds or seeds with a result.
-        means, sds: metric → mean and standard deviation over them.
-        seconds: mean seconds.
-        test: of the metric asked for against "none" on the same folds; None for "none" itself, or
-            where fewer than two folds have both.
-        p_adjusted: its p-value after Holm's correction over the classifier's remedies; NaN without
-            a test.
-        area: of its ROC AUC less 0.5; None where fewer than two folds have one.
-        beats_chance: whether its ROC AUC is above 0.5 by a t-test over the folds, corrected alike.
-        refused: why it cannot work on some folds, and on how many.
-    """
-
-    classifier: str
-    remedy: str
-    runs: int
-    means: dict[str, float]
-    sds: dict[str, float]
-    seconds: float
-    test: PairedTest | None
-    p_adjusted: float
-    area: PairedTest | None
-    beats_chance: bool
-    refused: str | None = None
-
-    @property
-    def verdict(self) -> str:
-        """ "better", "worse", "tied" (no difference shown), "untested" (the same difference in
-        every run) or "baseline"."""
-        if self.remedy == "none":
-            return "baseline"
-        if self.test is not None and self.test.is_constant and self.test.mean:
-            return "untested"
-        if self.test is None or not self.p_adjusted < ALPHA:
-            return "tied"
-        if self.test.mean < 0:
-            return "worse"
-        # to guess the minority more often is no remedy
-        return "better" if self.beats_chance else "tied"
-
-
-def findings(comparison: Comparison, metric: str = "f1") -> list[Finding]:
-    """Every classifier and remedy that has results, best first within a classifier.
-
-    Args:
-        comparison: finished cells.
-        metric: what is tested and sorted by; a difference is positive where the remedy is better.
-
-    Raises:
-        ValueError: no cell has the metric; those that there are are listed.
-    """
-    groups: dict[tuple[str, str], list[Cell]] = {}
-    for cell in comparison.cells:
-        groups.setdefault((cell.classifier, cell.remedy), []).append(cell)
-    known = sorted({name for cell in comparison.cells for name in cell.metrics})
-    if metric not in known:
-        raise ValueError(f"no cell has the metric {metric!r}; there are {known}")
-    sign = -1.0 if metric in SMALLER_IS_BETTER else 1.0
-    overlap = comparison.problem.overlap
-    tests = {
-        key: _against(cells, groups.get((key[0], "none"), []), metric, sign, overlap)
-        for key, cells in groups.items()
-        if key[1] != "none"
-    }
-    areas = {key: _area(cells, overlap) for key, cells in groups.items()}
-    adjusted: dict[tuple[str, str], float] = {}
-    above: dict[tuple[str, str], float] = {}
-    for kind in comparison.classifiers:  # a family of tests is the remedies of one classifier
-        own = {k: t.p_value for k, t in tests.items() if k[0] == kind and t is not None}
-        adjusted |= _adjusted(own)
-        above |= _adjusted(
-            {k: _chance(a) for k, a in areas.items() if k[0] == kind and a is not None}
-        )
-    found = []
-    for key, cells in groups.items():
-        done = [cell for cell in cells if cell.refused is None]
-        refused = [cell.refused for cell in cells if cell.refused is not None]
-        names = sorted({name for cell in done for name in cell.metrics})
-        values = {n: [c.metrics[n] for c in done if n in c.metrics] for n in names}
-        found.append(
-            Finding(
-                *key,
-                runs=len(done),
-                means={n: float(np.mean(v)) for n, v in values.items()},
-                sds={n: float(np.std(v, ddof=1)) if len(v) > 1 else 0.0 for n, v in values.items()},
-                seconds=float(np.mean([c.seconds for c in done])) if done else float("nan"),
-                test=tests.get(key),
-                p_adjusted=adjusted.get(key, float("nan")),
-                area=areas[key],
-                beats_chance=above.get(key, 1.0) < ALPHA,
-                refused=f"{refused[0]} ({len(refused)} of {len(cells)})" if refused else None,
-            )
-        )
-    order = list(comparison.classifiers)
-    return sorted(
-        found,
-        key=lambda f: (order.index(f.classifier), -sign * f.means.get(metric, -sign * math.inf)),
-    )
-
-
-def _against(
-    cells: Sequence[Cell], others: Sequence[Cell], metric: str, sign: float, overlap: float
-) -> PairedTest | None:
-    """A remedy less another on the folds that both have."""
-    theirs = {cell.fold: cell.metrics.get(metric) for cell in others}
-    pairs = [
-        (sign * cell.metrics[metric], sign * other)
-        for cell in cells
-        if metric in cell.metrics and (other := theirs.get(cell.fold)) is not None
-    ]
-    if len(pairs) < 2:
-        return None
-    return paired_test([a for a, _ in pairs], [b for _, b in pairs], overlap)
-
-
-def _area(cells: Sequence[Cell], overlap: float) -> PairedTest | None:
-    """ROC AUC less 0.5."""
-    areas = [cell.metrics["roc_auc"] for cell in cells if "roc_auc" in cell.metrics]
-    return paired_test(areas, [0.5] * len(areas), overlap) if len(areas) > 1 else None
-
-
-def _chance(area: PairedTest) -> float:
-    """One-sided p-value of a mean ROC AUC above 0.5."""
-    if area.is_constant:
-        return 0.0 if area.mean > 0 else 1.0
-    return area.p_value / 2 if area.mean > 0 else 1 - area.p_value / 2
-
-
-def _adjusted(p_values: dict[tuple[str, str], float]) -> dict[tuple[str, str], float]:
-    """Holm's correction; the same difference in every run, where no test is possible, counts as
-    p = 1."""
-    values = [1.0 if math.isnan(p) else min(1.0, p) for p in p_values.values()]
-    return dict(zip(p_values, holm(values), strict=True))
-
-
-def table(comparison: Comparison, metric: str = "f1") -> str:
-    """A Markdown table a classifier, sorted by the metric: means ± sd in percent, the difference to
-    no remedy with its 95 % interval, the corrected p-value, rows made, seconds."""
-    shown = [metric, *(name for name in SHOWN if name != metric)]
-    found = findings(comparison, metric)
-    made = {(c.classifier, c.remedy): c.made for c in comparison.cells}
-    present = [name for name in shown if any(name in f.means for f in found)]
-    blocks = []
-    for kind, title in comparison.classifiers.items():
-        rows = [
-            [
-                f.remedy,
-                *(_share(f, name) for name in present),
-                _difference(f),
-                made[f.classifier, f.remedy] or "–",
-                f"{f.seconds:.1f}",
-            ]
-            for f in found
-            if f.classifier == kind and f.runs
-        ]
-        if rows:
-            head = ["remedy", *(TITLES.get(n, n) for n in present)]
-            head += [f"{TITLES.get(metric, metric)}, better than none by", "rows made", "seconds"]
-            blocks.append(f"### {title}\n\n{markdown_table(head, rows)}")
-    return "\n\n".join(blocks)
-
-
-def _share(finding: Finding, name: str) -> str:
-    if name not in finding.means:
-        return "–"
-    spread = f" ± {100 * finding.sds[name]:.1f}" if finding.runs > 1 else ""
-    return f"{100 * finding.means[name]:.1f}{spread}"
-
-
-def _difference(finding: Finding) -> str:
-    test = finding.test
-    if test is None:
-        return "–"
-    if finding.verdict == "untested":
-        return f"{_signed(test.mean)} in every run (no test)"
-    mark = {"better": " **better**", "worse": " **worse**"}.get(finding.verdict, "")
-    return f"{points(test)} (p {finding.p_adjusted:.2g}){mark}"
-
-
-# ---- the answer in words ------------------------------------------------------------------------
 
 
 def verdict(comparison: Comparison, metric: str = "f1") -> list[str]:
@@ -341,7 +134,7 @@ def _not_learnt(own: dict[str, Finding]) -> str | None:
     areas = {f.remedy: f.area for f in own.values() if f.area is not None}
     plain = areas.get("none")
     # One test, of the plain model alone, needs no correction for the number of remedies.
-    learns = plain is not None and _chance(plain) < ALPHA
+    learns = plain is not None and chance_p_value(plain) < ALPHA
     if not areas or learns or any(f.beats_chance for f in own.values()):
         return None
     best, area = max(areas.items(), key=lambda pair: pair[1].mean)
@@ -365,7 +158,7 @@ def _against_control(comparison: Comparison, own: dict[str, Finding], metric: st
     averaged = "plain + anchors"
     if CONTROL not in own or averaged not in own:
         return []
-    test = _between(comparison, own[averaged], own[CONTROL], metric)
+    test = between(comparison, own[averaged], own[CONTROL], metric)
     if test is None:
         return []
     p = "no test" if test.is_constant else f"p {test.p_value:.2g}"
@@ -388,35 +181,14 @@ def _nothing_shown(own: dict[str, Finding], name: str) -> str:
     return line
 
 
-def points(test: PairedTest) -> str:
-    """A difference and half its 95 % interval, in percentage points: "+1.2 ± 0.8"."""
-    return f"{_signed(test.mean)} ± {100 * test.half_width:.1f}"
-
-
-def _signed(share: float) -> str:
-    return f"{100 * share:+.1f}".replace("-", "\N{MINUS SIGN}")
-
-
 def _listed(found: Sequence[Finding], none: Finding) -> str:
     """Remedies, the largest difference first, with what they cost."""
     shown = []
     for f in sorted(found, key=lambda f: -abs(f.test.mean) if f.test else 0.0):
         assert f.test is not None
         cost = f"{f.seconds:.1f} s, {f.seconds / max(none.seconds, 1e-9):.1f} times none"
-        shown.append(f"{f.remedy} ({_signed(f.test.mean)} points, {cost})")
+        shown.append(f"{f.remedy} ({signed_points(f.test.mean)} points, {cost})")
     return "; ".join(shown)
-
-
-def _between(
-    comparison: Comparison, one: Finding, other: Finding, metric: str
-) -> PairedTest | None:
-    """A remedy less another of the same classifier."""
-    cells = [
-        [c for c in comparison.cells if (c.classifier, c.remedy) == (f.classifier, f.remedy)]
-        for f in (one, other)
-    ]
-    sign = -1.0 if metric in SMALLER_IS_BETTER else 1.0
-    return _against(cells[0], cells[1], metric, sign, comparison.problem.overlap)
 
 
 def _against_free(
@@ -436,14 +208,16 @@ def _against_free(
     if best.remedy == FREE[0] and metric != tuned_for:
         moved = f"a threshold moved for the best {TITLES[tuned_for]}"
     rivals = [f for f in better if f.remedy not in FREE]
-    tests = {f.remedy: _between(comparison, f, best, metric) for f in rivals}
-    p_values = _adjusted({("", r): t.p_value for r, t in tests.items() if t is not None})
+    tests = {f.remedy: between(comparison, f, best, metric) for f in rivals}
+    p_values = adjusted_p_values({("", r): t.p_value for r, t in tests.items() if t is not None})
     ahead = [
         remedy
         for remedy, test in tests.items()
         if test is not None and test.mean > 0 and p_values["", remedy] < ALPHA
     ]
-    gain = f"{best.remedy}, {_signed(sign * (best.means[metric] - own['none'].means[metric]))}"
+    gain = (
+        f"{best.remedy}, {signed_points(sign * (best.means[metric] - own['none'].means[metric]))}"
+    )
     if ahead:
         return f"significantly better than {moved} too ({gain}): {', '.join(ahead)}."
     if not rivals:

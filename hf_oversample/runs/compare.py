@@ -11,13 +11,14 @@ from typing import Any
 from datasets import Dataset, concatenate_datasets
 
 from hf_oversample.comparison.figures import write_figure
+from hf_oversample.comparison.findings import table
 from hf_oversample.comparison.miso import MisoSource
 from hf_oversample.comparison.page import write_page
 from hf_oversample.comparison.problem import Problem, given_splits, repeated_folds
 from hf_oversample.comparison.protocol import Comparison, compare
 from hf_oversample.comparison.remedies import REMEDIES, remedy_named
 from hf_oversample.comparison.scores import METRICS
-from hf_oversample.comparison.verdict import table, verdict
+from hf_oversample.comparison.verdict import verdict
 from hf_oversample.data import load_text_dataset, prepare_labels
 from hf_oversample.labeled_texts import Texts
 from hf_oversample.runs.compare_arguments import EVERYTHING, CompareRunArguments

@@ -1,0 +1,247 @@
+"""What a comparison found: every remedy held against none, tested and corrected, as a table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hf_oversample.comparison.protocol import Comparison
+from hf_oversample.comparison.records import Cell
+from hf_oversample.metrics.statistics import PairedTest, holm, paired_test
+from hf_oversample.report import markdown_table
+
+ALPHA = 0.05
+FREE = ("threshold moving", "logit adjustment")
+"""Remedies that train nothing: what has to be beaten."""
+SHOWN = (
+    "f1",
+    "macro_f1",
+    "balanced_accuracy",
+    "average_precision",
+    "f1_tuned",
+    "f1_difficult",
+    "f1_other",
+    "difficult_share",
+    "ece",
+)
+TITLES = {
+    "f1": "F1 of the minority",
+    "macro_f1": "macro-F1",
+    "balanced_accuracy": "balanced accuracy",
+    "average_precision": "average precision",
+    "roc_auc": "ROC AUC",
+    "f1_tuned": "F1, tuned threshold",
+    "f1_difficult": "F1, difficult rows",
+    "f1_other": "F1, other rows",
+    "difficult_share": "difficult share",
+    "ece": "ECE",
+}
+SMALLER_IS_BETTER = ("ece", "difficult_share")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One remedy with one classifier, held against no remedy.
+
+    Attributes:
+        classifier, remedy: which.
+        runs: number of folds or seeds with a result.
+        means, sds: metric → mean and standard deviation over them.
+        seconds: mean seconds.
+        test: of the metric asked for against "none" on the same folds; None for "none" itself, or
+            where fewer than two folds have both.
+        p_adjusted: its p-value after Holm's correction over the classifier's remedies; NaN without
+            a test.
+        area: of its ROC AUC less 0.5; None where fewer than two folds have one.
+        beats_chance: whether its ROC AUC is above 0.5 by a t-test over the folds, corrected alike.
+        refused: why it cannot work on some folds, and on how many.
+    """
+
+    classifier: str
+    remedy: str
+    runs: int
+    means: dict[str, float]
+    sds: dict[str, float]
+    seconds: float
+    test: PairedTest | None
+    p_adjusted: float
+    area: PairedTest | None
+    beats_chance: bool
+    refused: str | None = None
+
+    @property
+    def verdict(self) -> str:
+        """ "better", "worse", "tied" (no difference shown), "untested" (the same difference in
+        every run) or "baseline"."""
+        if self.remedy == "none":
+            return "baseline"
+        if self.test is not None and self.test.is_constant and self.test.mean:
+            return "untested"
+        if self.test is None or not self.p_adjusted < ALPHA:
+            return "tied"
+        if self.test.mean < 0:
+            return "worse"
+        # to guess the minority more often is no remedy
+        return "better" if self.beats_chance else "tied"
+
+
+def findings(comparison: Comparison, metric: str = "f1") -> list[Finding]:
+    """Every classifier and remedy that has results, best first within a classifier.
+
+    Args:
+        comparison: finished cells.
+        metric: what is tested and sorted by; a difference is positive where the remedy is better.
+
+    Raises:
+        ValueError: no cell has the metric; those that there are are listed.
+    """
+    groups: dict[tuple[str, str], list[Cell]] = {}
+    for cell in comparison.cells:
+        groups.setdefault((cell.classifier, cell.remedy), []).append(cell)
+    known = sorted({name for cell in comparison.cells for name in cell.metrics})
+    if metric not in known:
+        raise ValueError(f"no cell has the metric {metric!r}; there are {known}")
+    sign = -1.0 if metric in SMALLER_IS_BETTER else 1.0
+    overlap = comparison.problem.overlap
+    tests = {
+        key: difference(cells, groups.get((key[0], "none"), []), metric, sign, overlap)
+        for key, cells in groups.items()
+        if key[1] != "none"
+    }
+    areas = {key: _area(cells, overlap) for key, cells in groups.items()}
+    adjusted: dict[tuple[str, str], float] = {}
+    above: dict[tuple[str, str], float] = {}
+    for kind in comparison.classifiers:  # a family of tests is the remedies of one classifier
+        own = {k: t.p_value for k, t in tests.items() if k[0] == kind and t is not None}
+        adjusted |= adjusted_p_values(own)
+        above |= adjusted_p_values(
+            {k: chance_p_value(a) for k, a in areas.items() if k[0] == kind and a is not None}
+        )
+    found = []
+    for key, cells in groups.items():
+        done = [cell for cell in cells if cell.refused is None]
+        refused = [cell.refused for cell in cells if cell.refused is not None]
+        names = sorted({name for cell in done for name in cell.metrics})
+        values = {n: [c.metrics[n] for c in done if n in c.metrics] for n in names}
+        found.append(
+            Finding(
+                *key,
+                runs=len(done),
+                means={n: float(np.mean(v)) for n, v in values.items()},
+                sds={n: float(np.std(v, ddof=1)) if len(v) > 1 else 0.0 for n, v in values.items()},
+                seconds=float(np.mean([c.seconds for c in done])) if done else float("nan"),
+                test=tests.get(key),
+                p_adjusted=adjusted.get(key, float("nan")),
+                area=areas[key],
+                beats_chance=above.get(key, 1.0) < ALPHA,
+                refused=f"{refused[0]} ({len(refused)} of {len(cells)})" if refused else None,
+            )
+        )
+    order = list(comparison.classifiers)
+    return sorted(
+        found,
+        key=lambda f: (order.index(f.classifier), -sign * f.means.get(metric, -sign * math.inf)),
+    )
+
+
+def difference(
+    cells: Sequence[Cell], others: Sequence[Cell], metric: str, sign: float, overlap: float
+) -> PairedTest | None:
+    """A remedy less another of the same classifier on the folds that both have; None where
+    those are fewer than two."""
+    theirs = {cell.fold: cell.metrics.get(metric) for cell in others}
+    pairs = [
+        (sign * cell.metrics[metric], sign * other)
+        for cell in cells
+        if metric in cell.metrics and (other := theirs.get(cell.fold)) is not None
+    ]
+    if len(pairs) < 2:
+        return None
+    return paired_test([a for a, _ in pairs], [b for _, b in pairs], overlap)
+
+
+def _area(cells: Sequence[Cell], overlap: float) -> PairedTest | None:
+    """ROC AUC less 0.5."""
+    areas = [cell.metrics["roc_auc"] for cell in cells if "roc_auc" in cell.metrics]
+    return paired_test(areas, [0.5] * len(areas), overlap) if len(areas) > 1 else None
+
+
+def chance_p_value(area: PairedTest) -> float:
+    """One-sided p-value of a mean ROC AUC above 0.5."""
+    if area.is_constant:
+        return 0.0 if area.mean > 0 else 1.0
+    return area.p_value / 2 if area.mean > 0 else 1 - area.p_value / 2
+
+
+def adjusted_p_values(p_values: dict[tuple[str, str], float]) -> dict[tuple[str, str], float]:
+    """Holm's correction; the same difference in every run, where no test is possible, counts as
+    p = 1."""
+    values = [1.0 if math.isnan(p) else min(1.0, p) for p in p_values.values()]
+    return dict(zip(p_values, holm(values), strict=True))
+
+
+def table(comparison: Comparison, metric: str = "f1") -> str:
+    """A Markdown table a classifier, sorted by the metric: means ± sd in percent, the difference to
+    no remedy with its 95 % interval, the corrected p-value, rows made, seconds."""
+    shown = [metric, *(name for name in SHOWN if name != metric)]
+    found = findings(comparison, metric)
+    made = {(c.classifier, c.remedy): c.made for c in comparison.cells}
+    present = [name for name in shown if any(name in f.means for f in found)]
+    blocks = []
+    for kind, title in comparison.classifiers.items():
+        rows = [
+            [
+                f.remedy,
+                *(_share(f, name) for name in present),
+                _shown_difference(f),
+                made[f.classifier, f.remedy] or "–",
+                f"{f.seconds:.1f}",
+            ]
+            for f in found
+            if f.classifier == kind and f.runs
+        ]
+        if rows:
+            head = ["remedy", *(TITLES.get(n, n) for n in present)]
+            head += [f"{TITLES.get(metric, metric)}, better than none by", "rows made", "seconds"]
+            blocks.append(f"### {title}\n\n{markdown_table(head, rows)}")
+    return "\n\n".join(blocks)
+
+
+def _share(finding: Finding, name: str) -> str:
+    if name not in finding.means:
+        return "–"
+    spread = f" ± {100 * finding.sds[name]:.1f}" if finding.runs > 1 else ""
+    return f"{100 * finding.means[name]:.1f}{spread}"
+
+
+def _shown_difference(finding: Finding) -> str:
+    test = finding.test
+    if test is None:
+        return "–"
+    if finding.verdict == "untested":
+        return f"{signed_points(test.mean)} in every run (no test)"
+    mark = {"better": " **better**", "worse": " **worse**"}.get(finding.verdict, "")
+    return f"{points(test)} (p {finding.p_adjusted:.2g}){mark}"
+
+
+def points(test: PairedTest) -> str:
+    """A difference and half its 95 % interval, in percentage points: "+1.2 ± 0.8"."""
+    return f"{signed_points(test.mean)} ± {100 * test.half_width:.1f}"
+
+
+def signed_points(share: float) -> str:
+    """A difference in percentage points: "+1.2"."""
+    return f"{100 * share:+.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+def between(comparison: Comparison, one: Finding, other: Finding, metric: str) -> PairedTest | None:
+    """A remedy less another of the same classifier."""
+    cells = [
+        [c for c in comparison.cells if (c.classifier, c.remedy) == (f.classifier, f.remedy)]
+        for f in (one, other)
+    ]
+    sign = -1.0 if metric in SMALLER_IS_BETTER else 1.0
+    return difference(cells[0], cells[1], metric, sign, comparison.problem.overlap)
