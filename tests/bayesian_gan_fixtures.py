@@ -23,16 +23,31 @@ QUICK_OVERSAMPLER = {
 
 
 def linear_gaussian(
-    counts: tuple[int, ...] = (80, 520), factors: int = 3, width: int = 10, seed: int = 0
+    counts: tuple[int, ...] = (80, 520), seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows that are linear in Gaussian factors, shifted by their class: [n, width], labels [n]."""
+    """Rows that are linear in Gaussian factors, shifted by their class: [n, 10], labels [n]."""
+    return linear_gaussian_factors(counts, seed)[:2]
+
+
+def linear_gaussian_factors(
+    counts: tuple[int, ...] = (80, 520), seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same rows and labels, and the factors, [n, 3]."""
+    factors, width = 3, 10
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.repeat(np.arange(len(counts)), counts))
     loadings = rng.normal(size=(factors, width))
     centers = 2 * rng.normal(size=(len(counts), width))
     hidden = rng.normal(size=(len(labels), factors))
     rows = hidden @ loadings + centers[labels] + 0.1 * rng.normal(size=(len(labels), width))
-    return rows.astype(np.float32), labels
+    return rows.astype(np.float32), labels, hidden
+
+
+def explained(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """R² of each column of y by ordinary least squares on x."""
+    with_one = np.column_stack([np.ones(len(x)), x])
+    weights = np.linalg.lstsq(with_one, y, rcond=None)[0]
+    return 1 - (y - with_one @ weights).var(axis=0) / y.var(axis=0)
 
 
 def tiny_model(rows: np.ndarray, **settings) -> BayesianGanModel:

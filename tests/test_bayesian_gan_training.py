@@ -16,7 +16,9 @@ from bayesian_gan_fixtures import (
     QUICK_OVERSAMPLER,
     TINY,
     dataset,
+    explained,
     linear_gaussian,
+    linear_gaussian_factors,
     tiny_model,
     trainer,
 )
@@ -276,8 +278,9 @@ def test_two_processes_agree_and_an_oversampler_fits_in_one_alone(tmp_path: Path
 
 @pytest.mark.slow
 def test_the_structure_of_a_known_network_is_learnt() -> None:
-    """And the regulariser's gradient is still there after 1000 steps."""
-    rows, labels = linear_gaussian((80, 520))
+    """Edges, non-edges, and the data's own factors in the codes that are read from real rows; and
+    the regulariser's gradient is still there after 1000 steps."""
+    rows, labels, factors = linear_gaussian_factors((80, 520))
     network = BayesianNetwork.disentangled(3)
     model = new_bayesian_gan(rows, NAMES, network, hidden_size=64, noise_size=8)
     rates = {"learning_rate": 1e-3, "discriminator_learning_rate": 1e-3}
@@ -287,8 +290,14 @@ def test_the_structure_of_a_known_network_is_learnt() -> None:
     found = model.structure(2000)
     assert min(code["r_squared"] for code in found.codes) >= 0.9
     assert max(edge["correlation"] ** 2 for edge in found.non_edges) <= 0.05
+    with torch.no_grad():
+        codes = model(torch.from_numpy(rows)).codes.numpy()
     for label in range(2):
-        made, real = model.generate(label, n=500).numpy(), rows[labels == label]
+        # Turned against each other, as Gaussian factors may be: but all of them, and nothing else.
+        own = labels == label
+        assert explained(codes[own], factors[own]).min() >= 0.9
+        assert explained(factors[own], codes[own]).min() >= 0.9
+        made, real = model.generate(label, n=500).numpy(), rows[own]
         assert np.abs(made.mean(0) - real.mean(0)).max() < 0.7 * real.std(0).mean()
         assert (made.std(0) > 0.6 * real.std(0)).all()
     z, c = torch.randn(64, 8), torch.randn(64, 3)
@@ -300,6 +309,25 @@ def test_the_structure_of_a_known_network_is_learnt() -> None:
     gradients = [p.grad for p in model.generator.parameters()]
     assert all(torch.isfinite(g).all() for g in gradients)
     assert sum(float(g.abs().sum()) for g in gradients) > 0
+
+
+@pytest.mark.slow
+def test_an_entangled_structure_is_learnt() -> None:
+    rows, labels = linear_gaussian((80, 520))
+    network = BayesianNetwork.entangled({"both": ["c1", "c2"]}, ["c1", "c2", "c3"])
+    model = new_bayesian_gan(rows, NAMES, network, hidden_size=64, noise_size=8)
+    rates = {"learning_rate": 1e-3, "discriminator_learning_rate": 1e-3}
+    BayesianGanTrainer(
+        model, rows, labels, BayesianGanTrainingArguments(steps=600, **rates)
+    ).train()
+    found = model.structure(2000)
+    by_code = {code["code"]: code for code in found.codes}
+    assert min(code["r_squared"] for code in by_code.values()) >= 0.9
+    assert max(edge["correlation"] ** 2 for edge in found.non_edges) <= 0.05
+    # a child of two codes has nothing in common with the third, and something with one at least
+    edges = {e["parent"]: abs(e["weight"]) for e in found.edges if e["child"] == "both"}
+    assert set(edges) == {"c1'", "c2'"}
+    assert max(edges.values()) >= 0.5
 
 
 @pytest.mark.slow
@@ -330,16 +358,24 @@ def test_moving_a_code_moves_the_image_and_not_the_class() -> None:
     reader = MLPRegressor(hidden_layer_sizes=(64,), max_iter=60, random_state=0).fit(
         judged, factors
     )
-    agreements, changes = [], []
+    agreements, changes, effects = [], [], []
     for label in (0, 1):
         for variable in ("c1", "c2", "c3"):
             moved = model.traverse(variable, label, (-1.5, -0.5, 0.5, 1.5), n=50).numpy()
             agreements.append((judge.predict(moved.reshape(-1, 144)) == label).mean())
             seen = reader.predict(moved.reshape(-1, 144)).reshape(50, 4, len(FACTORS))
             changes.append(np.abs(seen[:, -1] - seen[:, 0]).mean(axis=0).max())
-    assert np.mean(agreements) >= 0.95, agreements
+            effects.append((seen[:, -1] - seen[:, 0]).mean(axis=0))
+    # of each class, the rare one too
+    assert min(np.mean(agreements[:3]), np.mean(agreements[3:])) >= 0.95, agreements
     assert min(changes) >= 0.3, changes  # of factors that run from -1 to 1
-    # No other code moves with it: which factor a code takes is not ours to choose.
+    # Which factor a code takes is not ours to choose, nor whether it takes one or turns several
+    # against each other: but no two take the same, and each takes the same in both classes.
+    common, uncommon = np.array(effects[:3]), np.array(effects[3:])
+    assert min(np.linalg.svd(m)[1].min() for m in (common, uncommon)) >= 0.3, effects
+    cosines = (common * uncommon).sum(1) / np.linalg.norm(common, axis=1)
+    assert (cosines / np.linalg.norm(uncommon, axis=1)).min() >= 0.8, effects
+    # No other code moves with it.
     found = model.structure(500)
     assert min(code["r_squared"] for code in found.codes) >= 0.9
     assert max(edge["correlation"] ** 2 for edge in found.non_edges) <= 0.05
