@@ -76,7 +76,7 @@ def test_a_run_goes_on_and_prints_the_papers_figures(
     page = call()
     lines = output.read_text().splitlines()
     assert lines[: len(first)] == first
-    assert len(lines) == 2 * 2 * 5  # two digits, two seeds, five methods; no ratio of Figure 3
+    assert len(lines) == 2 * 2 * 6  # two digits, two seeds, six methods; no ratio of Figure 3
     assert call() == page
     assert output.read_text().splitlines() == lines
     assert json.loads(lines[0])["settings"] == asdict(TINY)
@@ -85,7 +85,7 @@ def test_a_run_goes_on_and_prints_the_papers_figures(
     assert "(0.893)" in page  # the paper's recall
     assert f"| {OURS} | 2 |" in page
     assert "- Training rows: at most 20 of a class" in page
-    assert "- Steps of a GAN: 2 (full sizes: 4000; the paper does not say)." in page
+    assert "- Steps of a GAN: 2 (full sizes: 20000; the paper does not say)." in page
     assert "- Fashion-MNIST, bag 67:1: no data. The paper's recall and F1: SMOTE 0.686" in page
 
     output.write_text("".join(f"{line}\n" for line in lines[:-3]) + lines[-3][:30])
