@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_oversample.comparison.classifiers import Training
-from hf_oversample.comparison.embedders import LatentSemanticEmbedder, RememberedEmbeddings
+from hf_oversample.comparison.embedders import (
+    LatentSemanticEmbedder,
+    RememberedEmbeddings,
+    encoder_identity,
+)
 from hf_oversample.comparison.fold import CostedCache, Fold, LeakError, refuse_leak
 from hf_oversample.comparison.registry import CLASSIFIERS, classifier_named
 from hf_oversample.comparison.remedies import REMEDIES, Remedy, add_remedy, plain, remedy_named
@@ -162,6 +168,20 @@ def test_what_is_made_inside_another_value_costs_its_time_once(
         for name in names:
             cache.get(name, lambda: None)
         assert cache.saved == spared, names
+
+
+def test_an_encoder_is_the_same_wherever_its_folder_is(tmp_path: Path) -> None:
+    for place in ("here/encoder", "there/encoder", "other/encoder"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "config.json").write_text("{}" if "other" not in place else "[]")
+    here, there, other = (
+        encoder_identity(str(tmp_path / p / "encoder")) for p in ("here", "there", "other")
+    )
+    assert here == there != other
+    assert str(here).startswith("encoder@")
+    assert str(tmp_path) not in str(here)
+    assert encoder_identity("user/encoder") == "user/encoder"
+    assert encoder_identity(None) is None
 
 
 def test_remembered_embeddings_embed_a_text_once() -> None:

@@ -96,7 +96,7 @@ class TestFocal:
 
 
 class TestDice:
-    @pytest.mark.parametrize(("alpha", "smoothing"), [(1.0, 1.0), (0.3, 0.1)])
+    @pytest.mark.parametrize(("alpha", "smoothing"), [(0.01, 1.0), (0.3, 0.1)])
     def test_by_hand(self, alpha: float, smoothing: float) -> None:
         logits, labels = scores()
         expected = []
@@ -120,6 +120,15 @@ class TestDice:
     def test_wrong_values(self) -> None:
         with pytest.raises(ValueError, match="smoothing=0"):
             SelfAdjustingDiceLoss(smoothing=0)
+        with pytest.raises(ValueError, match="alpha=1"):
+            SelfAdjustingDiceLoss(1.0)
+
+    def test_it_falls_as_rows_of_two_classes_get_right(self) -> None:
+        p = torch.tensor([0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99])
+        logits = torch.stack([1 - p, p], dim=1).log()
+        for label, order in ((1, [0, 1, 2, 3, 4, 5, 6]), (0, [6, 5, 4, 3, 2, 1, 0])):
+            losses = SelfAdjustingDiceLoss(reduction="none")(logits, torch.full((7,), label))
+            assert losses.argsort(descending=True).tolist() == order
 
 
 @settings(deadline=None, max_examples=30)

@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import xxhash
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
@@ -35,6 +36,18 @@ def pretrained_embedder(name: str | Path) -> Embed:
 def text_length(places: int | None) -> int:
     """Tokens of the longest text that an encoder with so many places reads here."""
     return LONGEST if places is None or places <= 0 else min(LONGEST, places)
+
+
+def encoder_identity(name: str | None) -> str | None:
+    """What tells an encoder from others in a record: a Hub name, or for a folder its last part and
+    a digest of its files, which are the same wherever the folder is."""
+    if name is None or not Path(name).is_dir():
+        return name
+    digest = xxhash.xxh3_128()
+    for path in sorted(path for path in Path(name).iterdir() if path.is_file()):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    return f"{Path(name).name}@{digest.hexdigest()[:16]}"
 
 
 class RememberedEmbeddings:

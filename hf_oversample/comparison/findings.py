@@ -32,6 +32,8 @@ TITLES = {
     "macro_f1": "macro-F1",
     "balanced_accuracy": "balanced accuracy",
     "average_precision": "average precision",
+    "average_precision_at_train": "average precision at the training prior",
+    "macro_average_precision": "macro-averaged average precision",
     "roc_auc": "ROC AUC",
     "f1_tuned": "F1, tuned threshold",
     "f1_difficult": "F1, difficult rows",

@@ -13,6 +13,7 @@ from hf_oversample.comparison.embedders import (
     Embed,
     LatentSemanticEmbedder,
     RememberedEmbeddings,
+    encoder_identity,
     pretrained_embedder,
 )
 from hf_oversample.comparison.fold import TEST_NEIGHBORS, AnchorSource, Fold, LeakError
@@ -23,7 +24,7 @@ from hf_oversample.comparison.remedies import Remedy, remedy_named
 from hf_oversample.comparison.scores import cell_curves, cell_metrics
 from hf_oversample.text import Segmenter
 
-CODE_VERSION = 2  # raised when the code changes what a cell holds
+CODE_VERSION = 3  # raised when the code changes what a cell holds
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def compare(
         "language": problem.language,
         "minority": problem.class_names[problem.minority],
         "steps": steps,
-        "encoder": encoder_name,
+        "encoder": encoder_identity(encoder_name),
         "settings": settings or {},
     }
     results = Records(records, header, overwrite=overwrite)

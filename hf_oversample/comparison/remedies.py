@@ -286,7 +286,7 @@ add_remedy(
 )
 add_remedy(
     "dice loss",
-    "Li et al. 2020, section 3.4",
+    "Li et al. 2020, section 3.4, α 0.01",
     _with_loss(lambda counts: SelfAdjustingDiceLoss(reduction="none")),
     _networks_only,
 )

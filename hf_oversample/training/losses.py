@@ -166,23 +166,25 @@ class SelfAdjustingDiceLoss(nn.Module):
     and the mean is over the classes.
 
     Args:
-        alpha: strength of (1 − p)^α, which takes weight from rows that are right already.
+        alpha: strength of (1 − p)^α, which takes weight from rows that are right already. The
+            default is that of the authors' scripts. It must stay well below 1: at 1 the loss of a
+            row of two classes is the same for p and 1 − p, and cannot tell right from wrong.
         smoothing: γ; it gives rows outside of a class a share in its score.
         reduction: ``"mean"`` gives a number, ``"none"`` a loss of each row.
 
     Raises:
-        ValueError: ``alpha`` is negative or ``smoothing`` not positive.
+        ValueError: ``alpha`` is not in [0, 1), or ``smoothing`` not positive.
     """
 
     def __init__(
         self,
-        alpha: float = 1.0,
+        alpha: float = 0.01,
         smoothing: float = 1.0,
         reduction: Literal["mean", "none"] = "mean",
     ) -> None:
         super().__init__()
-        if not (alpha >= 0 and smoothing > 0):
-            raise ValueError(f"alpha={alpha} must be at least 0 and smoothing={smoothing} positive")
+        if not (0 <= alpha < 1 and smoothing > 0):
+            raise ValueError(f"alpha={alpha} must be in [0, 1) and smoothing={smoothing} positive")
         self.alpha, self.smoothing, self.reduction = alpha, smoothing, reduction
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
