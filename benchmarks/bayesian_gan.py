@@ -197,11 +197,14 @@ def picture(options: argparse.Namespace) -> None:
     """Images along which single codes of a GAN of the shapes move, two lines a code."""
     model = trained_model(10, "bounded", options.seed, options)
     values = (-2.0, -1.0, 0.0, 1.0, 2.0)
+    variables = model.config.network["observed"]
     rows = [
         model.traverse(variable, SHAPES[-1], values, n=2, seed=options.seed).numpy()
-        for variable in model.config.network["observed"]
+        for variable in variables
     ]
-    traversal_figure(np.concatenate(rows), options.path, values, "rare triangles, one code moved")
+    names = [variable for variable in variables for _ in range(2)]
+    title = "rare triangles, one code moved"
+    traversal_figure(np.concatenate(rows), options.path, values, title, names)
 
 
 def table(options: argparse.Namespace) -> None:

@@ -13,7 +13,11 @@ Decoder = Callable[[npt.NDArray[np.float32]], Sequence[str]]
 
 
 def traversal_figure(
-    rows: npt.ArrayLike, path: str | Path, values: Sequence[float], title: str = ""
+    rows: npt.ArrayLike,
+    path: str | Path,
+    values: Sequence[float],
+    title: str = "",
+    names: Sequence[str] | None = None,
 ) -> Path:
     """Draws images along which a code moves: one line an image, one column a value of the code.
 
@@ -22,12 +26,14 @@ def traversal_figure(
         path: the PNG to write; its folder must exist.
         values: [steps], written above the columns.
         title: a line above the grid.
+        names: [n], written left of the lines, such as the code that moves; default: none.
 
     Returns:
         the path written.
 
     Raises:
-        ValueError: rows that are no squares, or another number of values than steps.
+        ValueError: rows that are no squares, or another number of values than steps, or of names
+            than rows.
         ImportError: matplotlib is missing (``pip install "hf_oversample[report]"``).
     """
     try:
@@ -42,6 +48,8 @@ def traversal_figure(
         raise ValueError(f"the rows have shape {images.shape}; [n, steps, side · side] is needed")
     if images.shape[1] != len(values):
         raise ValueError(f"there are {images.shape[1]} steps and {len(values)} values")
+    if names is not None and len(names) != len(images):
+        raise ValueError(f"there are {len(images)} rows and {len(names)} names")
     low, high = images.min(), images.max()
     figure = Figure(
         figsize=(0.75 * len(values) + 0.3, 0.75 * len(images) + 0.7), layout="constrained"
@@ -51,7 +59,10 @@ def traversal_figure(
     for line, of_row in zip(grid, images, strict=True):
         for axes, pixels in zip(line, of_row, strict=True):
             axes.imshow(pixels.reshape(side, side), cmap="gray", vmin=low, vmax=high)
-            axes.set_axis_off()
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+    for axes, name in zip(grid[:, 0], names or (), strict=False):
+        axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
     for axes, value in zip(grid[0], values, strict=True):
         axes.set_title(f"{value:+g}".replace("-", "\N{MINUS SIGN}") if value else "0", fontsize=10)
     if title:

@@ -100,13 +100,16 @@ def test_figures(tmp_path: Path) -> None:
     network = BayesianNetwork.entangled({"size": ("width", "height")})
     network.figure(tmp_path / "network.png", {("width", "width'"): 0.97})
     rows = draw_shapes([0, 1, 2], random_factors(3)).reshape(1, 3, -1).repeat(2, axis=0)
-    traversal_figure(rows, tmp_path / "grid.png", (-1, 0, 1), "x")
+    names = [f"c{number}" for number in range(len(rows))]
+    traversal_figure(rows, tmp_path / "grid.png", (-1, 0, 1), "x", names)
     for name in ("network.png", "grid.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
     with pytest.raises(ValueError, match="2 values"):
         traversal_figure(rows, tmp_path / "grid.png", (0, 1))
     with pytest.raises(ValueError, match="side"):
         traversal_figure(rows[:, :, :7], tmp_path / "grid.png", (-1, 0, 1))
+    with pytest.raises(ValueError, match="1 names"):
+        traversal_figure(rows, tmp_path / "grid.png", (-1, 0, 1), names=["c1"])
 
 
 def test_texts_along_a_traversal() -> None:

@@ -266,11 +266,11 @@ class BayesianGanTrainer:
                 for update in range(a.discriminator_updates):
                     for micro_step in range(step + 1 - a.gradient_accumulation_steps, step + 1):
                         terms |= self._discriminator_terms(micro_step, update)
-                        self.accelerator.backward(self._weighted(terms, "discriminator"))
+                        self.accelerator.backward(self._weighted(terms, "discriminator", step))
                     self._update("discriminator")
             self._unwrapped("discriminator").requires_grad_(False)
             terms |= self._generator_terms(step)
-            self.accelerator.backward(self._weighted(terms, "generator"))
+            self.accelerator.backward(self._weighted(terms, "generator", step))
             self._update("generator")
             self._unwrapped("discriminator").requires_grad_(True)
         if self.accelerator.sync_gradients:
@@ -319,16 +319,19 @@ class BayesianGanTrainer:
         }
         return terms | self.model.regularizer(c, labels, seen)
 
-    def _weighted(self, terms: dict[str, Tensor], player: str) -> Tensor:
+    def _weighted(self, terms: dict[str, Tensor], player: str, step: int) -> Tensor:
         """A player's loss: its terms by their weights."""
         a, total = self.arguments, terms[player]
         suffix = " (discriminator)" if player == "discriminator" else ""
         total = total + a.noise_weight * terms[f"noise{suffix}"]
         rows = "real" if player == "discriminator" else "made"
         total = total + a.class_weight * terms[f"class of {rows} rows"]
-        for name in ("structure", "leakage", "information"):
+        grown = min(1.0, (step + 1) / max(a.structure_warmup * a.steps, 1e-9))
+        # InfoGAN's bound grows by itself, as the variance of its codes falls from 1.
+        structure_weight = grown * a.structure_weight
+        weights = {"structure": structure_weight, "leakage": structure_weight}
+        for name, weight in {**weights, "information": a.information_weight}.items():
             if f"{name}{suffix}" in terms:
-                weight = a.information_weight if name == "information" else a.structure_weight
                 total = total + weight * terms[f"{name}{suffix}"]
         return total
 

@@ -47,6 +47,12 @@ class BayesianGanTrainingArguments(CheckedArguments):
         "measured on a linear-Gaussian network",
     )
     structure_weight: float = not_negative(1.0, "λ, the regulariser's weight (Eq. 1)", "choice")
+    structure_warmup: float = share(
+        0.25,
+        "share of the steps over which λ grows from 0: at its full weight from the start, codes "
+        "hide in rows that look like no data",
+        "measured on linear-Gaussian rows and generated shapes",
+    )
     information_weight: float = not_negative(
         0.1, "InfoGAN's λ", "Chen et al., 2016: smaller than 1 for continuous codes"
     )
