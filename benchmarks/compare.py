@@ -153,8 +153,9 @@ def machine() -> dict[str, Any]:
 
 def remedies_table(comparison: Comparison, metric: str) -> str:
     """A line a remedy, a column a classifier: means ± sd in percent, and whether it is
-    significantly better (▲) or worse (▼) than none."""
+    significantly better (▲) or worse (▼) than none; the number of seeds where others have more."""
     found = {(f.classifier, f.remedy): f for f in findings(comparison, metric) if f.runs}
+    most = max(f.runs for f in found.values())
     rows = []
     for remedy in REMEDIES:
         own = [found.get((kind, remedy)) for kind in comparison.classifiers]
@@ -166,7 +167,7 @@ def remedies_table(comparison: Comparison, metric: str) -> str:
                         "–"
                         if f is None or metric not in f.means
                         else f"{100 * f.means[metric]:.1f} ± {100 * f.sds[metric]:.1f}"
-                        f"{MARKS.get(f.verdict, '')}"
+                        f"{MARKS.get(f.verdict, '')}{f' ({f.runs})' if f.runs < most else ''}"
                         for f in own
                     ),
                 ]
@@ -204,7 +205,8 @@ def outcomes(comparison: Comparison, metric: str) -> list[Outcome]:
     found, result = findings(comparison, metric), []
     for kind in comparison.classifiers:
         own = {f.remedy: f for f in found if f.classifier == kind and metric in f.means}
-        others = [f for name, f in own.items() if name not in (*OURS, *CONTROLS)]
+        most = max((f.runs for f in own.values()), default=0)
+        others = [f for name, f in own.items() if name not in (*OURS, *CONTROLS) and f.runs == most]
         if not others:
             continue
         best = max(others, key=lambda f: f.means[metric])
