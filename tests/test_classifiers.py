@@ -3,6 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
@@ -61,6 +64,28 @@ class TestModels:
                 padded = torch.cat([left, ids, right], dim=1)
                 mask = torch.cat([left * 0, torch.ones_like(ids), right * 0], dim=1)
                 torch.testing.assert_close(model(padded, mask).logits, expected)
+
+    @given(st.integers(0, 2**32 - 1))
+    @settings(max_examples=25, deadline=None)
+    def test_responses_are_those_of_a_convolution(self, seed):
+        """Values and gradients, with padding on any side and words that come again."""
+        torch.manual_seed(seed)
+        model = VARIANTS["cnn"]()
+        ids, mask = torch.randint(0, 9, (4, 6)), torch.rand(4, 6) < 0.7
+        vectors = (model.embedding(ids) * mask.unsqueeze(-1)).transpose(1, 2)
+        filters = model.windows.filters
+        padded = [F.pad(vectors, (0, one.kernel_size[0] - 1)) for one in filters]
+        convolved = torch.cat([one(x) for one, x in zip(filters, padded, strict=True)], dim=1)
+        results = []
+        for responses in (convolved.transpose(1, 2), model.windows(ids, mask, model.embedding)):
+            model.zero_grad()
+            (responses.sin() * mask.unsqueeze(-1)).sum().backward()
+            results.append(
+                [responses.detach()]
+                + [p.grad for n, p in model.named_parameters() if not n.startswith("classifier")]
+            )
+        for one, other in zip(*results, strict=True):
+            torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
 
     def test_mask_defaults_to_the_padding_token(self, make):
         model = make()

@@ -247,7 +247,26 @@ def test_layers_that_are_mixed() -> None:
     bert = tiny_bert()
     assert mixed_layers(bert) == list(bert.bert.encoder.layer)[2:]
     cnn = tiny_cnn()
-    assert mixed_layers(cnn) == [cnn.embedding]
+    assert mixed_layers(cnn) == [cnn.windows]
+
+
+def test_to_mix_a_cnns_responses_is_to_mix_its_word_vectors() -> None:
+    cnn = tiny_cnn()
+    ids = torch.tensor([[4, 5, 6, 7], [8, 9, 4, 4], [10, 11, 5, 6]])
+    losses = TMix(cnn, seed=3)(ids, torch.ones_like(ids), torch.tensor([0, 1, 2]))
+    # word vectors that are mixtures, as if they were words of their own
+    rng = TMix(cnn, seed=3).rng
+    share = float(rng.beta(0.75, 0.75))
+    share, partner = max(share, 1 - share), torch.from_numpy(rng.permutation(3))
+    vectors = cnn.embedding(ids)
+    mixed = share * vectors + (1 - share) * vectors[partner]
+    table = torch.nn.Embedding.from_pretrained(mixed.flatten(0, 1).detach())
+    places = torch.arange(12).view(3, 4)
+    responses = cnn.windows(places, torch.ones_like(places).bool(), table)
+    logits = cnn.classifier(responses.relu().amax(1))
+    both = [torch.tensor([0, 1, 2]), torch.tensor([0, 1, 2])[partner]]
+    own, other = (torch.nn.functional.cross_entropy(logits, y, reduction="none") for y in both)
+    torch.testing.assert_close(losses, share * own + (1 - share) * other)
 
 
 @pytest.mark.parametrize("make", [tiny_bert, tiny_cnn])

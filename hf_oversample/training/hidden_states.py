@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from hf_oversample import noise
+from hf_oversample.models.classifiers.base import WordVectorClassifier
 
 
 def classifier_head(model: PreTrainedModel) -> nn.Linear:
@@ -133,7 +134,10 @@ class TMix:
 
 
 def mixed_layers(model: PreTrainedModel) -> list[nn.Module]:
-    """The upper half of the Transformer's layers; else the word vectors."""
+    """The upper half of the Transformer's layers; else the word vectors, or where a network of ours
+    says that it mixes those."""
+    if isinstance(model, WordVectorClassifier):
+        return [model.mixing_layer]
     stacks = [
         list(module)
         for module in model.modules()

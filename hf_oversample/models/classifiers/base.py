@@ -15,7 +15,7 @@ class WordVectorClassifier(PreTrainedModel):
     """Word vectors, a pooled vector of the text, dropout and a linear head.
 
     A subclass sets ``self.embedding``, and ``self.dropout`` and ``self.classifier`` by `_add_head`,
-    and says in `_pool` how word vectors become one vector, which padding must not change.
+    and says in `_text_vectors` how words become one vector, which padding must not change.
     """
 
     base_model_prefix = ""
@@ -74,8 +74,13 @@ class WordVectorClassifier(PreTrainedModel):
                 wanted[self.embedding.padding_idx] = 0
         wanted.requires_grad_(trainable)
 
-    def _pool(self, vectors: Tensor, mask: Tensor) -> Tensor:
-        """Word vectors [n, length, embedding_size] and mask [n, length] (bool) → [n, width]."""
+    @property
+    def mixing_layer(self) -> nn.Module:
+        """The layer whose output `[n, length, …]` is mixed where word vectors are (TMix)."""
+        return self.embedding
+
+    def _text_vectors(self, input_ids: Tensor, mask: Tensor) -> Tensor:
+        """Token ids and mask (bool) [n, length] → [n, width]."""
         raise NotImplementedError
 
     def features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
@@ -90,8 +95,7 @@ class WordVectorClassifier(PreTrainedModel):
         """
         if attention_mask is None:
             attention_mask = input_ids != self.config.pad_token_id
-        mask = attention_mask.bool()
-        return self._pool(self.embedding(input_ids) * mask.unsqueeze(-1), mask)
+        return self._text_vectors(input_ids, attention_mask.bool())
 
     @can_return_tuple
     def forward(

@@ -84,7 +84,8 @@ class TextRnnForSequenceClassification(WordVectorClassifier):
         self._add_head(width)
         self.post_init()
 
-    def _pool(self, vectors: Tensor, mask: Tensor) -> Tensor:
+    def _text_vectors(self, input_ids: Tensor, mask: Tensor) -> Tensor:
+        vectors = self.embedding(input_ids) * mask.unsqueeze(-1)
         # Words first, padding last, each in their order: packing knows lengths only.
         order = torch.argsort(mask.logical_not().to(torch.int8), dim=1, stable=True)
         vectors = vectors.gather(1, order.unsqueeze(-1).expand_as(vectors))
