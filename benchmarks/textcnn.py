@@ -4,9 +4,9 @@
     python benchmarks/textcnn.py --data_dir DATA --tasks sms-1% imdb-1%
 
 Batches of 64 texts (forward and backward, cut by length as in training) of the demo's SMS data, or
-of the tasks of tasks.py: the library's `WindowResponses` and the same filters as `Conv1d`, which
-give the same numbers but for rounding. Only ratios are worth quoting: medians over rounds of two
-neighbouring timings.
+of the tasks of tasks.py: the library's TextCNN and the same network by `Conv1d`, with the same
+numbers but for rounding. Only ratios are worth quoting: medians over rounds of two neighbouring
+timings.
 """
 
 from __future__ import annotations
@@ -23,14 +23,13 @@ import torch
 import torch.nn.functional as F
 from compare import machine
 from tasks import TASKS, task_rows
-from torch import Tensor, nn
+from torch import Tensor
 
 from hf_oversample.data import demo_sms
 from hf_oversample.encoding import pad
 from hf_oversample.models.classifiers.textcnn import (
     TextCnnConfig,
     TextCnnForSequenceClassification,
-    WindowResponses,
 )
 from hf_oversample.text import Segmenter
 from hf_oversample.training.classifier import _length_groups
@@ -39,16 +38,13 @@ from hf_oversample.training.words import encode_words, word_vocabulary
 BATCH = 64
 
 
-class Convolutions(WindowResponses):
-    """The same responses from `Conv1d` over padded word vectors."""
+class Convolutions(TextCnnForSequenceClassification):
+    """The same network by `Conv1d` over padded word vectors."""
 
-    def forward(self, input_ids: Tensor, mask: Tensor, embedding: nn.Embedding) -> Tensor:
-        """Token ids and mask (bool) `[n, length]` → `[n, length, filters of all widths]`."""
-        vectors = (embedding(input_ids) * mask.unsqueeze(-1)).transpose(1, 2)
-        widths = (convolution.kernel_size[0] for convolution in self.filters)
-        padded = (F.pad(vectors, (0, width - 1)) for width in widths)
-        responses = [one(x) for one, x in zip(self.filters, padded, strict=True)]
-        return torch.cat(responses, dim=1).transpose(1, 2)
+    def _text_vectors(self, vectors: Tensor, places: Tensor, mask: Tensor) -> Tensor:
+        channels = (F.embedding(places, vectors) * mask.unsqueeze(-1)).transpose(1, 2)
+        responses = [one(F.pad(channels, (0, one.kernel_size[0] - 1))) for one in self.filters]
+        return (F.relu(torch.cat(responses, dim=1)) * mask.unsqueeze(1)).amax(dim=2)
 
 
 def ratio(texts: list[str], language: str, rounds: int, seed: int) -> dict[str, float]:
@@ -58,8 +54,10 @@ def ratio(texts: list[str], language: str, rounds: int, seed: int) -> dict[str, 
     encoded = [np.asarray(ids) for ids in encode_words(vocabulary, texts, segmenter)]
     torch.manual_seed(seed)
     config = TextCnnConfig(vocab_size=len(vocabulary))
-    models = {name: TextCnnForSequenceClassification(config) for name in ("words", "convolution")}
-    models["convolution"].windows = Convolutions(config)
+    models = {
+        "words": TextCnnForSequenceClassification(config),
+        "convolution": Convolutions(config),
+    }
     models["convolution"].load_state_dict(models["words"].state_dict())
     seconds: dict[str, list[float]] = {name: [] for name in models}
     rng = np.random.default_rng(seed)

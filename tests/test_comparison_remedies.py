@@ -23,6 +23,10 @@ from hf_oversample.models.classifiers.textcnn import (
     TextCnnConfig,
     TextCnnForSequenceClassification,
 )
+from hf_oversample.models.classifiers.textrnn import (
+    TextRnnConfig,
+    TextRnnForSequenceClassification,
+)
 from hf_oversample.training.classifier import text_features, train_classifier
 from hf_oversample.training.hidden_states import (
     MixedVectors,
@@ -229,6 +233,11 @@ def tiny_cnn() -> TextCnnForSequenceClassification:
     return TextCnnForSequenceClassification(TextCnnConfig(vocab_size=30, num_labels=3)).eval()
 
 
+def tiny_rnn() -> TextRnnForSequenceClassification:
+    torch.manual_seed(0)
+    return TextRnnForSequenceClassification(TextRnnConfig(vocab_size=30, num_labels=3)).eval()
+
+
 @pytest.mark.parametrize("make", [tiny_bert, tiny_cnn])
 def test_the_heads_inputs_are_what_the_scores_come_from(make) -> None:
     model = make()
@@ -246,26 +255,27 @@ def test_the_heads_inputs_are_what_the_scores_come_from(make) -> None:
 def test_layers_that_are_mixed() -> None:
     bert = tiny_bert()
     assert mixed_layers(bert) == list(bert.bert.encoder.layer)[2:]
-    cnn = tiny_cnn()
-    assert mixed_layers(cnn) == [cnn.windows]
 
 
-def test_to_mix_a_cnns_responses_is_to_mix_its_word_vectors() -> None:
-    cnn = tiny_cnn()
-    ids = torch.tensor([[4, 5, 6, 7], [8, 9, 4, 4], [10, 11, 5, 6]])
-    losses = TMix(cnn, seed=3)(ids, torch.ones_like(ids), torch.tensor([0, 1, 2]))
-    # word vectors that are mixtures, as if they were words of their own
-    rng = TMix(cnn, seed=3).rng
+@pytest.mark.parametrize("make", [tiny_cnn, tiny_rnn])
+def test_networks_of_words_mix_their_word_vectors(make) -> None:
+    model = make()
+    ids = torch.tensor([[4, 5, 6, 7], [8, 9, 4, 0], [10, 0, 0, 0]])
+    labels, mask = torch.tensor([0, 1, 2]), (ids != 0).long()
+    losses = TMix(model, seed=4)(ids, mask, labels)
+    rng = TMix(model, seed=4).rng
     share = float(rng.beta(0.75, 0.75))
     share, partner = max(share, 1 - share), torch.from_numpy(rng.permutation(3))
-    vectors = cnn.embedding(ids)
+    assert partner.tolist() != [0, 1, 2]
+    # mixtures as if they were words of their own: places 0 to 11 of another model's vocabulary
+    vectors = model.embedding(ids)
     mixed = share * vectors + (1 - share) * vectors[partner]
-    table = torch.nn.Embedding.from_pretrained(mixed.flatten(0, 1).detach())
-    places = torch.arange(12).view(3, 4)
-    responses = cnn.windows(places, torch.ones_like(places).bool(), table)
-    logits = cnn.classifier(responses.relu().amax(1))
-    both = [torch.tensor([0, 1, 2]), torch.tensor([0, 1, 2])[partner]]
-    own, other = (torch.nn.functional.cross_entropy(logits, y, reduction="none") for y in both)
+    model.set_input_embeddings(torch.nn.Embedding.from_pretrained(mixed.flatten(0, 1).detach()))
+    logits = model(torch.arange(12).view(3, 4), mask | mask[partner]).logits
+    own, other = (
+        torch.nn.functional.cross_entropy(logits, y, reduction="none")
+        for y in (labels, labels[partner])
+    )
     torch.testing.assert_close(losses, share * own + (1 - share) * other)
 
 

@@ -108,7 +108,8 @@ class TMix:
         if not alpha > 0:
             raise ValueError(f"alpha={alpha} must be positive")
         self.model, self.alpha = model, alpha
-        self.layers = mixed_layers(model)
+        # they mix their word vectors themselves
+        self.layers = [] if isinstance(model, WordVectorClassifier) else mixed_layers(model)
         self.rng = noise.generator(seed, noise.stream("tmix"))
 
     def __call__(self, ids: Tensor, mask: Tensor, labels: Tensor) -> Tensor:
@@ -116,6 +117,14 @@ class TMix:
         share = float(self.rng.beta(self.alpha, self.alpha))
         share = max(share, 1 - share)
         partner = torch.from_numpy(self.rng.permutation(len(labels))).to(labels.device)
+        logits = self._mixed_logits(ids, mask, partner, share).float()
+        own = F.cross_entropy(logits, labels, reduction="none")
+        other = F.cross_entropy(logits, labels[partner], reduction="none")
+        return share * own + (1 - share) * other
+
+    def _mixed_logits(self, ids: Tensor, mask: Tensor, partner: Tensor, share: float) -> Tensor:
+        if isinstance(self.model, WordVectorClassifier):
+            return self.model.mixed_logits(ids, mask, partner, share)
         layer = self.layers[int(self.rng.integers(len(self.layers)))]
 
         def mix(_: nn.Module, __: Any, output: Any) -> Any:
@@ -125,19 +134,13 @@ class TMix:
 
         hook = layer.register_forward_hook(mix)
         try:
-            logits = self.model(input_ids=ids, attention_mask=mask | mask[partner]).logits.float()
+            return self.model(input_ids=ids, attention_mask=mask | mask[partner]).logits
         finally:
             hook.remove()
-        own = F.cross_entropy(logits, labels, reduction="none")
-        other = F.cross_entropy(logits, labels[partner], reduction="none")
-        return share * own + (1 - share) * other
 
 
 def mixed_layers(model: PreTrainedModel) -> list[nn.Module]:
-    """The upper half of the Transformer's layers; else the word vectors, or where a network of ours
-    says that it mixes those."""
-    if isinstance(model, WordVectorClassifier):
-        return [model.mixing_layer]
+    """The upper half of the Transformer's layers; else the word vectors."""
     stacks = [
         list(module)
         for module in model.modules()

@@ -74,13 +74,9 @@ class WordVectorClassifier(PreTrainedModel):
                 wanted[self.embedding.padding_idx] = 0
         wanted.requires_grad_(trainable)
 
-    @property
-    def mixing_layer(self) -> nn.Module:
-        """The layer whose output `[n, length, …]` is mixed where word vectors are (TMix)."""
-        return self.embedding
-
-    def _text_vectors(self, input_ids: Tensor, mask: Tensor) -> Tensor:
-        """Token ids and mask (bool) [n, length] → [n, width]."""
+    def _text_vectors(self, vectors: Tensor, places: Tensor, mask: Tensor) -> Tensor:
+        """Vectors of distinct words [words, embedding_size], which of them stands at each place of
+        the texts [n, length], and the places that are words [n, length] (bool) → [n, width]."""
         raise NotImplementedError
 
     def features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
@@ -95,7 +91,31 @@ class WordVectorClassifier(PreTrainedModel):
         """
         if attention_mask is None:
             attention_mask = input_ids != self.config.pad_token_id
-        return self._text_vectors(input_ids, attention_mask.bool())
+        words, places = input_ids.unique(return_inverse=True)
+        return self._text_vectors(self.embedding(words), places, attention_mask.bool())
+
+    def mixed_logits(
+        self, input_ids: Tensor, attention_mask: Tensor, partners: Tensor, share: float
+    ) -> Tensor:
+        """Class scores of texts whose word vectors are mixed with those of another row, place by
+        place (`TMix`).
+
+        Args:
+            input_ids: [n, length].
+            attention_mask: [n, length], 0 for padding; a place is read if it is a word in either.
+            partners: [n], the row that each is mixed with.
+            share: of the row's own vectors, from 0 to 1.
+
+        Returns:
+            [n, num_labels].
+        """
+        size = self.config.vocab_size
+        pairs, places = (input_ids * size + input_ids[partners]).unique(return_inverse=True)
+        vectors = share * self.embedding(pairs // size) + (1 - share) * self.embedding(pairs % size)
+        mask = attention_mask.bool()
+        return self.classifier(
+            self.dropout(self._text_vectors(vectors, places, mask | mask[partners]))
+        )
 
     @can_return_tuple
     def forward(

@@ -4,6 +4,7 @@ from typing import Literal
 
 # No postponed annotations here: `strict` checks a field only where its type is no string.
 import torch
+import torch.nn.functional as F
 from huggingface_hub.dataclasses import strict
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -84,8 +85,8 @@ class TextRnnForSequenceClassification(WordVectorClassifier):
         self._add_head(width)
         self.post_init()
 
-    def _text_vectors(self, input_ids: Tensor, mask: Tensor) -> Tensor:
-        vectors = self.embedding(input_ids) * mask.unsqueeze(-1)
+    def _text_vectors(self, vectors: Tensor, places: Tensor, mask: Tensor) -> Tensor:
+        vectors = F.embedding(places, vectors) * mask.unsqueeze(-1)
         # Words first, padding last, each in their order: packing knows lengths only.
         order = torch.argsort(mask.logical_not().to(torch.int8), dim=1, stable=True)
         vectors = vectors.gather(1, order.unsqueeze(-1).expand_as(vectors))
