@@ -34,7 +34,7 @@ from hf_oversample.comparison.miso import MisoSource
 from hf_oversample.comparison.problem import Problem, Split
 from hf_oversample.comparison.protocol import Comparison, compare
 from hf_oversample.comparison.records import Records
-from hf_oversample.comparison.registry import CLASSIFIERS
+from hf_oversample.comparison.registry import CLASSIFIERS, classifier_title
 from hf_oversample.comparison.remedies import REMEDIES, remedy_named
 from hf_oversample.comparison.verdict import verdict
 from hf_oversample.data import demo_encoder_path
@@ -138,7 +138,7 @@ def recorded(path: Path) -> Comparison:
     names = header["settings"]["class_names"]
     minority, overlap = names.index(header["minority"]), header["settings"]["overlap"]
     rows = Problem(header["name"], names, header["language"], minority, [], overlap)
-    titles = {kind: CLASSIFIERS[kind].title for kind in kinds}
+    titles = {kind: classifier_title(kind, header.get("encoder")) for kind in kinds}
     return Comparison(rows, header, cells, classifiers=titles)
 
 
@@ -252,7 +252,9 @@ def overview(comparisons: dict[str, Comparison]) -> str:
         for name in OURS
     ]
     titles = ", ".join(CLASSIFIERS[kind].title for kind in kinds)
-    return f"In the order {titles}:\n\n{markdown_table(['ours', *comparisons], rows)}"
+    without = [task for task, one in comparisons.items() if one.header.get("encoder") is None]
+    note = f" (latent semantic analysis on {', '.join(without)})" if without else ""
+    return f"In the order {titles}{note}:\n\n{markdown_table(['ours', *comparisons], rows)}"
 
 
 def page(comparisons: dict[str, Comparison]) -> str:

@@ -202,6 +202,8 @@ def test_a_remedy_that_refuses_is_recorded_and_said(tmp_path: Path) -> None:
     assert ("textcnn", "Borderline-SMOTE", "they make embeddings, and it reads words") in (
         comparison.skipped
     )
+    # no encoder is named: what is read is said
+    assert comparison.classifiers["linear"] == "latent semantic analysis + logistic regression"
     lines = verdict(comparison)
     assert any("left out because there is no MISO generator" in line for line in lines)
     refused = [c for c in comparison.cells if c.refused]

@@ -41,7 +41,7 @@ def test_it_answers_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[st
     base += ["--output_dir", str(out), "--folds", "2"]
     assert call(*base, "--methods", "none,class-weights,focal-loss") == 0
     shown = capsys.readouterr()
-    assert "### frozen encoder + logistic regression" in shown.out
+    assert "### latent semantic analysis + logistic regression" in shown.out
     assert "left out because it is solved, not trained in steps" in shown.out
     assert "[2/6]" in shown.err
     for name in ("comparison.jsonl", "table.md", "verdict.md", "report.html", "report.png"):

@@ -19,7 +19,7 @@ from hf_oversample.comparison.embedders import (
 from hf_oversample.comparison.fold import TEST_NEIGHBORS, AnchorSource, Fold, LeakError
 from hf_oversample.comparison.problem import Problem, Split
 from hf_oversample.comparison.records import DATA, Cell, CellKey, Records
-from hf_oversample.comparison.registry import classifier_named
+from hf_oversample.comparison.registry import classifier_named, classifier_title
 from hf_oversample.comparison.remedies import Remedy, remedy_named
 from hf_oversample.comparison.scores import cell_curves, cell_metrics
 from hf_oversample.text import Segmenter
@@ -100,6 +100,8 @@ def compare(
     }
     results = Records(records, header, overwrite=overwrite)
     shared = _shared_embedder(encoder_name, embed)
+    embeds = encoder_name or ("given" if embed else None)
+    titles = {kind.kind: classifier_title(kind.kind, embeds) for kind in kinds}
     skipped: dict[tuple[str, str], str] = {}
     wanted: list[CellKey] = []
     total = len(problem.splits) * len(kinds) * len(chosen)
@@ -119,8 +121,9 @@ def compare(
                 results.add(cell)
                 shown = cell.refused or f"F1 {cell.metrics['f1']:.3f}"
                 place += number * len(plan)
+                title = titles[classifier.kind]
                 progress(
-                    f"[{place}/{total}] {classifier.title}, {remedy.name}, {split.key}: {shown} "
+                    f"[{place}/{total}] {title}, {remedy.name}, {split.key}: {shown} "
                     f"({cell.seconds:.1f} s)"
                 )
     found = {cell.key: cell for cell in results}
@@ -129,7 +132,7 @@ def compare(
         header,
         [found[key] for key in wanted if key in found],
         [(kind, remedy, why) for (kind, remedy), why in skipped.items()],
-        {kind.kind: kind.title for kind in kinds},
+        titles,
     )
 
 

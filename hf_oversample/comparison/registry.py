@@ -29,3 +29,10 @@ def classifier_named(name: str, steps: int = 400) -> Classifier:
     if name not in CLASSIFIERS:
         raise ValueError(f"there is no classifier {name!r}; there are {', '.join(CLASSIFIERS)}")
     return CLASSIFIERS[name](steps=steps)  # type: ignore[call-arg]
+
+
+def classifier_title(kind: str, encoder: str | None) -> str:
+    """What people are shown for a kind of classifier; without an encoder the embeddings that heads
+    read are those of latent semantic analysis."""
+    title = CLASSIFIERS[kind].title
+    return title if encoder else title.replace("frozen encoder", "latent semantic analysis")
