@@ -28,6 +28,7 @@ from hf_oversample.comparison.findings import (
     adjusted_p_values,
     between,
     findings,
+    mean_and_sd,
     points,
 )
 from hf_oversample.comparison.miso import MisoSource
@@ -166,7 +167,7 @@ def remedies_table(comparison: Comparison, metric: str) -> str:
                     *(
                         "–"
                         if f is None or metric not in f.means
-                        else f"{100 * f.means[metric]:.1f} ± {100 * f.sds[metric]:.1f}"
+                        else f"{mean_and_sd(f, metric)}"
                         f"{MARKS.get(f.verdict, '')}{f' ({f.runs})' if f.runs < most else ''}"
                         for f in own
                     ),

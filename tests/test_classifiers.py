@@ -16,6 +16,7 @@ from hf_oversample.training.classifier import (
     _batches,
     linear_head,
     predict,
+    ranking_score,
     text_features,
     train_classifier,
 )
@@ -197,7 +198,35 @@ def toy(rows, seed, share=0.5):
     return texts, labels
 
 
+def test_models_are_chosen_by_the_minority_whatever_its_code():
+    labels = np.array([1, 1, 0, 0, 0, 0])
+    first = np.array([0.9, 0.4, 0.6, 0.3, 0.2, 0.1])
+    probabilities = np.stack([1 - first, first], axis=1)
+    expected = average_precision_score(labels, first)
+    assert ranking_score(labels, probabilities) == expected
+    assert ranking_score(1 - labels, probabilities[:, ::-1], minority=0) == expected
+    assert ranking_score(labels, probabilities, minority=0) != expected
+    # columns of a head that has not seen class 0, and a validation row of a class it has not seen
+    mixed = np.array([2, 2, 1, 1, 1, 0])
+    assert ranking_score(mixed, probabilities, minority=2, classes=[1, 2]) == (
+        average_precision_score(mixed == 2, first)
+    )
+    assert 0 < ranking_score(mixed, np.eye(3)[mixed] * 0.5 + 0.1, minority=2) <= 1
+
+
 class TestTraining:
+    def test_rows_are_mixed_within_the_whole_batch(self):
+        seen = []
+
+        def losses(ids, mask, labels):
+            seen.append(len(ids))
+            return model(input_ids=ids, attention_mask=mask).logits.sum(1)
+
+        texts = [[5] * (3 if row % 2 else 40) for row in range(16)]  # cut in two for a plain loss
+        model = VARIANTS["cnn"]()
+        train_classifier(model, texts, [0, 1] * 8, steps=2, batch_size=8, batch_losses=losses)
+        assert seen == [8, 8]
+
     @pytest.mark.parametrize("name", ["cnn", "gru"])
     def test_learns_and_predicts_in_order(self, name):
         torch.manual_seed(0)

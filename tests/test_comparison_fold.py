@@ -15,7 +15,14 @@ from hf_oversample.comparison.embedders import (
     RememberedEmbeddings,
     encoder_identity,
 )
-from hf_oversample.comparison.fold import CostedCache, Fold, LeakError, refuse_leak
+from hf_oversample.comparison.fold import (
+    CostedCache,
+    Fold,
+    LeakError,
+    MadeVectors,
+    matrix_digest,
+    refuse_leak,
+)
 from hf_oversample.comparison.registry import CLASSIFIERS, classifier_named
 from hf_oversample.comparison.remedies import REMEDIES, Remedy, add_remedy, plain, remedy_named
 from hf_oversample.comparison.resampling import half_new
@@ -85,8 +92,18 @@ def test_no_classifier_trains_on_a_remedys_planted_leak(kind: str) -> None:
         "given as real, but is none": Training(real=stranger),
     }
     if classifier.reads_vectors:
-        leak = (rows, np.array([1]), outside)
+        x, y = fold.embedded("train"), fold.train.labels
+        own = matrix_digest(x, y)
+        one, inside = np.array([1]), np.array([0])
+        leak = MadeVectors(rows, one, outside, own)
         plans["more than the training part was resampled"] = Training(made_vectors=leak)
+        # the pool was training and test rows, in whatever order: no parent gives that away
+        pool = np.concatenate([fold.embedded("test"), x])
+        labels = np.concatenate([fold.test.labels, y])
+        leak = MadeVectors(rows, one, inside, matrix_digest(pool, labels))
+        plans["made of other rows than"] = Training(made_vectors=leak)
+        leak = MadeVectors(fold.embedded("test"), fold.test.labels, y[: len(fold.test)] * 0, own)
+        plans["are those of validation or test rows"] = Training(made_vectors=leak)
     for message, training in plans.items():
         if message == "of the training rows are validation":
             message = "the training rows are validation or test rows"

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from hf_oversample.comparison.figures import write_figure
 from hf_oversample.comparison.findings import findings, table
 from hf_oversample.comparison.page import write_page
 from hf_oversample.comparison.problem import Problem, given_splits, repeated_folds
@@ -319,6 +321,106 @@ def test_the_same_difference_in_every_run_is_neither_a_tie_nor_a_test() -> None:
     assert "not tested, since every run gives the same: class weights (+20.0 points" in text
     assert "tied with none: SMOTE." in text
     assert "+20.0 in every run (no test)" in table(comparison)
+
+
+def test_where_every_run_gives_the_same_no_test_is_possible(tmp_path: Path) -> None:
+    """Given splits and a classifier without chance: told before anything else, and drawn."""
+    comparison = made_up({"none": [0.5] * 5, "class weights": [0.7] * 5})
+    line = verdict(comparison)[0]
+    assert "no test is possible: every run gives the same F1 of the minority" in line
+    page = write_page(comparison, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "+20.0 in every run" in page
+    assert "no test" in page
+    assert write_figure(comparison, tmp_path / "report.png").stat().st_size
+
+
+def test_what_was_not_compared_is_not_called_a_tie() -> None:
+    comparison = made_up({"none": NONE, "SMOTE": raised(0.001, 0.03), "anchors": raised(0.2)})
+    kept = [c for c in comparison.cells if c.remedy != "anchors" or c.fold == "fold0"]
+    comparison = replace(comparison, cells=kept)
+    text = " ".join(verdict(comparison))
+    assert "tied with none: SMOTE." in text
+    assert "not compared, with fewer than two runs in common with none: anchors (1 run)." in text
+    found = {f.remedy: f.verdict for f in findings(comparison)}
+    assert found == {"none": "baseline", "SMOTE": "tied", "anchors": "not compared"}
+
+
+def test_a_classifier_without_the_metric_is_told_apart() -> None:
+    comparison = made_up({"none": NONE, "SMOTE": raised(0.2)})
+    cells = [replace(c, classifier="mlp", metrics={"ece": 0.1}) for c in comparison.cells]
+    both = replace(
+        comparison, cells=[*comparison.cells, *cells], classifiers={"linear": "L", "mlp": "M"}
+    )
+    lines = verdict(both)
+    assert "M: it has no F1 of the minority: nothing is compared." in lines
+    assert not any("tied" in line for line in lines if line.startswith("M"))
+
+
+def test_every_rival_of_a_moved_threshold_counts() -> None:
+    """One whose interval reaches far above a moved threshold leaves the answer open."""
+    values = {"none": NONE, "threshold moving": raised(0.20, 0.004), "SMOTE": raised(0.202, 0.006)}
+    assert "a moved threshold does as well" in " ".join(verdict(made_up(values)))
+    # wide, though significantly better than none
+    values["anchors"] = raised(0.19, 0.09)
+    comparison = made_up(values)
+    assert {f.remedy: f.verdict for f in findings(comparison)}["anchors"] == "better"
+    assert "does as well" not in " ".join(verdict(comparison))
+
+
+def test_the_control_is_neither_the_nearest_remedy_nor_a_hypothesis() -> None:
+    values = {"none": NONE, "plain + plain": raised(0.03, 0.05), "SMOTE": raised(0.01, 0.009)}
+    comparison = made_up(values)
+    text = " ".join(verdict(comparison))
+    assert "nearest is SMOTE" in text
+    found = {f.remedy: f for f in findings(comparison)}
+    assert found["SMOTE"].p_adjusted == found["SMOTE"].test.p_value  # the only hypothesis
+    ranked = made_up({"none": NONE, "threshold moving": NONE, "SMOTE": raised(0.01, 0.009)})
+    cells = [replace(c, metrics=c.metrics | {"average_precision": c.metrics["f1"]})
+             for c in ranked.cells]  # fmt: skip
+    found = {f.remedy: f for f in findings(replace(ranked, cells=cells), "average_precision")}
+    assert found["SMOTE"].p_adjusted == found["SMOTE"].test.p_value
+    assert found["threshold moving"].verdict == "tied"
+
+
+def test_names_of_classes_in_any_order_give_the_same_answer(tmp_path: Path) -> None:
+    """Models are chosen by the minority's average precision, whichever code it has."""
+    texts, labels = make_corpus((300, 40), seed=5)
+    found = []
+    for number, codes in enumerate((labels, 1 - np.asarray(labels))):
+        problem = repeated_folds(
+            Texts(texts, np.asarray(codes)), ["a", "b"], folds=3, language="en",
+            minority=1 - number,
+        )  # fmt: skip
+        comparison = compare(
+            problem, remedies=["class weights"], classifiers=["linear", "textcnn"], steps=20,
+            records=tmp_path / f"{number}.jsonl",
+        )  # fmt: skip
+        found.append({c.key: c.metrics["average_precision"] for c in comparison.cells
+                      if c.classifier == "linear"})  # fmt: skip
+    assert found[0] == pytest.approx(found[1], abs=1e-6)
+
+
+def test_embeddings_that_are_given_are_part_of_the_records(tmp_path: Path) -> None:
+    problem, options = make_problem(), {"remedies": ["none"], "classifiers": ["linear"]}
+    records = tmp_path / "records.jsonl"
+
+    def embed(texts: Sequence[str], scale: int) -> np.ndarray:
+        return np.array([[len(t) % scale, t.count("e"), 1] for t in texts], np.float32)
+
+    compare(problem, records=records, embed=lambda texts: embed(texts, 7), **options)
+    with pytest.raises(ValueError, match=r"another comparison \(embeddings"):
+        compare(problem, records=records, embed=lambda texts: embed(texts, 5), **options)
+
+
+def test_classes_that_training_lacks_are_refused() -> None:
+    train = Texts(["a b", "b c", "c d", "d e"], np.array([0, 0, 1, 1]))
+    test = Texts(["x y", "y z", "z x"], np.array([0, 1, 2]))
+    with pytest.raises(
+        ValueError, match=r"the test part has rows of \['eggs'\], of which the train"
+    ):
+        given_splits(train, test, ["ham", "spam", "eggs"])
+    with pytest.raises(ValueError, match=r"validation_share=1\.5"):
+        given_splits(train, test, ["ham", "spam", "eggs"], validation_share=1.5)
 
 
 def test_averages_are_held_against_the_control_which_is_no_remedy() -> None:

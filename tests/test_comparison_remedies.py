@@ -67,10 +67,10 @@ def test_embeddings_are_made_until_the_classes_are_even(method: str) -> None:
     fold = make_fold((60, 16))
     training = made_embeddings(method)(fold, 0)
     assert training.made_vectors is not None
-    vectors, labels, parents = training.made_vectors
-    assert np.bincount(np.append(fold.train.labels, labels)).tolist() == [30, 30]
-    assert vectors.shape == (22, fold.embedded("train").shape[1])
-    assert (fold.train.labels[parents] == 1).all()
+    made = training.made_vectors
+    assert np.bincount(np.append(fold.train.labels, made.labels)).tolist() == [30, 30]
+    assert made.vectors.shape == (22, fold.embedded("train").shape[1])
+    assert (fold.train.labels[made.parents] == 1).all()
 
 
 def test_a_class_of_few_rows_gets_fewer_neighbors() -> None:

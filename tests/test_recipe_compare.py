@@ -68,6 +68,8 @@ def test_what_cannot_be_reported_is_told_before_the_training(
     assert call(*base, "--metric", "f2") == 2
     assert "there is no metric 'f2'; there are f1, precision" in capsys.readouterr().err
     assert call(*base, "--metric", "macro_average_precision") == 2  # of several classes
+    assert call(*base, "--metric", "difficult_share") == 2  # a frozen encoder's is one for all
+    assert "told by what a classifier's head reads" in capsys.readouterr().err
     monkeypatch.setattr("hf_oversample.runs.compare.find_spec", lambda name: None)
     assert call(*base) == 2
     assert "need matplotlib" in capsys.readouterr().err
@@ -85,6 +87,46 @@ def test_given_test_rows_and_several_classes(
     shown = capsys.readouterr().out
     assert "a paired t-test over seeds" in shown
     assert "training texts that are held out left out before splitting" in shown
+
+
+def test_three_files_and_a_classifier_without_chance(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = {
+        name: write_csv(tmp_path / f"{name}.csv", counts, seed)
+        for seed, (name, counts) in enumerate(
+            {"train": (80, 20), "validation": (30, 10), "test": (40, 12)}.items()
+        )
+    }
+    arguments = [f"--{name}_file={path}" for name, path in parts.items()]
+    out = tmp_path / "out"
+    arguments += [*columns(), "--seeds", "2", "--methods", "class weights"]
+    assert call(*arguments, "--output_dir", str(out)) == 0
+    assert "no test" in capsys.readouterr().out
+    assert (out / "report.png").stat().st_size
+    assert "in every run" in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_names_without_rows_are_no_classes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a filter leaves them: two classes with rows are a problem of two classes."""
+    texts, labels = make_corpus((60, 20))
+    names = ["eggs", *CLASS_NAMES[:2]]
+    features = datasets.Features(
+        {"message": datasets.Value("string"), "kind": datasets.ClassLabel(names=names)}
+    )
+    rows = {"message": texts, "kind": [label + 1 for label in labels]}
+    path = tmp_path / "rows.parquet"
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(str(path))
+    arguments = ["--train_file", str(path), *columns(), "--folds", "2"]
+    arguments += ["--methods", "class weights", "--output_dir", str(tmp_path / "out")]
+    assert call(*arguments) == 0
+    shown = capsys.readouterr()
+    assert "classes without rows are left out: eggs" in shown.err
+    assert "no result of class weights" not in shown.out
+    records = (tmp_path / "out" / "comparison.jsonl").read_text().splitlines()
+    assert json.loads(records[0])["comparison"]["minority"] == "spam"
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from hf_oversample.comparison.embedders import text_length
-from hf_oversample.comparison.fold import Fold
+from hf_oversample.comparison.fold import Fold, MadeVectors
 from hf_oversample.comparison.scores import Scores
 from hf_oversample.labeled_texts import Texts
 from hf_oversample.models.classifiers.textcnn import (
@@ -46,8 +46,7 @@ class Training:
 
     Attributes:
         made: texts that the remedy made, after the training part's own rows.
-        made_vectors: embeddings `[m, d]`, class ids `[m]` and parents' row numbers `[m]` that it
-            made instead, for heads on embeddings.
+        made_vectors: embeddings that it made instead, for heads on embeddings.
         row_weights: `[n + m]`, batches are drawn in these proportions.
         class_weights: `[classes]` weights of the loss.
         loss: logits and labels → `[batch]` losses; default cross-entropy.
@@ -60,7 +59,7 @@ class Training:
     """
 
     made: Texts | None = None
-    made_vectors: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+    made_vectors: MadeVectors | None = None
     row_weights: np.ndarray | None = None
     class_weights: np.ndarray | None = None
     loss: LossOfRows | None = None
@@ -80,13 +79,13 @@ class Training:
         texts = Texts(real.texts + made.texts, np.concatenate([real.labels, made.labels]))
         fold.check_training(texts.texts, len(made))
         if self.made_vectors is not None:
-            fold.check_parents(self.made_vectors[2])
+            fold.check_vectors(self.made_vectors)
         return texts
 
     @property
     def number_made(self) -> int:
         """Rows that were added."""
-        vectors = 0 if self.made_vectors is None else len(self.made_vectors[1])
+        vectors = 0 if self.made_vectors is None else len(self.made_vectors.labels)
         return vectors + (0 if self.made is None else len(self.made))
 
 
@@ -208,6 +207,7 @@ class TextNetwork(Classifier):
             batch_losses=TMix(model, seed=seed) if training.mix_hidden else None,
             deferred_start=round(training.deferred * self.steps),
             validation=(encoded("validation"), fold.validation.labels),
+            minority=fold.minority,
             eval_every=max(1, self.steps // 5),
             seed=seed,
         )

@@ -50,6 +50,13 @@ def encoder_identity(name: str | None) -> str | None:
     return f"{Path(name).name}@{digest.hexdigest()[:16]}"
 
 
+def embedder_identity(embed: Embed, texts: Sequence[str]) -> str:
+    """What tells an embedder from others in a record: a digest of what it makes of a few texts."""
+    values = np.asarray(embed(list(texts[:8])), np.float32)
+    # so coarse that another machine's rounding is no other embedder
+    return xxhash.xxh3_64(np.round(values, 2).tobytes()).hexdigest()
+
+
 class RememberedEmbeddings:
     """An embedder that embeds each text once: folds share most of theirs.
 

@@ -32,6 +32,7 @@ _VERDICTS = {
     "better": ("#009E73", "^"),
     "tied": ("#7A7A7A", "o"),
     "worse": ("#D55E00", "v"),
+    "untested": ("#0072B2", "D"),
 }
 SHOWN_CURVES = len(_LINES)
 LEAST_ROWS = 20
@@ -179,17 +180,20 @@ def _differences(axes: Axes, own: Sequence[Finding], metric: str) -> None:
     axes.set_ylim(-0.7, max(len(tested), 1) - 0.3)
     axes.set_xlabel(f"{TITLES.get(metric, metric)}, points better than none", fontsize=10)
     axes.set_title("Difference to none", fontsize=11)
-    _legend_of_verdicts(axes)
+    _legend_of_verdicts(axes, {f.verdict for f in tested})
     _plain(axes)
 
 
-def _legend_of_verdicts(axes: Axes) -> None:
+def _legend_of_verdicts(axes: Axes, shown: set[str]) -> None:
     from matplotlib.lines import Line2D
 
     names = {"better": "better (p < 0.05)", "tied": "tied", "worse": "worse"}
+    if "untested" in shown:
+        names["untested"] = "same in every run: no test"
     handles = [
         Line2D([], [], color=color, marker=marker, linestyle="-", label=names[verdict])
         for verdict, (color, marker) in _VERDICTS.items()
+        if verdict in names
     ]
     _legend_below(axes, 3, handles=handles, title="95 % intervals; colours after correction")
 

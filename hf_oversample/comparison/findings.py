@@ -10,6 +10,7 @@ import numpy as np
 
 from hf_oversample.comparison.protocol import Comparison
 from hf_oversample.comparison.records import Cell
+from hf_oversample.comparison.remedies import CONTROL
 from hf_oversample.metrics.statistics import PairedTest, holm, paired_test
 from hf_oversample.report import markdown_table
 
@@ -42,6 +43,8 @@ TITLES = {
     "ece": "ECE",
 }
 SMALLER_IS_BETTER = ("ece", "difficult_share")
+RANKING = ("average_precision", "roc_auc", "average_precision_at_train", "macro_average_precision")
+"""Measures that no threshold changes."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,9 @@ class Finding:
         seconds: mean seconds.
         test: of the metric asked for against "none" on the same folds; None for "none" itself, or
             where fewer than two folds have both.
-        p_adjusted: its p-value after Holm's correction over the classifier's remedies; NaN without
-            a test.
+        p_adjusted: its p-value after Holm's correction over the classifier's remedies, of which
+            the control is none, nor what cannot differ from none by construction (these have their
+            own p-values); NaN without a test.
         area: of its ROC AUC less 0.5; None where fewer than two folds have one.
         beats_chance: whether its ROC AUC is above 0.5 by a t-test over the folds, corrected alike.
         refused: why it cannot work on some folds, and on how many.
@@ -77,17 +81,27 @@ class Finding:
     @property
     def verdict(self) -> str:
         """ "better", "worse", "tied" (no difference shown), "untested" (the same difference in
-        every run) or "baseline"."""
+        every run), "not compared" (fewer than two runs in common with none, or no such metric) or
+        "baseline"."""
         if self.remedy == "none":
             return "baseline"
-        if self.test is not None and self.test.is_constant and self.test.mean:
+        if self.test is None:
+            return "not compared"
+        if self.test.is_constant and self.test.mean:
             return "untested"
-        if self.test is None or not self.p_adjusted < ALPHA:
+        if not self.p_adjusted < ALPHA:
             return "tied"
         if self.test.mean < 0:
             return "worse"
         # to guess the minority more often is no remedy
         return "better" if self.beats_chance else "tied"
+
+    @property
+    def ranks_no_better(self) -> bool:
+        """Whether it is significantly better in the metric and yet "tied": it is not shown to rank
+        rows better than chance, so it may only guess the minority more often."""
+        tested = self.test is not None and self.test.mean > 0 and self.p_adjusted < ALPHA
+        return tested and not self.beats_chance
 
 
 def findings(comparison: Comparison, metric: str = "f1") -> list[Finding]:
@@ -118,7 +132,9 @@ def findings(comparison: Comparison, metric: str = "f1") -> list[Finding]:
     above: dict[tuple[str, str], float] = {}
     for kind in comparison.classifiers:  # a family of tests is the remedies of one classifier
         own = {k: t.p_value for k, t in tests.items() if k[0] == kind and t is not None}
-        adjusted |= adjusted_p_values(own)
+        apart = {k: p for k, p in own.items() if k[1] in _untestable(comparison, metric)}
+        adjusted |= adjusted_p_values({k: p for k, p in own.items() if k not in apart})
+        adjusted |= {k: 1.0 if math.isnan(p) else p for k, p in apart.items()}
         above |= adjusted_p_values(
             {k: chance_p_value(a) for k, a in areas.items() if k[0] == kind and a is not None}
         )
@@ -147,6 +163,13 @@ def findings(comparison: Comparison, metric: str = "f1") -> list[Finding]:
         found,
         key=lambda f: (order.index(f.classifier), -sign * f.means.get(metric, -sign * math.inf)),
     )
+
+
+def _untestable(comparison: Comparison, metric: str) -> tuple[str, ...]:
+    """What is no hypothesis: the control, and remedies that leave the ranking as it is where a
+    measure of two classes' ranking is asked for. They would only make the others' tests weaker."""
+    ranks = metric in RANKING and len(comparison.problem.class_names) == 2
+    return (CONTROL, *FREE) if ranks else (CONTROL,)
 
 
 def difference(
@@ -197,7 +220,7 @@ def table(comparison: Comparison, metric: str = "f1") -> str:
         rows = [
             [
                 f.remedy,
-                *(_share(f, name) for name in present),
+                *(mean_and_sd(f, name) for name in present),
                 _shown_difference(f),
                 made[f.classifier, f.remedy] or "–",
                 f"{f.seconds:.1f}",
@@ -212,7 +235,8 @@ def table(comparison: Comparison, metric: str = "f1") -> str:
     return "\n\n".join(blocks)
 
 
-def _share(finding: Finding, name: str) -> str:
+def mean_and_sd(finding: Finding, name: str) -> str:
+    """A metric in percent: "81.2 ± 1.3", "81.2" of one run, "–" where there is none."""
     if name not in finding.means:
         return "–"
     spread = f" ± {100 * finding.sds[name]:.1f}" if finding.runs > 1 else ""
@@ -225,6 +249,8 @@ def _shown_difference(finding: Finding) -> str:
         return "–"
     if finding.verdict == "untested":
         return f"{signed_points(test.mean)} in every run (no test)"
+    if finding.ranks_no_better:
+        return f"{points(test)} (p {finding.p_adjusted:.2g}, but ranks no better than chance)"
     mark = {"better": " **better**", "worse": " **worse**"}.get(finding.verdict, "")
     return f"{points(test)} (p {finding.p_adjusted:.2g}){mark}"
 

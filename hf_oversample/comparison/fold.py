@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
+import xxhash
 
 from hf_oversample.comparison.embedders import (
     Embed,
@@ -50,6 +51,31 @@ def refuse_leak(pool: Sequence[str], held_out: Sequence[str], name: str = "the p
             f"row {rows[0]}: {pool[rows[0]][:80]!r}. Scores would be those of texts that were "
             "learnt by heart: split first, and resample the training part only"
         )
+
+
+@dataclass(frozen=True, eq=False)
+class MadeVectors:
+    """Embeddings that a remedy made of others.
+
+    Attributes:
+        vectors: `[m, d]`.
+        labels: `[m]` class ids.
+        parents: `[m]` row numbers of those that they were made of.
+        resampled: `matrix_digest` of what was resampled, which must be the training part.
+    """
+
+    vectors: np.ndarray
+    labels: np.ndarray
+    parents: np.ndarray
+    resampled: str
+
+
+def matrix_digest(vectors: np.ndarray, labels: np.ndarray) -> str:
+    """What tells a matrix `[n, d]` with its class ids `[n]` from any other."""
+    content = xxhash.xxh3_128(repr(vectors.shape).encode())
+    content.update(np.ascontiguousarray(vectors, np.float32).tobytes())
+    content.update(np.ascontiguousarray(labels, np.int64).tobytes())
+    return content.hexdigest()
 
 
 class AnchorSource(Protocol):
@@ -238,6 +264,29 @@ class Fold:
                 f"{len(outside)} of {len(parents)} made rows have parents outside the training "
                 f"part, which has rows 0 to {len(self.train) - 1}; the first parent is "
                 f"{int(parents[outside[0]])}: more than the training part was resampled"
+            )
+
+    def check_vectors(self, made: MadeVectors) -> None:
+        """Refuse made embeddings that come of more than the training part.
+
+        Raises:
+            LeakError: another matrix than the training part's was resampled, a parent is not in it,
+                or a made row is the embedding of a held-out text and of no training text.
+        """
+        self.check_parents(made.parents)
+        own = self.embedded("train")
+        if made.resampled != matrix_digest(own, self.train.labels):
+            raise LeakError(
+                f"{len(made.labels)} embeddings were made of other rows than the {len(own)} of the "
+                "training part: whatever else was resampled may be held out"
+            )
+        known = {row.tobytes() for row in own}
+        held_out = {row.tobytes() for part in PARTS[1:] for row in self.embedded(part)} - known
+        copies = [row.tobytes() in held_out for row in made.vectors.astype(np.float32, copy=False)]
+        if any(copies):
+            raise LeakError(
+                f"{sum(copies)} of {len(copies)} made embeddings are those of validation or test "
+                f"rows, the first is made row {copies.index(True)}"
             )
 
     def admit(self, made: Texts) -> Texts:

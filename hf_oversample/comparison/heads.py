@@ -38,8 +38,8 @@ class Head(Classifier):
             made = fold.embedder(training.backbone)(training.made.texts)
             vectors = np.concatenate([vectors, made])
         if training.made_vectors is not None:
-            vectors = np.concatenate([vectors, training.made_vectors[0]])
-            labels = np.concatenate([labels, training.made_vectors[1]])
+            vectors = np.concatenate([vectors, training.made_vectors.vectors])
+            labels = np.concatenate([labels, training.made_vectors.labels])
         return vectors, labels
 
 
@@ -85,6 +85,7 @@ class Linear(Head):
             embedded["validation"],
             fold.validation.labels,
             sample_weight=weights / weights.mean(),
+            minority=fold.minority,
         )
         weight, bias = head.coef_, head.intercept_
         if len(weight) == 1:  # two classes: one score, for the second

@@ -9,7 +9,15 @@ from pathlib import Path
 from jinja2 import Environment
 
 from hf_oversample.comparison.figures import classifier_panels, figure_png
-from hf_oversample.comparison.findings import SHOWN, TITLES, Finding, findings, points
+from hf_oversample.comparison.findings import (
+    SHOWN,
+    TITLES,
+    Finding,
+    findings,
+    mean_and_sd,
+    points,
+    signed_points,
+)
 from hf_oversample.comparison.protocol import Comparison
 from hf_oversample.comparison.verdict import verdict_by_classifier, verdict_notes
 
@@ -163,8 +171,8 @@ def _facts(comparison: Comparison) -> str:
 
 def _part(comparison: Comparison, kind: str, metric: str, own: list[Finding]) -> dict[str, object]:
     """A classifier's pictures and table, with the columns that it has values of."""
-    names = [metric, *(n for n in SHOWN if n != metric)]
-    names = [n for n in names if any(n in f.means for f in own)]
+    others = [n for n in SHOWN if n != metric and any(n in f.means for f in own)]
+    names = [metric, *others]
     return {
         "title": comparison.classifiers[kind],
         "panels": _pictures(comparison, kind, metric),
@@ -190,19 +198,16 @@ def _pictures(comparison: Comparison, kind: str, metric: str) -> list[dict[str, 
 
 
 def _row(finding: Finding, names: list[str]) -> dict[str, object]:
-    test = finding.test
-    p = finding.p_adjusted
+    test, p = finding.test, finding.p_adjusted
+    shown = points(test) if test else "–"
+    shown_p = "–" if test is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+    if test is not None and finding.verdict == "untested":
+        shown, shown_p = f"{signed_points(test.mean)} in every run", "no test"
     return {
         "name": finding.remedy,
-        "shares": [_share(finding, name) for name in names],
+        "shares": [mean_and_sd(finding, name) for name in names],
         "verdict": finding.verdict,
-        "difference": points(test) if test else "–",
-        "p": "–" if test is None else "< 0.001" if p < 0.001 else f"{p:.3f}",
+        "difference": shown,
+        "p": shown_p,
         "seconds": f"{finding.seconds:.1f}",
     }
-
-
-def _share(finding: Finding, name: str) -> str:
-    if name not in finding.means:
-        return "–"
-    return f"{100 * finding.means[name]:.1f} ± {100 * finding.sds[name]:.1f}"

@@ -13,6 +13,8 @@ from hf_oversample import noise
 from hf_oversample.labeled_texts import Texts
 from hf_oversample.text import Language, guess_language, normalized
 
+VALIDATION_SHARE = 0.15
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
@@ -67,7 +69,7 @@ def repeated_folds(
     *,
     folds: int = 5,
     repeats: int = 1,
-    validation_share: float = 0.15,
+    validation_share: float = VALIDATION_SHARE,
     minority: int | None = None,
     language: Language | None = None,
     name: str = "data",
@@ -130,7 +132,7 @@ def given_splits(
     *,
     validation: Texts | None = None,
     seeds: int = 5,
-    validation_share: float = 0.15,
+    validation_share: float = VALIDATION_SHARE,
     minority: int | None = None,
     language: Language | None = None,
     name: str = "data",
@@ -150,6 +152,8 @@ def given_splits(
     """
     if seeds < 1:
         raise ValueError(f"seeds={seeds} must be at least 1")
+    if not 0 < validation_share < 1:
+        raise ValueError(f"validation_share={validation_share} must be between 0 and 1")
     test, removed = _first_of_each(test)
     known = {normalized(text) for text in test.texts}
     if validation is not None:
@@ -166,6 +170,14 @@ def given_splits(
     for part, rows in {"training": train, "validation": validation, "test": test}.items():
         if rows is not None and len(np.unique(rows.labels)) < 2:
             raise ValueError(f"the {part} part has rows of {np.unique(rows.labels).tolist()} only")
+    for part, rows in {"validation": validation, "test": test}.items():
+        unknown = [] if rows is None else np.unique(rows.labels[counts[rows.labels] == 0]).tolist()
+        if unknown:
+            raise ValueError(
+                f"the {part} part has rows of {[class_names[one] for one in unknown]}, of which "
+                "the training part has none: nothing can learn to tell them; add training rows or "
+                "leave theirs out"
+            )
     present = np.flatnonzero(counts)
     splits = []
     for number in range(seeds):

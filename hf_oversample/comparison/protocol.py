@@ -13,6 +13,7 @@ from hf_oversample.comparison.embedders import (
     Embed,
     LatentSemanticEmbedder,
     RememberedEmbeddings,
+    embedder_identity,
     encoder_identity,
     pretrained_embedder,
 )
@@ -24,7 +25,7 @@ from hf_oversample.comparison.remedies import Remedy, remedy_named
 from hf_oversample.comparison.scores import cell_curves, cell_metrics
 from hf_oversample.text import Segmenter
 
-CODE_VERSION = 3  # raised when the code changes what a cell holds
+CODE_VERSION = 4  # raised when the code changes what a cell holds
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,8 @@ def compare(
         "encoder": encoder_identity(encoder_name),
         "settings": settings or {},
     }
+    if embed is not None:
+        header["embeddings"] = embedder_identity(embed, problem.splits[0].train.texts)
     results = Records(records, header, overwrite=overwrite)
     shared = _shared_embedder(encoder_name, embed)
     embeds = encoder_name or ("given" if embed else None)

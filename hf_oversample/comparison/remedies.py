@@ -270,7 +270,8 @@ add_remedy("threshold moving", "threshold with the best F1 on validation", _move
 add_remedy("logit adjustment", "Menon et al. 2021, equation 9", _logit_adjustment)
 add_remedy(
     "class weights",
-    'n / (classes · n_k), scikit-learn\'s "balanced"',
+    'n / (classes · n_k), scikit-learn\'s "balanced"; in networks the weighted mean over a batch, '
+    "as PyTorch's cross-entropy has it: batches without the rare class count in full",
     _trained(lambda fold: Training(class_weights=balanced_class_weights(fold.counts.tolist()))),
 )
 add_remedy(

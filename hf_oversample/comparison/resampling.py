@@ -13,7 +13,7 @@ from hf_oversample.comparison.classifiers import (
     pretrained_word_vectors,
     training_vocabulary,
 )
-from hf_oversample.comparison.fold import Fold
+from hf_oversample.comparison.fold import Fold, MadeVectors, matrix_digest
 from hf_oversample.edits import Neighbors, eda, neighbor_edit, word_neighbors
 from hf_oversample.labeled_texts import Texts
 from hf_oversample.oversamplers import OVERSAMPLERS
@@ -120,7 +120,7 @@ def made_embeddings(method: str) -> Callable[[Fold, int], Training]:
     the rarest class has rows.
     """
 
-    def make(fold: Fold, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def make(fold: Fold, seed: int) -> MadeVectors:
         module, _, name = OVERSAMPLERS[VECTOR_METHODS[method]].partition(":")
         kind = getattr(importlib.import_module(module), name)
         fewest = int(fold.counts[fold.counts > 0].min())
@@ -131,9 +131,9 @@ def made_embeddings(method: str) -> Callable[[Fold, int], Training]:
             if usual.get(name, 0) >= fewest > 1
         }
         oversampler = kind(seed=seed, **options)
-        x = fold.embedded("train")
-        made, labels, _, parents = oversampler.fit_arrays(x, fold.train.labels).new_rows()
-        return made, labels.astype(np.int64), parents
+        x, y = fold.embedded("train"), fold.train.labels
+        made, labels, _, parents = oversampler.fit_arrays(x, y).new_rows()
+        return MadeVectors(made, labels.astype(np.int64), parents, matrix_digest(x, y))
 
     def train(fold: Fold, seed: int) -> Training:
         key = ("made embeddings", method, seed)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from hf_oversample.comparison.findings import (
     ALPHA,
     FREE,
+    RANKING,
     SMALLER_IS_BETTER,
     TITLES,
     Finding,
@@ -21,8 +22,6 @@ from hf_oversample.comparison.findings import (
 from hf_oversample.comparison.protocol import Comparison
 from hf_oversample.comparison.remedies import CONTROL
 
-RANKING = ("average_precision", "roc_auc", "average_precision_at_train", "macro_average_precision")
-"""Measures that no threshold changes."""
 WIDE = 0.05
 """Half an interval as wide as this leaves a tie open: a gain worth having would not show. What is
 less than this better, with its interval, is no better."""
@@ -50,8 +49,10 @@ def verdict_by_classifier(comparison: Comparison, metric: str = "f1") -> dict[st
     answers = {}
     for kind in comparison.classifiers:
         own = {f.remedy: f for f in found if f.classifier == kind and f.runs}
-        if "none" in own:
+        if "none" in own and metric in own["none"].means:
             answers[kind] = _of_classifier(comparison, own, metric)
+        elif "none" in own:
+            answers[kind] = [f"it has no {TITLES.get(metric, metric)}: nothing is compared."]
     return answers
 
 
@@ -84,7 +85,12 @@ def verdict_notes(comparison: Comparison, metric: str = "f1") -> list[str]:
         for reason, rows in comparison.problem.removed.items()
         if rows
     ]
-    left_out = sum(cell.left_out for cell in comparison.cells)
+    # the same texts are made for every classifier
+    by_remedy: dict[tuple[str, str], int] = {}
+    for cell in comparison.cells:
+        key = (cell.remedy, cell.fold)
+        by_remedy[key] = max(by_remedy.get(key, 0), cell.left_out)
+    left_out = sum(by_remedy.values())
     if left_out:
         lines.append(f"{left_out} made texts happened to equal a held-out text and were left out.")
     return lines
@@ -103,6 +109,7 @@ def _of_classifier(comparison: Comparison, own: dict[str, Finding], metric: str)
             verdicts.setdefault(finding.verdict, []).append(finding)
     better, worse = verdicts.get("better", []), verdicts.get("worse", [])
     tied, untested = verdicts.get("tied", []), verdicts.get("untested", [])
+    missing = verdicts.get("not compared", [])
     number = len(own) - 1 - (CONTROL in own)
     lines = []
     if better:
@@ -114,6 +121,11 @@ def _of_classifier(comparison: Comparison, own: dict[str, Finding], metric: str)
             + _against_free(comparison, own, better, metric)
         )
         lines.append(f"better than none in {name}: {_listed(better, none)}.")
+    elif untested and all(f.test is None or f.test.is_constant for f in own.values()):
+        lines.append(
+            f"no test is possible: every run gives the same {name}, since nothing here is drawn at "
+            "random and the splits are given."
+        )
     else:
         lines.append(_nothing_shown(own, name))
     if tied:
@@ -125,13 +137,16 @@ def _of_classifier(comparison: Comparison, own: dict[str, Finding], metric: str)
             f"not tested, since every run gives the same: {_listed(untested, none)}. That is this "
             "split's; whether others would show it, folds or other splits can tell."
         )
+    if missing:
+        runs = ", ".join(f"{f.remedy} ({f.runs} run{'s' * (f.runs != 1)})" for f in missing)
+        lines.append(f"not compared, with fewer than two runs in common with none: {runs}.")
     lines += _against_control(comparison, own, metric)
     return lines
 
 
 def _not_learnt(own: dict[str, Finding]) -> str | None:
     """What to say where no model is shown to rank rows better than chance; None where one is."""
-    areas = {f.remedy: f.area for f in own.values() if f.area is not None}
+    areas = {f.remedy: f.area for f in own.values() if f.area and f.remedy != CONTROL}
     plain = areas.get("none")
     # One test, of the plain model alone, needs no correction for the number of remedies.
     learns = plain is not None and chance_p_value(plain) < ALPHA
@@ -171,11 +186,20 @@ def _against_control(comparison: Comparison, own: dict[str, Finding], metric: st
 def _nothing_shown(own: dict[str, Finding], name: str) -> str:
     """No remedy is better: which comes nearest, and whether the runs could have shown a gain."""
     line = f"nothing is shown to help: no remedy is significantly better than none in {name}"
-    tested = [(f.test.mean, f) for f in own.values() if f.test and not f.test.is_constant]
+    tested = [
+        (f.test.mean, f)
+        for f in own.values()
+        if f.test and not f.test.is_constant and f.remedy != CONTROL
+    ]
     _, nearest = max(tested, key=lambda pair: pair[0], default=(0.0, None))
     if nearest is None or nearest.test is None or nearest.test.mean <= 0:
         return f"{line}."
     line += f"; nearest is {nearest.remedy}, {points(nearest.test)} points."
+    if nearest.ranks_no_better:
+        line += (
+            " It is not shown to rank rows better than chance: it may only guess the minority more "
+            "often."
+        )
     if nearest.test.half_width >= WIDE:
         line += " Intervals that wide may hide a real gain: more rows or runs narrow them."
     return line
@@ -226,7 +250,8 @@ def _against_free(
     if not found:
         return f"none of these can be held against {moved}: they have no two runs in common."
     nearest, test = max(found.items(), key=lambda pair: pair[1].mean)
-    if best.verdict == "better" and test.mean + test.half_width < WIDE:
+    most = max(test.mean + test.half_width for test in found.values())
+    if best.verdict == "better" and most < WIDE:
         return (
             f"{moved} does as well ({gain}): none of these is significantly better than it, and it "
             "costs no training."

@@ -75,7 +75,7 @@ def copy_rate(
         language: decides how tokens are found.
 
     Raises:
-        ValueError: a collection is empty, or the threshold is outside (0, 1].
+        ValueError: a collection is empty, no text has a word, or the threshold is outside (0, 1].
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold={threshold} must be above 0 and at most 1")
@@ -87,7 +87,13 @@ def copy_rate(
     )
     known = {normalized(text) for text in reference}
     exact = np.array([normalized(text) in known for text in texts])
-    counts = vectorizer.fit_transform([*texts, *reference])
+    try:
+        counts = vectorizer.fit_transform([*texts, *reference])
+    except ValueError as error:
+        raise ValueError(
+            f"none of the {len(texts)} texts and {len(reference)} references has a word, the first "
+            f"is {texts[0]!r}: there is nothing to compare them by"
+        ) from error
     own, other = counts[: len(texts)], counts[len(texts) :]
     own_sizes, other_sizes = (np.asarray(matrix.sum(axis=1)).ravel() for matrix in (own, other))
     transposed = csr_matrix(other.T)
@@ -133,7 +139,8 @@ def distinct_n(texts: Sequence[str], n: int, language: Language = "en") -> float
 def self_bleu(
     texts: Sequence[str], sample: int = 200, seed: int = 0, language: Language = "en"
 ) -> float:
-    """Mean BLEU-4 of each text against the others (Zhu et al. 2018): 1 where all are alike.
+    """Mean BLEU-4 of each text against the others (Zhu et al. 2018): 1 where all are alike and have
+    at least 4 tokens; of shorter ones the missing n-grams are smoothed, which lowers it.
 
     Args:
         texts: at least two.

@@ -173,17 +173,21 @@ def cell(values: Sequence[float], printed: float | None, digits: int) -> str:
 def difference(
     ours: Mapping[Any, float], theirs: Mapping[Any, float], digits: int, overlap: float = 0.0
 ) -> str:
-    """One method less another over the runs of both, with the p of a paired test.
+    """One method less another over the runs of both, with the p of a paired test, which is not
+    corrected for the number of methods: tables say so.
 
     Args:
         ours: run → its result.
         theirs: the other's.
         digits: behind the point.
-        overlap: test rows over training rows of folds; 0: independent runs.
+        overlap: test rows over training rows of folds or of repeated splits of the same rows; 0:
+            runs that share no rows, or a split that is given.
     """
     runs = sorted(set(ours) & set(theirs))
     if len(runs) < 2:
         return "–"
     test = paired_test([ours[run] for run in runs], [theirs[run] for run in runs], overlap)
+    if test.is_constant:
+        return f"{test.mean:+.{digits}f} in every run (no test)"
     p_value = "< 0.01" if test.p_value < 0.01 else f"{test.p_value:.2f}"
     return f"{test.mean:+.{digits}f} (p {p_value})"

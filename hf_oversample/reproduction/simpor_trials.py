@@ -36,6 +36,7 @@ from hf_oversample.metrics.embeddings import hard_to_differentiate_ratio
 from hf_oversample.oversamplers.simpor import SimporOversampler
 
 MOONS_NOISE = 0.3
+TEST_SHARE = 0.2
 Rows = tuple[np.ndarray, np.ndarray]
 
 
@@ -118,7 +119,7 @@ def trial(task: Task, method: str, seed: int) -> dict[str, float]:
     """One split, one method: balanced, trained, tested."""
     x, y = task.rows(seed)
     x_train, x_test, y_train, y_test = train_test_split(
-        x, y, test_size=0.2, stratify=y, random_state=seed
+        x, y, test_size=TEST_SHARE, stratify=y, random_state=seed
     )
     scaler = StandardScaler().fit(x_train)
     train, test = (scaler.transform(part).astype(np.float32) for part in (x_train, x_test))

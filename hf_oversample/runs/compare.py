@@ -8,7 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, concatenate_datasets
+import numpy as np
+from datasets import ClassLabel, Dataset, concatenate_datasets
 
 from hf_oversample.comparison.figures import write_figure
 from hf_oversample.comparison.findings import table
@@ -16,6 +17,7 @@ from hf_oversample.comparison.miso import MisoSource
 from hf_oversample.comparison.page import write_page
 from hf_oversample.comparison.problem import Problem, given_splits, repeated_folds
 from hf_oversample.comparison.protocol import Comparison, compare
+from hf_oversample.comparison.registry import classifier_named
 from hf_oversample.comparison.remedies import REMEDIES, remedy_named
 from hf_oversample.comparison.scores import METRICS
 from hf_oversample.comparison.verdict import verdict
@@ -60,7 +62,7 @@ def run_compare(arguments: CompareRunArguments) -> Comparison:
     remedies = [remedy_named(name).name for name in names]
     _check_report(a)
     problem = read_problem(a)
-    _check_metric(a.metric, problem)
+    _check_metric(a, problem)
     output = OutputFolder(a.output_dir)
     folder = output.path
     for name in REPORTS:  # of an earlier run: they would stand beside longer records
@@ -101,13 +103,19 @@ def _check_report(a: CompareRunArguments) -> None:
         )
 
 
-def _check_metric(metric: str, problem: Problem) -> None:
-    names = problem.class_names
+def _check_metric(a: CompareRunArguments, problem: Problem) -> None:
+    metric, names = a.metric, problem.class_names
     known = [*METRICS, *(f"{kind}/{name}" for kind in ("f1", "recall") for name in names)]
     if len(names) == 2:
         known = [name for name in METRICS if not name.startswith("macro_average")]
     if metric not in known:
         raise ValueError(f"there is no metric {metric!r}; there are {', '.join(known)}")
+    kinds = [classifier_named(kind) for kind in a.classifiers]
+    if metric == "difficult_share" and not any(kind.shows_features for kind in kinds):
+        raise ValueError(
+            f"difficult_share is told by what a classifier's head reads, and to {a.classifiers} "
+            "remedies make no difference there: add another classifier or choose another metric"
+        )
 
 
 def read_problem(arguments: CompareRunArguments) -> Problem:
@@ -166,9 +174,22 @@ def _with_classes(
     """The classes' names, and the parts with the same code for the same class."""
     columns = [a.text_column, a.label_column]
     joined = concatenate_datasets([part.select_columns(columns) for part in parts.values()])
-    joined = prepare_labels(joined, a.label_column)
+    joined = _without_empty_classes(prepare_labels(joined, a.label_column), a.label_column)
     result, start = {}, 0
     for name, part in parts.items():
         result[name] = joined.select(range(start, start + len(part)))
         start += len(part)
     return list(joined.features[a.label_column].names), result
+
+
+def _without_empty_classes(dataset: Dataset, column: str) -> Dataset:
+    """The rows without names of classes that have none, as a filter leaves them: two classes with
+    rows are a problem of two classes."""
+    names, codes = dataset.features[column].names, np.asarray(dataset[column])
+    present, codes = np.unique(codes, return_inverse=True)
+    if len(present) == len(names):
+        return dataset
+    empty = [name for code, name in enumerate(names) if code not in present]
+    print(f"classes without rows are left out: {', '.join(empty)}", file=sys.stderr)
+    feature = ClassLabel(names=[names[code] for code in present])
+    return dataset.remove_columns(column).add_column(column, codes.tolist(), feature=feature)

@@ -39,6 +39,7 @@ def train_classifier(
     batch_losses: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
     deferred_start: int = 0,
     validation: tuple[EncodedTexts, ArrayLike] | None = None,
+    minority: int = 1,
     eval_every: int = 50,
     seed: int = 0,
     history: list[dict[str, float]] | None = None,
@@ -64,8 +65,9 @@ def train_classifier(
             and ``loss`` (`hidden_states.TMix`).
         deferred_start: updates before ``row_weights`` and ``class_weights`` begin.
         validation: texts and labels. The state with the largest average precision on them is kept
-            (mean over the classes if there are more than two, of equal ones the first), of those
-            after the deferred start; they must not be test rows.
+            (of the minority; the mean over the classes if there are more than two; of equal ones
+            the first), of those after the deferred start; they must not be test rows.
+        minority: of two classes, the one whose average precision chooses.
         eval_every: steps between evaluations; the last step is evaluated too.
         seed: of batches and dropout.
         history: gets one dict an evaluation: step, loss (mean since the last), average_precision.
@@ -98,7 +100,9 @@ def train_classifier(
         for step, rows in enumerate(batches, start=1):
             weight_of = class_weight if step > deferred_start else plain_weight
             weight = weight_of[truth[rows]].sum()
-            for group in _length_groups(rows, texts):
+            # rows are mixed with any other of the batch, not with those of like length
+            groups = [rows] if batch_losses is not None else _length_groups(rows, texts)
+            for group in groups:
                 ids, mask = pad([texts[row] for row in group], _padding(model), model.device)
                 target = torch.from_numpy(truth[group]).to(model.device)
                 if batch_losses is None:
@@ -122,7 +126,7 @@ def train_classifier(
                     raise ValueError(f"the loss is {mean_loss} by step {step}: lower learning_rate")
                 record = {"step": float(step), "loss": mean_loss}
                 if validation is not None and step > deferred_start:
-                    score = _ranking_score(validation[1], predict(model, validation[0]))
+                    score = ranking_score(validation[1], predict(model, validation[0]), minority)
                     record["average_precision"] = score
                     if score > best_score:
                         state = model.state_dict()
@@ -179,6 +183,7 @@ def linear_head(
     *,
     class_weight: dict[int, float] | str | None = None,
     sample_weight: ArrayLike | None = None,
+    minority: int = 1,
     grid: Sequence[float] = (0.1, 1.0, 10.0, 100.0),
 ) -> LogisticRegression:
     """Logistic regression on the vectors of a frozen encoder.
@@ -187,10 +192,11 @@ def linear_head(
         train_x: [n, width] embeddings.
         train_y: [n] class ids.
         validation_x: [m, width]. With it, C is the one of the grid with the largest average
-            precision there (of equal ones the smallest); without, C is 1.
+            precision there (of equal ones the smallest; `ranking_score`); without, C is 1.
         validation_y: [m] class ids.
         class_weight: as for scikit-learn: ``"balanced"``, or class → weight.
         sample_weight: [n] weights of the rows.
+        minority: of two classes, the one whose average precision chooses.
         grid: values of C, the inverse strength of the L2 penalty.
 
     Raises:
@@ -204,12 +210,38 @@ def linear_head(
         head.fit(train_x, train_y, sample_weight=sample_weight)
         if validation_x is None:
             return head
-        # Columns of the probabilities are the classes that the head has seen.
-        target = np.searchsorted(head.classes_, np.asarray(validation_y))
-        score = _ranking_score(target, head.predict_proba(validation_x))
+        seen = head.classes_.tolist()
+        assert validation_y is not None
+        score = ranking_score(validation_y, head.predict_proba(validation_x), minority, seen)
         if score > best_score:
             best, best_score = head, score
     return best
+
+
+def ranking_score(
+    labels: ArrayLike,
+    probabilities: NDArray[Any],
+    minority: int = 1,
+    classes: Sequence[int] | None = None,
+) -> float:
+    """What models are chosen by: average precision of the minority of two classes, else the mean
+    over the classes that have rows.
+
+    Args:
+        labels: [n] class ids.
+        probabilities: [n, columns].
+        minority: class id.
+        classes: of the columns; default: 0, 1, …
+    """
+    truth = np.asarray(labels)
+    columns = list(range(probabilities.shape[1])) if classes is None else list(classes)
+    wanted = [minority] if len(columns) == 2 and minority in columns else np.unique(truth).tolist()
+    scores = [
+        average_precision_score(truth == one, probabilities[:, columns.index(one)])
+        for one in wanted
+        if one in columns
+    ]
+    return float(np.mean(scores)) if scores else 0.0
 
 
 def _check_training(
@@ -319,12 +351,3 @@ def _over_batches(
         result[rows] = values
     assert result is not None
     return result
-
-
-def _ranking_score(labels: ArrayLike, probabilities: NDArray[Any]) -> float:
-    """Average precision of class 1 of two, else the mean over the classes that have rows."""
-    truth = np.asarray(labels)
-    classes = [1] if probabilities.shape[1] == 2 else np.unique(truth).tolist()
-    return float(
-        np.mean([average_precision_score(truth == k, probabilities[:, k]) for k in classes])
-    )

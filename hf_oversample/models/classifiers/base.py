@@ -90,7 +90,10 @@ class WordVectorClassifier(PreTrainedModel):
             [n, width].
         """
         if attention_mask is None:
-            attention_mask = input_ids != self.config.pad_token_id
+            padding = self.config.pad_token_id
+            attention_mask = torch.ones_like(input_ids)
+            if padding is not None:
+                attention_mask = attention_mask.masked_fill(input_ids == padding, 0)
         words, places = input_ids.unique(return_inverse=True)
         return self._text_vectors(self.embedding(words), places, attention_mask.bool())
 
