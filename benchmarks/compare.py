@@ -28,6 +28,7 @@ from hf_oversample.comparison.findings import (
     adjusted_p_values,
     between,
     findings,
+    made_texts_rows,
     mean_and_sd,
     points,
 )
@@ -269,6 +270,9 @@ def page(comparisons: dict[str, Comparison]) -> str:
             title = TITLES.get(metric, metric)
             blocks.append(f"### {title}\n\n{remedies_table(comparison, metric)}")
         blocks.append(f"### Ours\n\n{outcomes_table(comparison, main)}")
+        heads, rows = made_texts_rows(comparison)
+        if rows:
+            blocks.append(f"### Texts that were made\n\n{markdown_table(heads, rows)}")
         lines = "\n".join(f"- {line}" for line in verdict(comparison, main))
         blocks.append(f"### The verdict, by {TITLES.get(main, main)}\n\n{lines}")
     return "\n\n".join(blocks)

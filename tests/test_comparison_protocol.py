@@ -20,6 +20,8 @@ from scipy import stats
 
 from hf_oversample.comparison.figures import write_figure
 from hf_oversample.comparison.findings import findings, table
+from hf_oversample.comparison.fold import Fold
+from hf_oversample.comparison.made_texts import made_text_metrics
 from hf_oversample.comparison.page import write_page
 from hf_oversample.comparison.problem import Problem, given_splits, repeated_folds
 from hf_oversample.comparison.protocol import Comparison, compare
@@ -27,7 +29,7 @@ from hf_oversample.comparison.records import Cell, CellKey, Records
 from hf_oversample.comparison.verdict import verdict
 from hf_oversample.labeled_texts import Texts
 from hf_oversample.metrics.statistics import paired_test
-from hf_oversample.text import normalized
+from hf_oversample.text import Segmenter, normalized
 from miso_fixtures import CLASS_NAMES, make_corpus
 
 NAMES = list(CLASS_NAMES[:2])
@@ -469,6 +471,41 @@ def test_on_shuffled_labels_nothing_helps(tmp_path: Path) -> None:
     assert "nothing helps" in text
     assert "better than none" not in text
     assert "better" not in {f.verdict for f in findings(comparison)}
+
+
+def test_what_made_texts_are_like_is_told(tmp_path: Path) -> None:
+    problem = make_problem()
+    comparison = compare(
+        problem, remedies=["EDA edits", "duplicates"], classifiers=["linear", "textcnn"], steps=2,
+        records=tmp_path / "records.jsonl",
+    )  # fmt: skip
+    for cell in comparison.cells:
+        assert bool(cell.texts) == (cell.remedy == "EDA edits"), cell.key
+    first, *others = [c.texts for c in comparison.cells if c.texts and c.fold == "repeat0-fold0"]
+    assert others == [first]  # the same for every classifier
+    assert 0 <= first["exact_copies"] <= first["near_copies"] <= 1
+    assert 0 < first["distinct_1"] < first["distinct_2"] <= 1
+    assert first["label_agreement"] > 0.5
+    assert first["label_agreement_real"] > 0.5
+    text = table(comparison)
+    assert "### Texts that were made" in text
+    assert "| real texts, held out | – | – | – | – | – |" in text
+    page = write_page(comparison, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Texts that were made" in page
+    none = replace(comparison, cells=[c for c in comparison.cells if not c.texts])
+    assert "Texts that were made" not in table(none)
+    page = write_page(none, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Texts that were made" not in page
+
+
+def test_copies_are_told_by_the_metrics_of_made_texts() -> None:
+    split = make_problem().splits[0]
+    fold = Fold(split.train, split.validation, split.test, NAMES, Segmenter("en"))
+    rare = split.train.labels == 1
+    own = [text for text, is_rare in zip(split.train.texts, rare, strict=True) if is_rare]
+    found = made_text_metrics(fold, Texts(own, np.ones(len(own), np.int64)), 0)
+    assert found["exact_copies"] == found["near_copies"] == 1.0
+    assert "label_agreement" not in found  # no embedder, no judge
 
 
 def test_the_table_and_the_page_hold_every_remedy(tmp_path: Path) -> None:

@@ -42,6 +42,15 @@ TITLES = {
     "difficult_share": "difficult share",
     "ece": "ECE",
 }
+TEXT_TITLES = {
+    "exact_copies": "exact copies",
+    "near_copies": "near copies",
+    "distinct_1": "distinct-1",
+    "distinct_2": "distinct-2",
+    "self_bleu": "self-BLEU",
+    "label_agreement": "of their class",
+}
+"""What :mod:`hf_oversample.comparison.made_texts` says of texts."""
 SMALLER_IS_BETTER = ("ece", "difficult_share")
 RANKING = ("average_precision", "roc_auc", "average_precision_at_train", "macro_average_precision")
 """Measures that no threshold changes."""
@@ -210,7 +219,8 @@ def adjusted_p_values(p_values: dict[tuple[str, str], float]) -> dict[tuple[str,
 
 def table(comparison: Comparison, metric: str = "f1") -> str:
     """A Markdown table a classifier, sorted by the metric: means ± sd in percent, the difference to
-    no remedy with its 95 % interval, the corrected p-value, rows made, seconds."""
+    no remedy with its 95 % interval, the corrected p-value, rows made, seconds; and a table of the
+    texts that were made, if any."""
     shown = [metric, *(name for name in SHOWN if name != metric)]
     found = findings(comparison, metric)
     made = {(c.classifier, c.remedy): c.made for c in comparison.cells}
@@ -232,7 +242,32 @@ def table(comparison: Comparison, metric: str = "f1") -> str:
             head = ["remedy", *(TITLES.get(n, n) for n in present)]
             head += [f"{TITLES.get(metric, metric)}, better than none by", "rows made", "seconds"]
             blocks.append(f"### {title}\n\n{markdown_table(head, rows)}")
+    heads, texts = made_texts_rows(comparison)
+    if texts:
+        blocks.append(f"### Texts that were made\n\n{markdown_table(heads, texts)}")
     return "\n\n".join(blocks)
+
+
+def made_texts_rows(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
+    """Heads and rows of the table of texts that remedies made, in percent, means over the folds;
+    no rows where none were made."""
+    groups: dict[str, dict[str, dict[str, float]]] = {}
+    for cell in comparison.cells:  # the same texts for every classifier
+        if cell.texts:
+            groups.setdefault(cell.remedy, {})[cell.fold] = cell.texts
+    known = {name for folds in groups.values() for one in folds.values() for name in one}
+    present = [name for name in TEXT_TITLES if name in known]
+
+    def mean(folds: dict[str, dict[str, float]], name: str) -> str:
+        values = [one[name] for one in folds.values() if name in one]
+        return f"{100 * float(np.mean(values)):.1f}" if values else "–"
+
+    rows = [[r, *(mean(folds, name) for name in present)] for r, folds in groups.items()]
+    if "label_agreement_real" in known:
+        real = {f"{r} {fold}": one for r, folds in groups.items() for fold, one in folds.items()}
+        blanks = ["–"] * (len(present) - 1)
+        rows.append(["real texts, held out", *blanks, mean(real, "label_agreement_real")])
+    return ["texts", *(TEXT_TITLES[name] for name in present)], rows
 
 
 def mean_and_sd(finding: Finding, name: str) -> str:

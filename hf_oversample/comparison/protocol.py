@@ -18,6 +18,7 @@ from hf_oversample.comparison.embedders import (
     pretrained_embedder,
 )
 from hf_oversample.comparison.fold import TEST_NEIGHBORS, AnchorSource, Fold, LeakError
+from hf_oversample.comparison.made_texts import made_text_metrics
 from hf_oversample.comparison.problem import Problem, Split
 from hf_oversample.comparison.records import DATA, Cell, CellKey, Records
 from hf_oversample.comparison.registry import classifier_named, classifier_title
@@ -177,6 +178,7 @@ def run_cell(fold: Fold, classifier: Classifier, remedy: Remedy, seed: int) -> C
         scores = remedy.fit(fold, classifier, seed)
         seconds = time.perf_counter() - start + fold.cache.saved
         metrics, curves = cell_metrics(fold, scores), cell_curves(fold, scores)
+        texts = _text_metrics(fold, remedy, seed)
     except LeakError:
         raise
     except ValueError as error:
@@ -188,7 +190,17 @@ def run_cell(fold: Fold, classifier: Classifier, remedy: Remedy, seed: int) -> C
         made=scores.made,
         left_out=fold.left_out,
         curves=curves,
+        texts=texts,
     )
+
+
+def _text_metrics(fold: Fold, remedy: Remedy, seed: int) -> dict[str, float]:
+    """What the texts that a remedy makes are like, once for all classifiers."""
+    make = remedy.texts
+    if make is None:
+        return {}
+    key = ("metrics of made texts", remedy.name, seed)
+    return fold.cache.get(key, lambda: made_text_metrics(fold, make(fold, seed), seed))
 
 
 def _cells_of(

@@ -34,6 +34,8 @@ class Cell:
         made: rows that it added to the training part.
         left_out: made texts left out because they happen to equal a held-out text.
         curves: see :func:`hf_oversample.comparison.scores.cell_curves`.
+        texts: what the texts that it made are like, see
+            :func:`hf_oversample.comparison.made_texts.made_text_metrics`.
         refused: why the remedy cannot work on these rows (a ``ValueError``), else None.
     """
 
@@ -45,6 +47,7 @@ class Cell:
     made: int = 0
     left_out: int = 0
     curves: dict[str, list[Any]] = field(default_factory=dict)
+    texts: dict[str, float] = field(default_factory=dict)
     refused: str | None = None
 
     @property

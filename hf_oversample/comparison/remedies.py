@@ -16,6 +16,7 @@ from hf_oversample.comparison import resampling
 from hf_oversample.comparison.classifiers import Classifier, LossOfRows, Trained, Training
 from hf_oversample.comparison.fold import Fold
 from hf_oversample.comparison.scores import Scores, tuned_offsets
+from hf_oversample.labeled_texts import Texts
 from hf_oversample.oversamplers import OVERSAMPLERS
 from hf_oversample.training.heads import head_logits, train_head
 from hf_oversample.training.losses import (
@@ -39,6 +40,10 @@ Fit = Callable[[Fold, Classifier, int], Scores]
 Refuse = Callable[[Fold, Classifier], str | None]
 
 
+def _always(fold: Fold, classifier: Classifier) -> str | None:
+    return None
+
+
 @dataclass(frozen=True)
 class Remedy:
     """
@@ -49,12 +54,14 @@ class Remedy:
         fit: trains on a fold and gives the scores of its held-out parts.
         source: where it is from.
         refuse: why it does not apply to a classifier on a fold; None where it does.
+        texts: the texts that it makes of a fold's, by the seed; None where it makes none.
     """
 
     name: str
     fit: Fit
     source: str
-    refuse: Refuse = lambda fold, classifier: None
+    refuse: Refuse = _always
+    texts: Callable[[Fold, int], Texts] | None = None
 
     @property
     def needs_generator(self) -> bool:
@@ -86,7 +93,13 @@ def _key(name: str) -> str:
     return " ".join(name.casefold().replace("-", " ").replace("_", " ").replace("+", " + ").split())
 
 
-def add_remedy(name: str, source: str, fit: Fit, refuse: Refuse | None = None) -> None:
+def add_remedy(
+    name: str,
+    source: str,
+    fit: Fit,
+    refuse: Refuse = _always,
+    texts: Callable[[Fold, int], Texts] | None = None,
+) -> None:
     """Register a remedy.
 
     Raises:
@@ -94,9 +107,7 @@ def add_remedy(name: str, source: str, fit: Fit, refuse: Refuse | None = None) -
     """
     if name in REMEDIES:
         raise ValueError(f"there is a remedy {name!r} already")
-    REMEDIES[name] = (
-        Remedy(name, fit, source) if refuse is None else Remedy(name, fit, source, refuse)
-    )
+    REMEDIES[name] = Remedy(name, fit, source, refuse, texts)
 
 
 # ---- what applies where -------------------------------------------------------------------------
@@ -312,15 +323,20 @@ add_remedy(
     "EDA edits",
     "Wei and Zou 2019 without synonyms: words swapped, left out or put elsewhere",
     _seeded(resampling.eda_edits),
+    texts=resampling.eda_texts,
 )
 add_remedy(
-    "synonym edits", "neighbours in a word table", _seeded(resampling.synonym_edits), _needs_encoder
+    "synonym edits",
+    "neighbours in a word table",
+    _seeded(resampling.synonym_edits),
+    _needs_encoder,
+    resampling.synonym_texts,
 )
 for _method, _class in resampling.VECTOR_METHODS.items():
     if _class in OVERSAMPLERS:
         _fit = _seeded(resampling.made_embeddings(_method))
         add_remedy(_method, "this library", _fit, _vectors_only)
-add_remedy("anchors", "MISO", _anchor_scores, _needs_anchors)
+add_remedy("anchors", "MISO", _anchor_scores, _needs_anchors, resampling.made_anchors)
 add_remedy("MISO backbone", "the generator's encoder", _backbone, _needs_backbone)
 add_remedy(
     "anchors once + logit adjustment", "a combination", _anchors_once_adjusted, _needs_anchors

@@ -42,11 +42,21 @@ def balanced_rows(fold: Fold) -> np.ndarray:
 
 def eda_edits(fold: Fold, seed: int) -> Training:
     """Easy data augmentation of the rare classes' texts (Wei and Zou 2019)."""
-    return half_new(fold, _edited(fold, seed, None))
+    return half_new(fold, eda_texts(fold, seed))
+
+
+def eda_texts(fold: Fold, seed: int) -> Texts:
+    """The edits of `eda_edits`."""
+    return _edited(fold, seed, None)
 
 
 def synonym_edits(fold: Fold, seed: int) -> Training:
     """Words of the rare classes' texts replaced by neighbours in the encoder's word table."""
+    return half_new(fold, synonym_texts(fold, seed))
+
+
+def synonym_texts(fold: Fold, seed: int) -> Texts:
+    """The edits of `synonym_edits`."""
 
     def make() -> Neighbors:
         vocabulary = training_vocabulary(fold)
@@ -54,7 +64,7 @@ def synonym_edits(fold: Fold, seed: int) -> Training:
         matrix = pretrained_word_vectors(fold, scale=None).numpy()
         return word_neighbors(words, matrix, fold.segmenter)
 
-    return half_new(fold, _edited(fold, seed, fold.cache.get("word neighbors", make)))
+    return _edited(fold, seed, fold.cache.get("word neighbors", make))
 
 
 def _edited(fold: Fold, seed: int, neighbors: Neighbors | None) -> Texts:

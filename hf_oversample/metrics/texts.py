@@ -200,8 +200,8 @@ def text_report(
         language: decides how tokens are found.
 
     Returns:
-        ``exact_copies``, ``near_copies``, ``distinct``, ``distinct_2`` and, of several texts,
-        ``self_bleu``.
+        ``exact_copies``, ``near_copies``, ``distinct``, ``distinct_1``, ``distinct_2`` and, of
+        several texts, ``self_bleu``.
 
     Raises:
         ValueError: a collection is empty.
@@ -211,6 +211,7 @@ def text_report(
         "exact_copies": copies.exact_rate,
         "near_copies": copies.near_rate,
         "distinct": distinct_share(texts),
+        "distinct_1": distinct_n(texts, 1, language=language),
         "distinct_2": distinct_n(texts, 2, language=language),
     }
     if len(texts) > 1:

@@ -1,0 +1,56 @@
+"""What texts that a remedy made are like: copies, variety, and whether they are of their class."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from hf_oversample import noise
+from hf_oversample.comparison.fold import Fold
+from hf_oversample.labeled_texts import Texts
+from hf_oversample.metrics.texts import label_agreement, text_report
+from hf_oversample.training.classifier import linear_head
+
+SAMPLE = 200
+"""Rows that are looked at: variety falls with the number of texts, and is compared at one."""
+
+
+def made_text_metrics(fold: Fold, made: Texts, seed: int) -> dict[str, float]:
+    """What made texts are like.
+
+    Args:
+        fold: its training part is what may be copied; its embedder serves the judge.
+        made: at least one text.
+        seed: of the sample.
+
+    Returns:
+        ``exact_copies``, ``near_copies``, ``distinct``, ``distinct_1``, ``distinct_2``,
+        ``self_bleu`` (:func:`~hf_oversample.metrics.texts.text_report`) of a sample of them, and,
+        where there is an embedder, ``label_agreement`` with their classes and
+        ``label_agreement_real``, that of the validation rows of the same classes, by a judge that
+        never saw a made text: logistic regression with balanced classes on the training part's
+        embeddings.
+    """
+    rows = noise.generator(seed, noise.stream("made texts")).permutation(len(made))[:SAMPLE]
+    texts, labels = [made.texts[row] for row in rows.tolist()], made.labels[rows]
+    found = text_report(texts, fold.train.texts, fold.segmenter.language)
+    if fold.embed is not None:
+        judge = fold.cache.get("judge of made texts", lambda: _judge(fold))
+        told = judge.predict(fold.embedder()(texts))
+        found["label_agreement"] = label_agreement(told, labels)["label_agreement"]
+        real = np.isin(fold.validation.labels, labels)
+        told = judge.predict(fold.embedded("validation")[real])
+        agrees = label_agreement(told, fold.validation.labels[real])
+        found["label_agreement_real"] = agrees["label_agreement"]
+    return found
+
+
+def _judge(fold: Fold) -> LogisticRegression:
+    return linear_head(
+        fold.embedded("train"),
+        fold.train.labels,
+        fold.embedded("validation"),
+        fold.validation.labels,
+        class_weight="balanced",
+        minority=fold.minority,
+    )
