@@ -45,7 +45,7 @@ from hf_oversample.report import markdown_table
 from hf_oversample.training.arguments import MisoTrainingArguments
 
 SEEDS = (1, 2, 3, 4, 5)  # rows of seed 0 were looked at while defaults were chosen
-DEFAULT_TASKS = ("sms-1%", "yelp-1%", "yelp-5%", "imdb-1%", "toutiao", "r8")
+DEFAULT_TASKS = ("sms-1%", "yelp-1%", "yelp-5%", "imdb-1%", "toutiao", "r8-half")
 FINE_TUNED = (
     "none",
     "threshold moving",

@@ -3,8 +3,11 @@
 A data folder holds `sms_spam`, `yelp`, `imdb`, `toutiao` and `reuters_r8`, each a folder of parquet
 files with `text` and `label`. Test rows are those of the data's own test part (SMS Spam has none: a
 quarter of all rows), less any text that training rows may have. Validation rows of Yelp and IMDB
-are half and half, as their test rows are: a thousand rare rows to choose by are more than training
-rows have, and serve every remedy alike.
+are half and half, as their test rows are: the rare rows to choose by are more than training rows
+have, and serve every remedy alike.
+
+Two tasks are smaller than their data allow, for machines without a GPU: IMDB has half as many rows
+as Yelp, and the first 64 tokens of a review; `r8-half` has half of each class of R8's rows.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from hf_oversample.text import Language, normalized
 INDEPENDENT = ("yelp-1%", "yelp-5%")
 """Tasks whose seeds draw nearly all of their rows anew. The seeds of the others share most rows, so
 that the corrected resampled t-test (Nadeau and Bengio 2003) is theirs."""
-TASKS = ("sms", "sms-1%", "yelp-1%", "yelp-5%", "imdb-1%", "toutiao", "r8")
+TASKS = ("sms", "sms-1%", "yelp-1%", "yelp-5%", "imdb-1%", "toutiao", "r8", "r8-half")
 
 
 @dataclass
@@ -107,12 +110,13 @@ def task_rows(task: str, data: Path, seed: int) -> TaskRows:
         name, _, share = task.partition("-")
         raw, held = read(data / name, "train"), read(data / name, "test")
         pool = texts_of(raw, 1 - np.asarray(raw["label"]))
-        train, left = draw(pool, {0: 10_000, 1: round(100 * float(share.rstrip("%")))}, rng)
+        rows, length = {"yelp": (10_000, 32), "imdb": (5000, 64)}[name]
+        rare = round(rows / 100 * float(share.rstrip("%")))
+        train, left = draw(pool, {0: rows, 1: rare}, rng)
         clean = without(texts_of(held, 1 - np.asarray(held["label"])), pool)
-        validation, rest = draw(clean, {0: 1000, 1: 1000}, rng)
-        test, _ = draw(rest, {0: 2000, 1: 2000}, rng)
+        validation, rest = draw(clean, dict.fromkeys((0, 1), rows // 10), rng)
+        test, _ = draw(rest, dict.fromkeys((0, 1), rows // 5), rng)
         judge, _ = draw(left, {0: 5000, 1: 5000}, rng)
-        length = {"yelp": 32, "imdb": 128}[name]
         return TaskRows(train, validation, test, judge, ["positive", "negative"], [1], "en", length)
     if task == "toutiao":
         # news_story against a sample of the rest at the natural ratio: the rarest class but stock,
@@ -129,7 +133,8 @@ def task_rows(task: str, data: Path, seed: int) -> TaskRows:
         return TaskRows(train, validation, test, judge, ["other", "story"], [1], "zh", 48)
     raw, held = read(data / "reuters_r8", "train"), read(data / "reuters_r8", "test")
     names = list(raw.features["label"].names)
-    parts = [texts_of(p) for p in stratified_split(raw, fractions=(0.85, 0.15), seed=seed)]
+    fractions = (0.425, 0.075, 0.5) if task == "r8-half" else (0.85, 0.15)
+    parts = [texts_of(p) for p in stratified_split(raw, fractions=fractions, seed=seed)]
     test = without(texts_of(held), texts_of(raw))
     counts = np.bincount(parts[0].labels)
     targets = [c for c in range(len(names)) if counts[c] < counts.max()]
