@@ -7,7 +7,8 @@ are half and half, as their test rows are: the rare rows to choose by are more t
 have, and serve every remedy alike.
 
 Two tasks are smaller than their data allow, for machines without a GPU: IMDB has half as many rows
-as Yelp, and the first 64 tokens of a review; `r8-half` has half of each class of R8's rows.
+as Yelp, and the first 64 tokens of a review; `r8-half` has half of each class of R8's rows, and the
+first 32 tokens of an article: its headline and what follows it.
 """
 
 from __future__ import annotations
@@ -138,4 +139,5 @@ def task_rows(task: str, data: Path, seed: int) -> TaskRows:
     test = without(texts_of(held), texts_of(raw))
     counts = np.bincount(parts[0].labels)
     targets = [c for c in range(len(names)) if counts[c] < counts.max()]
-    return TaskRows(parts[0], parts[1], test, texts_of(raw), names, targets, "en", 64)
+    length = 32 if task == "r8-half" else 64
+    return TaskRows(parts[0], parts[1], test, texts_of(raw), names, targets, "en", length)
