@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib import resources
@@ -37,6 +39,10 @@ ENGLISH_WORD_PATTERN = "|".join(
 )
 
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+# as Unicode's names of their letters begin
+_SEGMENTED = (
+    *("LATIN", "GREEK", "CYRILLIC", "ARMENIAN", "GEORGIAN", "ARABIC", "HEBREW", "HANGUL", "CJK"),
+)
 _ADDRESS_ONLY = re.compile(_ADDRESS)
 
 _ENGLISH_NEGATIONS = """
@@ -163,6 +169,28 @@ def guess_language(texts: Iterable[str], sample: int = 1000) -> Language:
         letters += sum(character.isalpha() for character in text)
         han += len(_HAN.findall(text))
     return "zh" if letters and han >= 0.2 * letters else "en"
+
+
+def unsegmented_script(texts: Iterable[str], sample: int = 1000) -> str | None:
+    """The script of most letters in the first texts, such as "Devanagari" or "Thai", if it is one
+    whose words :class:`Segmenter` does not find: without spaces, or with marks within words.
+
+    Args:
+        texts: any texts.
+        sample: how many texts to look at.
+    """
+    letters = Counter(
+        unicodedata.name(character, "").split(" ")[0]
+        for _, text in zip(range(sample), texts, strict=False)
+        for character in text
+        if character.isalpha()
+    )
+    if not letters:
+        return None
+    script, number = letters.most_common(1)[0]
+    if 2 * number <= letters.total() or script in _SEGMENTED:
+        return None
+    return script.capitalize()
 
 
 def normalized(text: str) -> str:

@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
         from hf_oversample.reproduction.run import run_reproduce
 
         print(run_reproduce(arguments))
-    except (ValueError, FileNotFoundError, ImportError) as error:
+    except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

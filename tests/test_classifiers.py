@@ -237,7 +237,7 @@ class TestTraining:
         unseen, truth = toy(100, 1)
         probabilities = predict(model, unseen)
         assert probabilities.shape == (100, 2)
-        assert probabilities.dtype == np.float32
+        assert probabilities.dtype == np.float64
         np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
         assert (probabilities.argmax(axis=1) == truth).mean() > 0.95
         np.testing.assert_allclose(predict(model, unseen, batch_size=7), probabilities, atol=1e-5)

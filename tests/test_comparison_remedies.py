@@ -9,32 +9,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification, BertModel
+from scipy.special import softmax
+from transformers import (
+    AutoTokenizer,
+    BertModel,
+    GPT2Config,
+    GPT2Model,
+    XLNetConfig,
+    XLNetModel,
+)
 
-from hf_oversample.comparison.classifiers import Training
+from hf_oversample.comparison.classifiers import Trained, Training
 from hf_oversample.comparison.fold import Fold
 from hf_oversample.comparison.miso import GivenAnchors, MisoSource
 from hf_oversample.comparison.registry import classifier_named
-from hf_oversample.comparison.remedies import REMEDIES, ldam_drw, plain_model
+from hf_oversample.comparison.remedies import REMEDIES, ldam_drw
 from hf_oversample.comparison.resampling import made_embeddings
 from hf_oversample.comparison.scores import cell_metrics
 from hf_oversample.labeled_texts import Texts
-from hf_oversample.models.classifiers.textcnn import (
-    TextCnnConfig,
-    TextCnnForSequenceClassification,
-)
-from hf_oversample.models.classifiers.textrnn import (
-    TextRnnConfig,
-    TextRnnForSequenceClassification,
-)
-from hf_oversample.training.classifier import text_features, train_classifier
-from hf_oversample.training.hidden_states import (
-    MixedVectors,
-    TMix,
-    classifier_head,
-    head_inputs,
-    mixed_layers,
-)
 from miso_fixtures import arguments, encoder_folder
 from test_comparison_fold import make_fold
 
@@ -167,12 +159,49 @@ def test_anchors_once_with_the_logit_adjusted_loss(fold: Fold) -> None:
     assert scores.made == 7
 
 
-def test_tau_zero_is_the_head_without_its_biases(fold: Fold) -> None:
-    classifier = classifier_named("mlp", steps=20)
-    model = plain_model(fold, classifier, 0)
-    weight, bias = model.head()
-    features = model.features("test")
-    np.testing.assert_allclose(features @ weight.T + bias, model.logits("test"), atol=1e-4)
+class Given(Trained):
+    """A classifier that was trained before: a head, and what it reads."""
+
+    def __init__(self, weight: np.ndarray, parts: dict[str, np.ndarray]) -> None:
+        self.weight, self.parts = weight.astype(np.float32), parts
+
+    def logits(self, part: str) -> np.ndarray:
+        return self.parts[part] @ self.weight.T + 1
+
+    def features(self, part: str) -> np.ndarray:
+        return self.parts[part]
+
+    def head(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.weight, np.ones(len(self.weight), np.float32)
+
+
+def given(fold: Fold, weight: np.ndarray, rows: dict[int, list[float]]) -> Fold:
+    """The fold with a plain model trained before, which reads one vector for each class."""
+    parts = {
+        name: np.array([rows[label] for label in fold.part(name).labels.tolist()], np.float32)
+        for name in ("train", "validation", "test")
+    }
+    fold = replace(fold, cache=type(fold.cache)())
+    fold.cache.get(("trained", "mlp", 0), lambda: Given(weight, parts))
+    return fold
+
+
+def test_tau_is_the_least_that_puts_the_minority_right(fold: Fold) -> None:
+    """Weights of norms 4 and 1, rows of the minority at (1, 1.5): its score is the larger one where
+    4^(1 - tau) < 1.5, from tau = 0.7075 on; the grid has 0.8."""
+    own = given(fold, np.diag([4.0, 1.0]), {0: [1.0, 0.5], 1: [1.0, 1.5]})
+    scores = REMEDIES["tau normalisation"].fit(own, classifier_named("mlp", steps=1), 0)
+    expected = {0: [4**0.2, 0.5], 1: [4**0.2, 1.5]}
+    logits = np.array([expected[label] for label in own.test.labels.tolist()])
+    np.testing.assert_allclose(scores.test, softmax(logits, axis=1), atol=1e-6)
+
+
+def test_a_head_retrained_on_vectors_that_tell_nothing_forgets_the_class_shares(fold: Fold) -> None:
+    """cRT reads the plain model's vectors, and sees the classes equally often."""
+    own = given(fold, np.eye(2), {0: [1.0, -1.0], 1: [1.0, -1.0]})
+    scores = REMEDIES["cRT"].fit(own, classifier_named("mlp", steps=1), 0)
+    np.testing.assert_allclose(scores.test, 0.5, atol=0.1)
+    assert fold.counts[1] < 0.3 * fold.counts.sum()
 
 
 def test_a_generator_is_trained_once_and_gives_anchors_and_a_backbone(tmp_path: Path) -> None:
@@ -206,128 +235,30 @@ def test_a_generator_is_trained_once_and_gives_anchors_and_a_backbone(tmp_path: 
         assert cell_metrics(fold, scores)["roc_auc"] > 0.5
 
 
-def test_an_encoder_is_fine_tuned_and_its_hidden_states_are_mixed() -> None:
-    fold = replace(make_fold((40, 12)), encoder_name=str(encoder_folder()))
+@pytest.fixture(params=["bert", "gpt2", "xlnet"])
+def pretrained(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Folder of an encoder, or of a decoder without a padding token."""
+    if request.param == "bert":
+        return str(encoder_folder())
+    tokenizer = AutoTokenizer.from_pretrained(encoder_folder())
+    tokenizer.pad_token = None
+    tokenizer.save_pretrained(tmp_path)
+    sizes = {"n_head": 2, "vocab_size": len(tokenizer)}
+    if request.param == "gpt2":
+        config = GPT2Config(n_embd=32, n_layer=2, n_positions=64, **sizes)
+        GPT2Model(config).save_pretrained(tmp_path)
+    else:
+        XLNetModel(XLNetConfig(d_model=32, n_layer=2, d_inner=32, **sizes)).save_pretrained(
+            tmp_path
+        )
+    return str(tmp_path)
+
+
+def test_an_encoder_is_fine_tuned_and_its_hidden_states_are_mixed(pretrained: str) -> None:
+    fold = replace(make_fold((40, 12)), encoder_name=pretrained)
     classifier = classifier_named("finetune", steps=3)
     assert REMEDIES["none"].refusal(fold, classifier) is None
-    for name in ("none", "TMix", "cRT", "synonym edits"):
+    for name in ("none", "TMix", "cRT", "LDAM-DRW", "synonym edits"):
         scores = REMEDIES[name].fit(fold, classifier, 0)
         assert scores.features is not None
         assert scores.features.shape == (len(fold.test), 32)
-
-
-# ---- hidden states ------------------------------------------------------------------------------
-
-
-def tiny_bert() -> BertForSequenceClassification:
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=30, hidden_size=16, num_hidden_layers=4, num_attention_heads=2,
-        intermediate_size=16, max_position_embeddings=16, num_labels=3,
-    )  # fmt: skip
-    return BertForSequenceClassification(config).eval()
-
-
-def tiny_cnn() -> TextCnnForSequenceClassification:
-    torch.manual_seed(0)
-    return TextCnnForSequenceClassification(TextCnnConfig(vocab_size=30, num_labels=3)).eval()
-
-
-def tiny_rnn() -> TextRnnForSequenceClassification:
-    torch.manual_seed(0)
-    return TextRnnForSequenceClassification(TextRnnConfig(vocab_size=30, num_labels=3)).eval()
-
-
-@pytest.mark.parametrize("make", [tiny_bert, tiny_cnn])
-def test_the_heads_inputs_are_what_the_scores_come_from(make) -> None:
-    model = make()
-    rows = [[4, 5, 6], [7, 8], [9, 10, 11, 12]]
-    head = classifier_head(model)
-    features = torch.from_numpy(text_features(model, rows))
-    ids = torch.tensor([[4, 5, 6, 0], [7, 8, 0, 0], [9, 10, 11, 12]])
-    logits = model(input_ids=ids, attention_mask=(ids != 0).long()).logits
-    torch.testing.assert_close(head(features), logits, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(
-        head_inputs(model)(ids, (ids != 0).long()), features, atol=1e-5, rtol=1e-4
-    )
-
-
-def test_layers_that_are_mixed() -> None:
-    bert = tiny_bert()
-    assert mixed_layers(bert) == list(bert.bert.encoder.layer)[2:]
-
-
-@pytest.mark.parametrize("make", [tiny_cnn, tiny_rnn])
-def test_networks_of_words_mix_their_word_vectors(make) -> None:
-    model = make()
-    ids = torch.tensor([[4, 5, 6, 7], [8, 9, 4, 0], [10, 0, 0, 0]])
-    labels, mask = torch.tensor([0, 1, 2]), (ids != 0).long()
-    losses = TMix(model, seed=4)(ids, mask, labels)
-    rng = TMix(model, seed=4).rng
-    share = float(rng.beta(0.75, 0.75))
-    share, partner = max(share, 1 - share), torch.from_numpy(rng.permutation(3))
-    assert partner.tolist() != [0, 1, 2]
-    # mixtures as if they were words of their own: places 0 to 11 of another model's vocabulary
-    vectors = model.embedding(ids)
-    mixed = share * vectors + (1 - share) * vectors[partner]
-    model.set_input_embeddings(torch.nn.Embedding.from_pretrained(mixed.flatten(0, 1).detach()))
-    logits = model(torch.arange(12).view(3, 4), mask | mask[partner]).logits
-    own, other = (
-        torch.nn.functional.cross_entropy(logits, y, reduction="none")
-        for y in (labels, labels[partner])
-    )
-    torch.testing.assert_close(losses, share * own + (1 - share) * other)
-
-
-@pytest.mark.parametrize("make", [tiny_bert, tiny_cnn])
-def test_mixing_equal_rows_is_cross_entropy(make) -> None:
-    """Of equal rows every mixture is the row itself, and the losses are those of both labels."""
-    model = make()
-    ids = torch.tensor([[4, 5, 6]]).repeat(4, 1)
-    labels = torch.tensor([1, 1, 1, 1])
-    losses = TMix(model, seed=3)(ids, torch.ones_like(ids), labels)
-    logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
-    expected = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
-    torch.testing.assert_close(losses, expected, atol=1e-5, rtol=1e-4)
-    different = torch.tensor([[4, 5, 6], [7, 8, 9], [10, 11, 12], [13, 14, 15]])
-    assert not torch.allclose(
-        TMix(model, seed=3)(different, torch.ones_like(ids), labels),
-        torch.nn.functional.cross_entropy(model(input_ids=different).logits, labels),
-    )
-    losses.sum().backward()
-
-
-def test_vectors_are_drawn_by_weight_and_mixed_in_pairs() -> None:
-    vectors, labels = np.eye(4, dtype=np.float32), np.array([0, 0, 1, 1])
-    drawn = MixedVectors(vectors, labels, row_weights=np.array([0, 0, 1.0, 1.0]))
-    x, y = drawn(np.arange(50))
-    assert y.tolist() == [1] * 50
-    assert x[:, :2].sum() == 0
-    mixed = MixedVectors(vectors, labels, mix=True, seed=1)
-    x, y = mixed(np.arange(4))
-    assert y.tolist() == labels.tolist()
-    torch.testing.assert_close(x.sum(dim=1), torch.ones(4))
-    assert float(x.diagonal().min()) >= 0.5
-    losses = mixed.loss(torch.zeros(4, 2), y)
-    torch.testing.assert_close(losses, torch.full((4,), float(np.log(2))))
-
-
-def test_deferred_weights_leave_the_first_steps_as_they_were() -> None:
-    rows, labels = [[4 + i % 8, 5, 6] for i in range(24)], np.array([0] * 18 + [1] * 6)
-    histories: list[list[dict[str, float]]] = []
-    for options in (
-        {},
-        {"row_weights": np.where(labels == 1, 5.0, 1.0), "class_weights": [1.0, 9.0, 1.0]},
-    ):
-        history: list[dict[str, float]] = []
-        model = tiny_cnn()
-        validation = (rows, labels)
-        train_classifier(
-            model, rows, labels, steps=6, batch_size=8, eval_every=2, deferred_start=4,
-            history=history, validation=validation, **options,
-        )  # fmt: skip
-        histories.append(history)
-    plain, deferred = histories
-    assert [h["loss"] for h in plain[:2]] == [h["loss"] for h in deferred[:2]]
-    assert plain[2]["loss"] != deferred[2]["loss"]
-    assert ["average_precision" in h for h in deferred] == [False, False, True]

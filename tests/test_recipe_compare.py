@@ -84,9 +84,10 @@ def test_given_test_rows_and_several_classes(
     arguments = ["--train_file", train, "--test_file", test, *columns(), "--seeds", "2"]
     arguments += ["--minority_class", "spam", "--methods", "threshold moving"]
     assert call(*arguments, "--output_dir", str(tmp_path / "out")) == 0
-    shown = capsys.readouterr().out
-    assert "a paired t-test over seeds" in shown
-    assert "training texts that are held out left out before splitting" in shown
+    shown = capsys.readouterr()
+    assert "a paired t-test over seeds" in shown.out
+    assert "language: English, guessed" in shown.err
+    assert "training texts that are held out left out before splitting" in shown.out
 
 
 def test_three_files_and_a_classifier_without_chance(
@@ -139,6 +140,7 @@ def test_names_without_rows_are_no_classes(
         (["--folds", "50"], "different texts; 50 folds"),
         (["--demo", "sms"], "exactly one"),
         (["--validation_file", "x.csv"], "validation_file goes with test_file"),
+        (["--encoder_name", "no-such-encoder"], "the encoder 'no-such-encoder' cannot be loaded"),
     ],
 )
 def test_what_the_user_can_put_right_is_said(
@@ -149,6 +151,27 @@ def test_what_the_user_can_put_right_is_said(
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error
+
+
+def test_a_run_that_failed_before_its_first_cell_is_begun_anew(tmp_path: Path) -> None:
+    base = ["--train_file", write_csv(tmp_path / "rows.csv"), *columns(), "--folds", "2"]
+    base += ["--methods", "none", "--output_dir", str(tmp_path / "out")]
+    assert call(*base, "--encoder_name", "no-such-encoder") == 2
+    (tmp_path / "out").mkdir(exist_ok=True)
+    (tmp_path / "out" / "comparison.jsonl").write_text('{"comparison": {"steps": 7}}\n')
+    assert call(*base) == 0
+
+
+def test_a_null_label_is_told_by_its_row_in_its_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, test = (write_csv(tmp_path / f"{name}.csv") for name in ("train", "test"))
+    lines = Path(test).read_text().splitlines()
+    lines[3] = "a text without a class,"
+    Path(test).write_text("\n".join(lines) + "\n")
+    arguments = ["--train_file", train, "--test_file", test, *columns()]
+    assert call(*arguments, "--output_dir", str(tmp_path / "out")) == 2
+    assert "The test rows: column 'kind', row 2: the label is null" in capsys.readouterr().err
 
 
 def test_help_needs_no_torch() -> None:

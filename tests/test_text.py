@@ -17,6 +17,7 @@ from hf_oversample.text import (
     normalized,
     remove_stop_words,
     stop_words,
+    unsegmented_script,
 )
 from hf_oversample.transforms.decode import LatentDecoder
 from hf_oversample.transforms.embed import TextEmbedder
@@ -106,6 +107,13 @@ def test_removing_stop_words_keeps_negations_unless_told():
 def test_is_negation(word, language):
     assert is_negation(word, language)
     assert not is_negation("good", language)
+
+
+def test_scripts_whose_words_are_not_found():
+    assert unsegmented_script(["मुझे हिन्दी पसंद है"]) == "Devanagari"
+    assert unsegmented_script(["ฉันชอบแมว and a cat"]) == "Thai"
+    for text in ("hello", "привет", "我喜欢猫", "مرحبا بالعالم", "", "12 !"):
+        assert unsegmented_script([text]) is None
 
 
 def test_guess_language():

@@ -33,7 +33,7 @@ from hf_oversample.models.classifiers.textrnn import (
     TextRnnConfig,
     TextRnnForSequenceClassification,
 )
-from hf_oversample.training.classifier import predict, text_features, train_classifier
+from hf_oversample.training.classifier import predict_logits, text_features, train_classifier
 from hf_oversample.training.hidden_states import TMix, classifier_head, use_cosine_head
 from hf_oversample.training.words import encode_words, word_vectors, word_vocabulary
 
@@ -155,7 +155,7 @@ class _TrainedNetwork(Trained):
         self.model, self.encoded = model, encoded
 
     def logits(self, part: str) -> np.ndarray:
-        return np.log(np.maximum(predict(self.model, self.encoded(part)), 1e-12))
+        return predict_logits(self.model, self.encoded(part))
 
     def features(self, part: str) -> np.ndarray:
         return text_features(self.model, self.encoded(part))
@@ -328,6 +328,10 @@ class FineTuned(TextNetwork):
         model = AutoModelForSequenceClassification.from_pretrained(
             name, num_labels=len(fold.class_names), dtype=torch.float32
         )
+        if model.config.pad_token_id is None:
+            # Decoders are often without one, and refuse batches. Padding is masked out.
+            known = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
+            model.config.pad_token_id = next(one for one in known if one is not None)
 
         longest = text_length(getattr(model.config, "max_position_embeddings", None))
 

@@ -24,12 +24,19 @@ def pretrained_embedder(name: str | Path) -> Embed:
 
     Args:
         name: for `AutoModel`.
+
+    Raises:
+        ValueError: there is no such encoder here or on the Hub.
     """
     from transformers import AutoConfig
 
     from hf_oversample.transforms.embed import TextEmbedder
 
-    places = getattr(AutoConfig.from_pretrained(str(name)), "max_position_embeddings", None)
+    try:
+        config = AutoConfig.from_pretrained(str(name))
+    except OSError as error:  # no such name, or no connection to ask
+        raise ValueError(f"the encoder {str(name)!r} cannot be loaded: {error}") from error
+    places = getattr(config, "max_position_embeddings", None)
     return TextEmbedder(str(name), max_length=text_length(places)).embed
 
 
@@ -50,11 +57,12 @@ def encoder_identity(name: str | None) -> str | None:
     return f"{Path(name).name}@{digest.hexdigest()[:16]}"
 
 
-def embedder_identity(embed: Embed, texts: Sequence[str]) -> str:
-    """What tells an embedder from others in a record: a digest of what it makes of a few texts."""
-    values = np.asarray(embed(list(texts[:8])), np.float32)
-    # so coarse that another machine's rounding is no other embedder
-    return xxhash.xxh3_64(np.round(values, 2).tobytes()).hexdigest()
+def embedder_identity(embed: Embed, texts: Sequence[str]) -> list[float]:
+    """What tells an embedder from others in a record: the scalar products of what it makes of the
+    first eight texts, which another machine's rounding changes by little."""
+    values = np.asarray(embed(list(texts[:8])), np.float64)
+    products = (values @ values.T)[np.triu_indices(len(values))]
+    return [float(f"{value:.6g}") for value in products]
 
 
 class RememberedEmbeddings:

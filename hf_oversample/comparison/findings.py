@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hf_oversample.comparison.chance import ChanceTest, chance_test
 from hf_oversample.comparison.protocol import Comparison
 from hf_oversample.comparison.records import Cell
 from hf_oversample.comparison.remedies import CONTROL
@@ -36,6 +37,7 @@ TITLES = {
     "average_precision_at_train": "average precision at the training prior",
     "macro_average_precision": "macro-averaged average precision",
     "roc_auc": "ROC AUC",
+    "macro_roc_auc": "macro-averaged ROC AUC",
     "f1_tuned": "F1, tuned threshold",
     "f1_difficult": "F1, difficult rows",
     "f1_other": "F1, other rows",
@@ -52,7 +54,10 @@ TEXT_TITLES = {
 }
 """What :mod:`hf_oversample.comparison.made_texts` says of texts."""
 SMALLER_IS_BETTER = ("ece", "difficult_share")
-RANKING = ("average_precision", "roc_auc", "average_precision_at_train", "macro_average_precision")
+RANKING = (
+    *("average_precision", "roc_auc", "average_precision_at_train"),
+    *("macro_average_precision", "macro_roc_auc"),
+)
 """Measures that no threshold changes."""
 
 
@@ -70,8 +75,9 @@ class Finding:
         p_adjusted: its p-value after Holm's correction over the classifier's remedies, of which
             the control is none, nor what cannot differ from none by construction (these have their
             own p-values); NaN without a test.
-        area: of its ROC AUC less 0.5; None where fewer than two folds have one.
-        beats_chance: whether its ROC AUC is above 0.5 by a t-test over the folds, corrected alike.
+        chance: of the ROC AUC that a gain in the metric rests on; None where fewer than two folds
+            have one.
+        beats_chance: whether that is above 0.5, corrected alike.
         refused: why it cannot work on some folds, and on how many.
     """
 
@@ -83,7 +89,7 @@ class Finding:
     seconds: float
     test: PairedTest | None
     p_adjusted: float
-    area: PairedTest | None
+    chance: ChanceTest | None
     beats_chance: bool
     refused: str | None = None
 
@@ -128,7 +134,9 @@ def findings(comparison: Comparison, metric: str = "f1") -> list[Finding]:
         groups.setdefault((cell.classifier, cell.remedy), []).append(cell)
     known = sorted({name for cell in comparison.cells for name in cell.metrics})
     if metric not in known:
-        raise ValueError(f"no cell has the metric {metric!r}; there are {known}")
+        refused = {cell.refused for cell in comparison.cells if cell.refused is not None}
+        why = f"; no result, since {'; '.join(sorted(refused))}" if refused and not known else ""
+        raise ValueError(f"no cell has the metric {metric!r}; there are {known or 'none'}{why}")
     sign = -1.0 if metric in SMALLER_IS_BETTER else 1.0
     overlap = comparison.problem.overlap
     tests = {
@@ -136,7 +144,7 @@ def findings(comparison: Comparison, metric: str = "f1") -> list[Finding]:
         for key, cells in groups.items()
         if key[1] != "none"
     }
-    areas = {key: _area(cells, overlap) for key, cells in groups.items()}
+    chances = {key: chance_test(comparison.problem, c, metric) for key, c in groups.items()}
     adjusted: dict[tuple[str, str], float] = {}
     above: dict[tuple[str, str], float] = {}
     for kind in comparison.classifiers:  # a family of tests is the remedies of one classifier
@@ -145,7 +153,7 @@ def findings(comparison: Comparison, metric: str = "f1") -> list[Finding]:
         adjusted |= adjusted_p_values({k: p for k, p in own.items() if k not in apart})
         adjusted |= {k: 1.0 if math.isnan(p) else p for k, p in apart.items()}
         above |= adjusted_p_values(
-            {k: chance_p_value(a) for k, a in areas.items() if k[0] == kind and a is not None}
+            {k: c.p_value for k, c in chances.items() if k[0] == kind and c is not None}
         )
     found = []
     for key, cells in groups.items():
@@ -162,7 +170,7 @@ def findings(comparison: Comparison, metric: str = "f1") -> list[Finding]:
                 seconds=float(np.mean([c.seconds for c in done])) if done else float("nan"),
                 test=tests.get(key),
                 p_adjusted=adjusted.get(key, float("nan")),
-                area=areas[key],
+                chance=chances[key],
                 beats_chance=above.get(key, 1.0) < ALPHA,
                 refused=f"{refused[0]} ({len(refused)} of {len(cells)})" if refused else None,
             )
@@ -197,19 +205,6 @@ def difference(
     return paired_test([a for a, _ in pairs], [b for _, b in pairs], overlap)
 
 
-def _area(cells: Sequence[Cell], overlap: float) -> PairedTest | None:
-    """ROC AUC less 0.5."""
-    areas = [cell.metrics["roc_auc"] for cell in cells if "roc_auc" in cell.metrics]
-    return paired_test(areas, [0.5] * len(areas), overlap) if len(areas) > 1 else None
-
-
-def chance_p_value(area: PairedTest) -> float:
-    """One-sided p-value of a mean ROC AUC above 0.5."""
-    if area.is_constant:
-        return 0.0 if area.mean > 0 else 1.0
-    return area.p_value / 2 if area.mean > 0 else 1 - area.p_value / 2
-
-
 def adjusted_p_values(p_values: dict[tuple[str, str], float]) -> dict[tuple[str, str], float]:
     """Holm's correction; the same difference in every run, where no test is possible, counts as
     p = 1."""
@@ -223,7 +218,10 @@ def table(comparison: Comparison, metric: str = "f1") -> str:
     texts that were made, if any."""
     shown = [metric, *(name for name in SHOWN if name != metric)]
     found = findings(comparison, metric)
-    made = {(c.classifier, c.remedy): c.made for c in comparison.cells}
+    made: dict[tuple[str, str], list[int]] = {}
+    for cell in comparison.cells:
+        if cell.refused is None:
+            made.setdefault((cell.classifier, cell.remedy), []).append(cell.made)
     present = [name for name in shown if any(name in f.means for f in found)]
     blocks = []
     for kind, title in comparison.classifiers.items():
@@ -232,7 +230,7 @@ def table(comparison: Comparison, metric: str = "f1") -> str:
                 f.remedy,
                 *(mean_and_sd(f, name) for name in present),
                 _shown_difference(f),
-                made[f.classifier, f.remedy] or "–",
+                _rows_made(made[f.classifier, f.remedy]),
                 f"{f.seconds:.1f}",
             ]
             for f in found
@@ -268,6 +266,11 @@ def made_texts_rows(comparison: Comparison) -> tuple[list[str], list[list[str]]]
         blanks = ["–"] * (len(present) - 1)
         rows.append(["real texts, held out", *blanks, mean(real, "label_agreement_real")])
     return ["texts", *(TEXT_TITLES[name] for name in present)], rows
+
+
+def _rows_made(numbers: Sequence[int]) -> str:
+    """Mean over the folds."""
+    return f"{np.mean(numbers):.0f}" if any(numbers) else "–"
 
 
 def mean_and_sd(finding: Finding, name: str) -> str:

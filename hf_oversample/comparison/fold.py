@@ -183,6 +183,7 @@ class Fold:
         edits: `[classes]`, how many edits EDA and its kin make; default ten a row of the classes
             that grow, and no more than bring them to the largest.
         key: names the fold among its run's.
+        seed: of what is trained once for all of its remedies, a generator.
 
     Attributes:
         cache: what remedies share.
@@ -204,6 +205,7 @@ class Fold:
     generator: AnchorSource | None = None
     edits: np.ndarray | None = None
     key: str = "fold"
+    seed: int = 0
     cache: CostedCache = field(default_factory=CostedCache)
     left_out: int = 0
 

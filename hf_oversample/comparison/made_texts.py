@@ -27,9 +27,9 @@ def made_text_metrics(fold: Fold, made: Texts, seed: int) -> dict[str, float]:
         ``exact_copies``, ``near_copies``, ``distinct``, ``distinct_1``, ``distinct_2``,
         ``self_bleu`` (:func:`~hf_oversample.metrics.texts.text_report`) of a sample of them, and,
         where there is an embedder, ``label_agreement`` with their classes and
-        ``label_agreement_real``, that of the validation rows of the same classes, by a judge that
-        never saw a made text: logistic regression with balanced classes on the training part's
-        embeddings.
+        ``label_agreement_real``, that of the validation rows of the same classes, if any, by a
+        judge that never saw a made text: logistic regression with balanced classes on the training
+        part's embeddings.
     """
     rows = noise.generator(seed, noise.stream("made texts")).permutation(len(made))[:SAMPLE]
     texts, labels = [made.texts[row] for row in rows.tolist()], made.labels[rows]
@@ -39,9 +39,10 @@ def made_text_metrics(fold: Fold, made: Texts, seed: int) -> dict[str, float]:
         told = judge.predict(fold.embedder()(texts))
         found["label_agreement"] = label_agreement(told, labels)["label_agreement"]
         real = np.isin(fold.validation.labels, labels)
-        told = judge.predict(fold.embedded("validation")[real])
-        agrees = label_agreement(told, fold.validation.labels[real])
-        found["label_agreement_real"] = agrees["label_agreement"]
+        if real.any():  # a validation file may lack the classes that grow
+            told = judge.predict(fold.embedded("validation")[real])
+            agrees = label_agreement(told, fold.validation.labels[real])
+            found["label_agreement_real"] = agrees["label_agreement"]
     return found
 
 

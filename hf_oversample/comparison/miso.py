@@ -54,15 +54,16 @@ class MisoSource:
         folder: one sub-folder a fold: the generator, its encoder, the seconds they took, and a
             digest of the fold's rows and the settings. A run that goes on finds them there; one of
             other rows or settings trains anew.
-        training: steps and rates; its seed gives way to the run's.
-        seed: of the generators.
+        training: steps and rates; its seed gives way to the fold's.
+        seed: of all generators; default: each fold's own, so that runs on the same rows differ by
+            their generators too.
         settings: further fields of `MisoConfig`.
         options: further arguments of `MisoOversampler`.
     """
 
     folder: Path
     training: MisoTrainingArguments
-    seed: int = 0
+    seed: int | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     has_backbone = True
@@ -84,7 +85,7 @@ class MisoSource:
                 class_names=fold.class_names,
                 target_classes=fold.growing,
                 language=fold.segmenter.language,
-                training=replace(self.training, seed=self.seed),
+                training=replace(self.training, seed=self._seed(fold)),
                 encoder_name=fold.encoder_name,
                 validation=fold.validation,
                 **self.settings,
@@ -103,6 +104,9 @@ class MisoSource:
 
         return fold.cache.get("generator", make)
 
+    def _seed(self, fold: Fold) -> int:
+        return fold.seed if self.seed is None else self.seed
+
     def _digest(self, fold: Fold) -> str:
         """Of all that a generator is a function of."""
         content = hashlib.sha256()
@@ -112,7 +116,7 @@ class MisoSource:
             content.update(b"\1")
         settings = [
             *(fold.class_names, fold.growing, fold.segmenter.language, fold.encoder_name),
-            *(self.training.to_dict(), self.seed, self.settings),
+            *(self.training.to_dict(), self._seed(fold), self.settings),
         ]
         content.update(json.dumps(settings, sort_keys=True, default=str).encode())
         return content.hexdigest()[:32]

@@ -20,13 +20,13 @@ from hf_oversample.comparison.embedders import (
 from hf_oversample.comparison.fold import TEST_NEIGHBORS, AnchorSource, Fold, LeakError
 from hf_oversample.comparison.made_texts import made_text_metrics
 from hf_oversample.comparison.problem import Problem, Split
-from hf_oversample.comparison.records import DATA, Cell, CellKey, Records
+from hf_oversample.comparison.records import DATA, EMBEDDINGS, Cell, CellKey, Records
 from hf_oversample.comparison.registry import classifier_named, classifier_title
 from hf_oversample.comparison.remedies import Remedy, remedy_named
 from hf_oversample.comparison.scores import cell_curves, cell_metrics
 from hf_oversample.text import Segmenter
 
-CODE_VERSION = 4  # raised when the code changes what a cell holds
+CODE_VERSION = 5  # raised when the code changes what a cell holds
 
 
 @dataclass(frozen=True)
@@ -101,9 +101,9 @@ def compare(
         "settings": settings or {},
     }
     if embed is not None:
-        header["embeddings"] = embedder_identity(embed, problem.splits[0].train.texts)
-    results = Records(records, header, overwrite=overwrite)
+        header[EMBEDDINGS] = embedder_identity(embed, problem.splits[0].train.texts)
     shared = _shared_embedder(encoder_name, embed)
+    results = Records(records, header, overwrite=overwrite)
     embeds = encoder_name or ("given" if embed else None)
     titles = {kind.kind: classifier_title(kind.kind, embeds) for kind in kinds}
     skipped: dict[tuple[str, str], str] = {}
@@ -178,7 +178,6 @@ def run_cell(fold: Fold, classifier: Classifier, remedy: Remedy, seed: int) -> C
         scores = remedy.fit(fold, classifier, seed)
         seconds = time.perf_counter() - start + fold.cache.saved
         metrics, curves = cell_metrics(fold, scores), cell_curves(fold, scores)
-        texts = _text_metrics(fold, remedy, seed)
     except LeakError:
         raise
     except ValueError as error:
@@ -190,17 +189,22 @@ def run_cell(fold: Fold, classifier: Classifier, remedy: Remedy, seed: int) -> C
         made=scores.made,
         left_out=fold.left_out,
         curves=curves,
-        texts=texts,
+        texts=_text_metrics(fold, remedy, seed),
     )
 
 
 def _text_metrics(fold: Fold, remedy: Remedy, seed: int) -> dict[str, float]:
-    """What the texts that a remedy makes are like, once for all classifiers."""
+    """What the texts that a remedy makes are like, once for all classifiers; nothing where it makes
+    none."""
     make = remedy.texts
     if make is None:
         return {}
-    key = ("metrics of made texts", remedy.name, seed)
-    return fold.cache.get(key, lambda: made_text_metrics(fold, make(fold, seed), seed))
+
+    def told() -> dict[str, float]:
+        made = make(fold, seed)
+        return made_text_metrics(fold, made, seed) if len(made) else {}
+
+    return fold.cache.get(("metrics of made texts", remedy.name, seed), told)
 
 
 def _cells_of(
@@ -238,4 +242,5 @@ def _fold(
         encoder_name=encoder_name,
         generator=generator,
         key=split.key,
+        seed=split.seed,
     )

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import operator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from hf_oversample.json_lines import JsonLines
 
 DATA = "data"
 """What a header calls its list of digests, one a split."""
+EMBEDDINGS = "embeddings"
+"""What a header calls the list of numbers that tells embeddings from others."""
 
 
 class CellKey(NamedTuple):
@@ -63,7 +68,8 @@ class Records:
     Args:
         path: the file; its folder is made.
         header: what changes a cell's figures: data, folds, seed, steps. A file of another run is
-            refused; one of fewer or more splits, the first ones alike, is the same run's.
+            refused, if it has a cell; one of fewer or more splits, the first ones alike, is the
+            same run's.
         overwrite: begin anew.
 
     Raises:
@@ -94,9 +100,13 @@ class Records:
         self._cells[cell.key] = cell
 
     def _read(self) -> bool:
-        """Take in what is there; whether there is anything."""
-        number = 0
-        for number, line in enumerate(self._lines.read(), start=1):
+        """Take in what is there; whether there is anything. A file without a cell, which a run that
+        failed early leaves, is begun anew."""
+        number, lines = 0, self._lines.read()
+        if len(lines) == 1:
+            self.path.unlink()
+            return False
+        for number, line in enumerate(lines, start=1):
             try:
                 values = json.loads(line)
                 if number == 1:
@@ -116,8 +126,7 @@ class Records:
         differ = [
             name
             for name in names
-            if (found.get(name) != self.header.get(name))
-            and not (name == DATA and _begin_alike(found.get(name), self.header.get(name)))
+            if not _ALIKE.get(name, operator.eq)(found.get(name), self.header.get(name))
         ]
         if differ:
             shown = "; ".join(
@@ -132,6 +141,17 @@ class Records:
 
 def _begin_alike(one: Any, other: Any) -> bool:
     if not (isinstance(one, list) and isinstance(other, list)):
-        return False
+        return one == other
     common = min(len(one), len(other))
     return common > 0 and one[:common] == other[:common]
+
+
+def _nearly_equal(one: Any, other: Any) -> bool:
+    """But for the rounding of another machine, or of half precision."""
+    if not (isinstance(one, list) and isinstance(other, list)) or len(one) != len(other):
+        return one == other
+    most = np.abs([*one, *other]).max(initial=0.0)
+    return bool(np.allclose(one, other, rtol=0.0, atol=0.01 * most))
+
+
+_ALIKE: dict[str, Callable[[Any, Any], bool]] = {DATA: _begin_alike, EMBEDDINGS: _nearly_equal}

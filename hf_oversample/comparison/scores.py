@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 from sklearn.metrics import precision_recall_curve
 
 from hf_oversample.comparison.fold import TEST_NEIGHBORS, Fold
@@ -19,10 +20,13 @@ from hf_oversample.neighbors import difficult_samples
 
 RECALLS = np.linspace(0.0, 1.0, 51)
 CALIBRATION_BINS = 10
+MACRO_RANKING = ("macro_average_precision", "macro_roc_auc")
+"""Measures that two classes have none of: the minority's say it all."""
 METRICS = (
     *("f1", "precision", "recall", "macro_f1", "balanced_accuracy", "average_precision"),
     *("roc_auc", "average_precision_at_train", "f1_tuned", "f1_difficult", "f1_other", "ece"),
-    *("difficult_share", "macro_average_precision"),
+    "difficult_share",
+    *MACRO_RANKING,
 )
 """What `cell_metrics` may give, but for the figures of single classes."""
 
@@ -52,14 +56,16 @@ class Scores:
         made: int = 0,
     ) -> Scores:
         """Of class scores before the softmax."""
-        return cls(softmax(validation), softmax(test), features, made)
+        return cls(
+            *(softmax(x.astype(np.float64), axis=1) for x in (validation, test)), features, made
+        )
 
     def moved(self, offsets: np.ndarray) -> Scores:
         """The same with `[classes]` added to the log-probabilities."""
         return replace(
             self,
-            validation=softmax(_log(self.validation) + offsets),
-            test=softmax(_log(self.test) + offsets),
+            validation=softmax(_log(self.validation) + offsets, axis=1),
+            test=softmax(_log(self.test) + offsets, axis=1),
         )
 
     def adjusted(self, counts: np.ndarray) -> Scores:
@@ -76,14 +82,9 @@ class Scores:
         )
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities `[n, classes]` float64 of scores `[n, classes]`."""
-    raised = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return raised / raised.sum(axis=1, keepdims=True)
-
-
 def _log(probabilities: np.ndarray) -> np.ndarray:
-    return np.log(np.maximum(probabilities.astype(np.float64), 1e-12))
+    # of the smallest float64 above 0, not of a rounder one: rows below it would be ranked alike
+    return np.log(np.maximum(probabilities.astype(np.float64), np.finfo(np.float64).tiny))
 
 
 def tuned_offsets(labels: np.ndarray, probabilities: np.ndarray, minority: int) -> np.ndarray:
@@ -144,7 +145,7 @@ def cell_metrics(fold: Fold, scores: Scores) -> dict[str, float]:
         prevalence of the training part), f1_tuned (threshold from validation), f1_difficult,
         f1_other, ece (of the minority's probability; of several classes, of the predicted class),
         and, with features, difficult_share. Of several classes also macro_average_precision,
-        f1/NAME and recall/NAME.
+        macro_roc_auc, f1/NAME, recall/NAME and roc_auc/NAME.
 
     Raises:
         ValueError: a held-out part has no row of the minority or of the others, or a score is not

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from hf_oversample.comparison.chance import area_behind
 from hf_oversample.comparison.findings import (
     ALPHA,
     FREE,
@@ -14,7 +15,6 @@ from hf_oversample.comparison.findings import (
     Finding,
     adjusted_p_values,
     between,
-    chance_p_value,
     findings,
     points,
     signed_points,
@@ -101,7 +101,7 @@ def _of_classifier(comparison: Comparison, own: dict[str, Finding], metric: str)
     none = own["none"]
     if none.runs < 2:
         return ["one run shows no difference: ask for more folds or seeds."]
-    if (unlearnt := _not_learnt(own)) is not None:
+    if (unlearnt := _not_learnt(comparison, own, metric)) is not None:
         return [unlearnt]
     verdicts: dict[str, list[Finding]] = {}
     for finding in own.values():
@@ -144,25 +144,28 @@ def _of_classifier(comparison: Comparison, own: dict[str, Finding], metric: str)
     return lines
 
 
-def _not_learnt(own: dict[str, Finding]) -> str | None:
+def _not_learnt(comparison: Comparison, own: dict[str, Finding], metric: str) -> str | None:
     """What to say where no model is shown to rank rows better than chance; None where one is."""
-    areas = {f.remedy: f.area for f in own.values() if f.area and f.remedy != CONTROL}
-    plain = areas.get("none")
+    tests = {f.remedy: f.chance for f in own.values() if f.chance and f.remedy != CONTROL}
+    plain = tests.get("none")
     # One test, of the plain model alone, needs no correction for the number of remedies.
-    learns = plain is not None and chance_p_value(plain) < ALPHA
-    if not areas or learns or any(f.beats_chance for f in own.values()):
+    learns = plain is not None and plain.p_value < ALPHA
+    if not tests or learns or any(f.beats_chance for f in own.values()):
         return None
-    best, area = max(areas.items(), key=lambda pair: pair[1].mean)
-    shown = f"{100 * (0.5 + area.mean):.1f} ± {100 * area.half_width:.1f} %"
-    bounds = [0.5 + area.mean] + ([0.5 + plain.mean + plain.half_width] if plain else [])
+    best, test = max(tests.items(), key=lambda pair: pair[1].area)
+    label = area_behind(comparison.problem, metric)[1]
+    several = len(comparison.problem.class_names) > 2
+    rows = f"rows of {label}" if several and label is not None else "the rows"
+    shown = f"{100 * test.area:.1f} ± {100 * test.half_width:.1f} %"
+    bounds = [test.area] + ([plain.area + plain.half_width] if plain else [])
     if max(bounds) < CHANCE_AUC:
         return (
-            "nothing helps. No remedy, nor the plain model, ranks the rows better than chance (the "
+            f"nothing helps. No remedy, nor the plain model, ranks {rows} better than chance (the "
             f"best ROC AUC is that of {best}, {shown}; guessing has 50 %): there is nothing here "
             "for it to learn from, and differences in F1 are those of guessing more or less often."
         )
     return (
-        "nothing is shown to help. No remedy, nor the plain model, is shown to rank the rows "
+        f"nothing is shown to help. No remedy, nor the plain model, is shown to rank {rows} "
         f"better than chance (the best ROC AUC is that of {best}, {shown}; guessing has 50 %). "
         "Either there is nothing to learn from, or these are too few rows or runs to tell."
     )
@@ -253,8 +256,9 @@ def _against_free(
     most = max(test.mean + test.half_width for test in found.values())
     if best.verdict == "better" and most < WIDE:
         return (
-            f"{moved} does as well ({gain}): none of these is significantly better than it, and it "
-            "costs no training."
+            f"{moved} does as well ({gain}): none of these is significantly better than it (the "
+            f"largest difference that the runs leave possible is {signed_points(most)} points), "
+            "and it costs no training."
         )
     return (
         f"none of these is shown to beat {moved} ({gain}; {nearest} less it: {points(test)}), and "

@@ -141,8 +141,9 @@ def multiclass_report(
 
     Returns:
         accuracy, macro_f1, balanced_accuracy, macro_average_precision (one class against the rest;
-        mean over the classes that have rows, as are the other macro figures), ece of the predicted
-        class, and ``f1/NAME`` and ``recall/NAME`` for each class with rows.
+        mean over the classes that have rows, as are the other macro figures), macro_roc_auc (where
+        two classes have rows), ece of the predicted class, and ``f1/NAME``, ``recall/NAME`` and
+        ``roc_auc/NAME`` for each class with rows.
 
     Raises:
         ValueError: shapes do not fit, or a label is no class.
@@ -162,6 +163,11 @@ def multiclass_report(
         truth, predicted, labels=present, zero_division=0.0
     )
     precisions = [average_precision_score(truth == label, stated[:, label]) for label in present]
+    areas = (
+        [float(roc_auc_score(truth == label, stated[:, label])) for label in present]
+        if len(present) > 1
+        else []  # of one class there is nothing to rank before
+    )
     report = {
         "accuracy": float((predicted == truth).mean()),
         "macro_f1": float(f1.mean()),
@@ -171,6 +177,10 @@ def multiclass_report(
             predicted == truth, np.clip(stated.max(axis=1), 0.0, 1.0)
         ),
     }
+    if areas:
+        report["macro_roc_auc"] = float(np.mean(areas))
+    for label, area in zip(present, areas, strict=False):
+        report[f"roc_auc/{names[label]}"] = area
     for position, label in enumerate(present):
         report[f"f1/{names[label]}"] = float(f1[position])
         report[f"recall/{names[label]}"] = float(recall[position])

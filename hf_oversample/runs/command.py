@@ -64,7 +64,7 @@ def run_command(
             training=MisoTrainingArguments(**chosen_fields(options, MisoTrainingArguments)),
         )
         said = run(arguments, options.resume_from_checkpoint if resumes else None)
-    except (ValueError, FileNotFoundError, FileExistsError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if said:

@@ -19,7 +19,7 @@ from hf_oversample.comparison.problem import Problem, given_splits, repeated_fol
 from hf_oversample.comparison.protocol import Comparison, compare
 from hf_oversample.comparison.registry import classifier_named
 from hf_oversample.comparison.remedies import REMEDIES, remedy_named
-from hf_oversample.comparison.scores import METRICS
+from hf_oversample.comparison.scores import MACRO_RANKING, METRICS
 from hf_oversample.comparison.verdict import verdict
 from hf_oversample.data import load_text_dataset, prepare_labels
 from hf_oversample.labeled_texts import Texts
@@ -27,12 +27,12 @@ from hf_oversample.runs.compare_arguments import EVERYTHING, CompareRunArguments
 from hf_oversample.runs.data import (
     check_columns,
     encoder_or_demo,
+    language_of,
     made_rare,
     minority_code,
     read_rows,
 )
 from hf_oversample.runs.output import OutputFolder
-from hf_oversample.text import guess_language
 
 RECORDS = "comparison.jsonl"
 REPORTS = ("table.md", "verdict.md", "report.png", "report.html")
@@ -72,7 +72,7 @@ def run_compare(arguments: CompareRunArguments) -> Comparison:
         shutil.rmtree(generators)  # they are of the rows and settings of that run
     generator = None
     if any(REMEDIES[name].needs_generator for name in remedies):
-        generator = MisoSource(generators, a.training, a.training.seed)
+        generator = MisoSource(generators, a.training)
     comparison = compare(
         problem,
         remedies=remedies,
@@ -105,9 +105,10 @@ def _check_report(a: CompareRunArguments) -> None:
 
 def _check_metric(a: CompareRunArguments, problem: Problem) -> None:
     metric, names = a.metric, problem.class_names
-    known = [*METRICS, *(f"{kind}/{name}" for kind in ("f1", "recall") for name in names)]
+    of_classes = [f"{kind}/{name}" for kind in ("f1", "recall", "roc_auc") for name in names]
+    known = [*METRICS, *of_classes]
     if len(names) == 2:
-        known = [name for name in METRICS if not name.startswith("macro_average")]
+        known = [name for name in METRICS if name not in MACRO_RANKING]
     if metric not in known:
         raise ValueError(f"there is no metric {metric!r}; there are {', '.join(known)}")
     kinds = [classifier_named(kind) for kind in a.classifiers]
@@ -136,7 +137,7 @@ def read_problem(arguments: CompareRunArguments) -> Problem:
     shared: dict[str, Any] = {
         "validation_share": a.validation_share,
         "minority": minority,
-        "language": a.language or guess_language(texts["train"].texts),
+        "language": language_of(a, texts["train"].texts),
         "name": a.dataset_name or a.demo or Path(str(a.train_file)).stem,
         "seed": a.training.seed,
     }
@@ -173,6 +174,11 @@ def _with_classes(
 ) -> tuple[list[str], dict[str, Dataset]]:
     """The classes' names, and the parts with the same code for the same class."""
     columns = [a.text_column, a.label_column]
+    for name, part in parts.items():  # a bad label is told by its row in its own part
+        try:
+            prepare_labels(part, a.label_column)
+        except ValueError as error:
+            raise ValueError(f"The {name} rows: {error}") from error
     joined = concatenate_datasets([part.select_columns(columns) for part in parts.values()])
     joined = _without_empty_classes(prepare_labels(joined, a.label_column), a.label_column)
     result, start = {}, 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +27,7 @@ from hf_oversample.runs.arguments import RunArguments
 from hf_oversample.runs.compare_arguments import CompareRunArguments
 from hf_oversample.runs.miso_arguments import MisoRunArguments
 from hf_oversample.sampling import children_per_class, class_counts
-from hf_oversample.text import Language, guess_language
+from hf_oversample.text import Language, guess_language, unsegmented_script
 
 # what an encoder and its tokenizer are loaded from
 ENCODER_FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
@@ -92,7 +94,7 @@ def read_data(arguments: MisoRunArguments) -> RunData:
     if not targets:
         raise ValueError(f"The classes have {counts} rows: there is nothing to balance.")
     check_neighbors(len(texts["train"]), a)
-    language = a.language or guess_language(dataset[a.text_column][:])
+    language = language_of(a, dataset[a.text_column][:])
     return RunData(name, len(dataset), parts, texts, class_names, targets, language)
 
 
@@ -107,6 +109,28 @@ def read_rows(arguments: RunArguments) -> Dataset:
         train_file=a.train_file,
         revision=a.revision,
     )
+
+
+def language_of(arguments: RunArguments, texts: Sequence[str]) -> Language:
+    """
+    The language that a run names, else the one guessed from its texts, which is said, with a
+    warning where words are not found as well as in English or Chinese.
+    """
+    if arguments.language is not None:
+        return arguments.language
+    language = guess_language(texts)
+    name = {"en": "English", "zh": "Chinese"}[language]
+    said = f"language: {name}, guessed; name it with --language"
+    script = unsegmented_script(texts)
+    if script is not None:
+        said += (
+            f". Warning: most letters are {script}, for which there is no segmenter here: words "
+            "are cut as in English, at spaces and at marks, and edits may break them. Pretrained "
+            "encoders read such texts whole"
+        )
+    if os.environ.get("RANK", "0") == "0":  # once, of several processes under a launcher
+        print(said, file=sys.stderr)
+    return language
 
 
 def check_columns(rows: Dataset, which: str, arguments: RunArguments) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 from torch import Tensor
@@ -103,7 +104,7 @@ def train_classifier(
             # rows are mixed with any other of the batch, not with those of like length
             groups = [rows] if batch_losses is not None else _length_groups(rows, texts)
             for group in groups:
-                ids, mask = pad([texts[row] for row in group], _padding(model), model.device)
+                ids, mask = _padded([texts[row] for row in group], model)
                 target = torch.from_numpy(truth[group]).to(model.device)
                 if batch_losses is None:
                     logits = model(input_ids=ids, attention_mask=mask).logits.float()
@@ -140,10 +141,10 @@ def train_classifier(
     return model.eval()
 
 
-def predict(
+def predict_logits(
     model: PreTrainedModel, encoded: EncodedTexts, batch_size: int = 512
 ) -> NDArray[np.float32]:
-    """Class probabilities.
+    """Class scores before the softmax, which tells rows apart whose probabilities round to 1.
 
     Args:
         model: any that gives ``logits``; it is left in evaluation mode.
@@ -154,10 +155,17 @@ def predict(
         [n, classes] float32, in the order of the texts.
     """
 
-    def probabilities(ids: Tensor, mask: Tensor) -> Tensor:
-        return model(input_ids=ids, attention_mask=mask).logits.float().softmax(dim=-1)
+    def logits(ids: Tensor, mask: Tensor) -> Tensor:
+        return model(input_ids=ids, attention_mask=mask).logits
 
-    return _over_batches(model, encoded, batch_size, probabilities)
+    return _over_batches(model, encoded, batch_size, logits)
+
+
+def predict(
+    model: PreTrainedModel, encoded: EncodedTexts, batch_size: int = 512
+) -> NDArray[np.float64]:
+    """Class probabilities `[n, classes]`, of what `predict_logits` gives."""
+    return softmax(predict_logits(model, encoded, batch_size).astype(np.float64), axis=1)
 
 
 def text_features(model: Any, encoded: EncodedTexts, batch_size: int = 512) -> NDArray[np.float32]:
@@ -323,9 +331,14 @@ def _length_groups(
     return [rows]
 
 
-def _padding(model: PreTrainedModel) -> int:
-    padding = model.config.pad_token_id
-    return 0 if padding is None else int(padding)
+def _padded(texts: list[NDArray[np.int64]], model: PreTrainedModel) -> tuple[Tensor, Tensor]:
+    """Token ids and mask `[n, length]`."""
+    padding = model.config.pad_token_id or 0
+    if getattr(model.config, "summary_type", None) != "last":
+        return pad(texts, padding, model.device)
+    # its head reads the last place, whatever is there (XLNet): padding goes before the text
+    ids, mask = pad([ids[::-1] for ids in texts], padding, model.device)
+    return ids.flip(1), mask.flip(1)
 
 
 @torch.no_grad()
@@ -344,7 +357,7 @@ def _over_batches(
     order = np.argsort([len(ids) for ids in texts], kind="stable")
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
-        ids, mask = pad([texts[row] for row in rows], _padding(model), model.device)
+        ids, mask = _padded([texts[row] for row in rows], model)
         values = function(ids, mask).float().cpu().numpy()
         if result is None:
             result = np.empty((len(texts), values.shape[1]), dtype=np.float32)

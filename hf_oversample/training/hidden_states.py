@@ -67,24 +67,37 @@ def use_cosine_head(model: PreTrainedModel, scale: float) -> None:
 def head_inputs(model: PreTrainedModel) -> Callable[[Tensor, Tensor], Tensor]:
     """A function of token ids and mask `[n, length]` that gives what the head reads `[n, width]`.
 
+    Heads of decoders score every token, and the last one's scores are the text's: its state is the
+    text's vector.
+
     Raises:
-        ValueError: no linear head; when called, if it reads a vector of every token.
+        ValueError: no linear head; when called, if it scores every token and the text's scores are
+            not those of the last.
     """
     head = classifier_head(model)
 
     def read(ids: Tensor, mask: Tensor) -> Tensor:
-        seen: list[Tensor] = []
-        hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        seen: list[tuple[Tensor, Tensor]] = []
+        hook = head.register_forward_hook(
+            lambda _, inputs, output: seen.append((inputs[0], output))
+        )
         try:
-            model(input_ids=ids, attention_mask=mask)
+            logits = model(input_ids=ids, attention_mask=mask).logits
         finally:
             hook.remove()
-        if seen[-1].ndim != 2:
+        states, scores = seen[-1]
+        if states.ndim == 2:
+            return states
+        place = torch.arange(mask.shape[1], device=mask.device)
+        last = (mask * place).argmax(dim=1)
+        rows = torch.arange(len(mask), device=mask.device)
+        if states.ndim != 3 or not torch.equal(scores[rows, last], logits):
             raise ValueError(
-                f"the head of {type(model).__name__} reads states of shape "
-                f"{tuple(seen[-1].shape)}, one of every token: a text has no vector of its own"
+                f"the head of {type(model).__name__} reads states of shape {tuple(states.shape)}, "
+                "and its scores of a text are not those of the last token: a text has no vector "
+                "of its own"
             )
-        return seen[-1]
+        return states[rows, last]
 
     return read
 
@@ -127,9 +140,17 @@ class TMix:
             return self.model.mixed_logits(ids, mask, partner, share)
         layer = self.layers[int(self.rng.integers(len(self.layers)))]
 
+        # XLNet's layers have the texts of a batch in their second dimension
+        axis = 1 if self.model.config.model_type == "xlnet" else 0
+
         def mix(_: nn.Module, __: Any, output: Any) -> Any:
             states = output[0] if isinstance(output, tuple) else output
-            mixed = share * states + (1 - share) * states[partner]
+            if states.shape[axis] != len(partner):
+                raise ValueError(
+                    f"a layer of {type(self.model).__name__} gives states of shape "
+                    f"{tuple(states.shape)} for {len(partner)} texts: they cannot be mixed"
+                )
+            mixed = share * states + (1 - share) * states.index_select(axis, partner)
             return (mixed, *output[1:]) if isinstance(output, tuple) else mixed
 
         hook = layer.register_forward_hook(mix)
