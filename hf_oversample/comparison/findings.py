@@ -134,8 +134,8 @@ def findings(comparison: Comparison, metric: str = "f1") -> list[Finding]:
         groups.setdefault((cell.classifier, cell.remedy), []).append(cell)
     known = sorted({name for cell in comparison.cells for name in cell.metrics})
     if metric not in known:
-        refused = {cell.refused for cell in comparison.cells if cell.refused is not None}
-        why = f"; no result, since {'; '.join(sorted(refused))}" if refused and not known else ""
+        reasons = sorted({cell.refused for cell in comparison.cells if cell.refused is not None})
+        why = f"; no result, since {'; '.join(reasons)}" if reasons and not known else ""
         raise ValueError(f"no cell has the metric {metric!r}; there are {known or 'none'}{why}")
     sign = -1.0 if metric in SMALLER_IS_BETTER else 1.0
     overlap = comparison.problem.overlap

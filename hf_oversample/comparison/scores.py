@@ -56,9 +56,8 @@ class Scores:
         made: int = 0,
     ) -> Scores:
         """Of class scores before the softmax."""
-        return cls(
-            *(softmax(x.astype(np.float64), axis=1) for x in (validation, test)), features, made
-        )
+        chooses, reports = (softmax(x.astype(np.float64), axis=1) for x in (validation, test))
+        return cls(chooses, reports, features, made)
 
     def moved(self, offsets: np.ndarray) -> Scores:
         """The same with `[classes]` added to the log-probabilities."""
