@@ -324,6 +324,32 @@ def test_what_made_texts_are_like_is_told(tmp_path: Path) -> None:
     assert "Texts that were made" not in page
 
 
+def test_a_remedy_that_makes_no_text_keeps_its_result(tmp_path: Path) -> None:
+    """Classes of the same size: nothing grows."""
+    texts, labels = make_corpus((60, 60))
+    rows = np.argsort(labels, kind="stable").reshape(2, 3, 20)  # class, part, row
+    parts = [
+        Texts([texts[row] for row in part.ravel()], np.repeat([0, 1], 20))
+        for part in rows.transpose(1, 0, 2)
+    ]
+    problem = given_splits(parts[0], parts[1], NAMES, validation=parts[2], seeds=2, language="en")
+    comparison = compare(
+        problem, remedies=["EDA edits"], classifiers=["linear"], records=tmp_path / "records.jsonl"
+    )
+    edits = [cell for cell in comparison.cells if cell.remedy == "EDA edits"]
+    assert len(edits) == 2
+    for cell in edits:
+        assert (cell.refused, cell.made, cell.texts) == (None, 0, {})
+        assert cell.metrics["f1"] > 0.5
+
+
+def test_where_nothing_has_a_result_the_reason_is_told(tmp_path: Path) -> None:
+    refused = [Cell("linear", "none", f"fold{i}", refused="no good") for i in range(2)]
+    comparison = Comparison(make_problem(), {}, refused, [], {"linear": "Linear"})
+    with pytest.raises(ValueError, match="there are none; no result, since no good"):
+        findings(comparison)
+
+
 def test_copies_are_told_by_the_metrics_of_made_texts() -> None:
     split = make_problem().splits[0]
     fold = Fold(split.train, split.validation, split.test, NAMES, Segmenter("en"))

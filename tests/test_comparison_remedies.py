@@ -226,6 +226,12 @@ def test_a_generator_is_trained_once_and_gives_anchors_and_a_backbone(tmp_path: 
     swapped = replace(fold.validation, labels=1 - fold.validation.labels)
     other = replace(fold, validation=swapped, cache=type(fold.cache)())
     assert source._digest(other) != source._digest(fold)
+    # runs on the same rows have a generator each, but where one seed is given for all
+    seeds = [replace(source, seed=seed) for seed in (None, 0)]
+    assert [one._digest(replace(fold, seed=1)) == one._digest(fold) for one in seeds] == [
+        False,
+        True,
+    ]
     record = json.loads((trained / "generator.json").read_text())
     (trained / "generator.json").write_text(json.dumps(record | {"digest": "of other rows"}))
     assert source.generator(replace(fold, cache=type(fold.cache)())) == trained

@@ -270,7 +270,9 @@ def _unit_square(axes: Axes) -> None:
 
 
 def _legend_below(axes: Axes, columns: int, **of: Any) -> None:
-    """Under the axes, where it hides no curve."""
+    """Under the axes, where it hides no curve; none where no curve was drawn."""
+    if not (axes.get_legend_handles_labels()[0] or "handles" in of):
+        return
     axes.legend(
         fontsize=8.5,
         title_fontsize=8.5,
