@@ -7,6 +7,7 @@ DATA is described in tasks.py. `run` writes one JSONL file a task, a line a cell
 it was stopped; generators (one a task and seed) are kept in its folder `generators`, which is no
 part of the record. The settings are the library's defaults; a seed draws the rows and the weights.
 Fine-tuning costs minutes a cell without a GPU: it has a shorter list of remedies (FINE_TUNED).
+Several machines may share a task, `--seeds` of it each, and their files' cells are one record.
 """
 
 from __future__ import annotations
@@ -99,8 +100,9 @@ def run(
     remedies: list[str],
     steps: int,
     training: dict[str, Any],
+    seeds: list[int],
 ) -> None:
-    """Make the cells of a task that its file does not hold."""
+    """Make the cells of a task's seeds that its file does not hold."""
     problem = problem_of(task, data)
     length = task_rows(task, data, SEEDS[0]).max_length
     arguments = MisoTrainingArguments(max_length=length, **training)
@@ -128,6 +130,7 @@ def run(
                 generator=source if any(REMEDIES[n].needs_generator for n in names) else None,
                 records=folder / f"{task}.jsonl",
                 settings=header_settings,
+                folds=[f"seed{seed}" for seed in seeds],
                 progress=lambda line: print(task, line, file=sys.stderr, flush=True),
             )
 
@@ -301,6 +304,7 @@ def main() -> int:
     )
     parser.add_argument("--remedies", nargs="+", default=list(REMEDIES))
     parser.add_argument("--steps", type=int, default=300, help="of each classifier")
+    parser.add_argument("--seeds", type=int, nargs="+", choices=SEEDS, default=list(SEEDS))
     parser.add_argument("--pretrain_steps", type=int, default=MisoTrainingArguments.pretrain_steps)
     options = parser.parse_args()
     remedies = [remedy_named(name).name for name in options.remedies]
@@ -321,6 +325,7 @@ def main() -> int:
             remedies,
             options.steps,
             {"pretrain_steps": options.pretrain_steps},
+            options.seeds,
         )
     return 0
 

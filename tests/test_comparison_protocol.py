@@ -202,6 +202,25 @@ def test_a_killed_run_goes_on_to_the_same_table(
     assert repr(first) == repr(second)
 
 
+def test_machines_may_share_the_splits(tmp_path: Path) -> None:
+    problem = make_problem()
+    whole = compare(problem, records=tmp_path / "whole.jsonl", **QUICK)
+    keys = [split.key for split in problem.splits]
+    joined = b""
+    for number, own in enumerate((keys[1:], keys[:1])):
+        records = tmp_path / f"{number}.jsonl"
+        compare(problem, records=records, folds=own, **QUICK)
+        first, *cells = records.read_bytes().splitlines(keepends=True)
+        joined = (joined or first) + b"".join(cells)
+    (tmp_path / "joined.jsonl").write_bytes(joined)
+    done: list[str] = []
+    again = compare(problem, records=tmp_path / "joined.jsonl", progress=done.append, **QUICK)
+    assert not done
+    assert figures(again) == figures(whole)
+    with pytest.raises(ValueError, match=r"no splits \['seed9'\]"):
+        compare(problem, records=tmp_path / "other.jsonl", folds=["seed9"], **QUICK)
+
+
 def test_a_remedy_that_refuses_is_recorded_and_said(tmp_path: Path) -> None:
     problem = make_problem()
     options: dict[str, Any] = {"classifiers": ["linear", "textcnn"], "steps": 2}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,7 @@ def compare(
     records: str | Path,
     overwrite: bool = False,
     settings: dict[str, Any] | None = None,
+    folds: Collection[str] | None = None,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Comparison:
     """Compare remedies; go on where a run with the same records file was stopped.
@@ -79,15 +80,22 @@ def compare(
         overwrite: begin anew.
         settings: further values that change a cell's figures (of the generator, say), for the
             records' first line.
+        folds: keys of the splits to run, for a comparison that several machines share: each has a
+            records file of its own with the same first line, and the cells of all are one
+            comparison. Default: all splits.
         progress: gets a line for each cell.
 
     Raises:
-        ValueError: an unknown name, records of another comparison, or a part without rows of the
-            minority or of the others, or with too few test rows for their neighbours.
+        ValueError: an unknown name or split, records of another comparison, or a part without rows
+            of the minority or of the others, or with too few test rows for their neighbours.
         LeakError: held-out rows among training rows.
     """
+    splits = [split for split in problem.splits if folds is None or split.key in folds]
     for split in problem.splits:
         _check_split(split, problem)
+    if unknown := set(folds or ()) - {split.key for split in problem.splits}:
+        known = [split.key for split in problem.splits]
+        raise ValueError(f"there are no splits {sorted(unknown)}; there are {known}")
     chosen = [remedy_named(name) for name in dict.fromkeys(("none", *remedies))]
     kinds = [classifier_named(name, steps) for name in dict.fromkeys(classifiers)]
     header = {
@@ -108,8 +116,8 @@ def compare(
     titles = {kind.kind: classifier_title(kind.kind, embeds) for kind in kinds}
     skipped: dict[tuple[str, str], str] = {}
     wanted: list[CellKey] = []
-    total = len(problem.splits) * len(kinds) * len(chosen)
-    for number, split in enumerate(problem.splits):
+    total = len(splits) * len(kinds) * len(chosen)
+    for number, split in enumerate(splits):
         plan = list(_cells_of(split, kinds, chosen))
         wanted += [key for key, _, _ in plan]
         if all(key in results or (key.classifier, key.remedy) in skipped for key, _, _ in plan):
