@@ -7,8 +7,9 @@ are half and half, as their test rows are: the rare rows to choose by are more t
 have, and serve every remedy alike.
 
 Two tasks are smaller than their data allow, for machines without a GPU: IMDB has half as many rows
-as Yelp, and the first 64 tokens of a review; `r8-half` has half of each class of R8's rows, and the
-first 32 tokens of an article: its headline and what follows it.
+as Yelp, and its generator reads and writes 64 tokens of a review; `r8-half` has half of each class
+of R8's rows, and its generator reads and writes 32 tokens of an article: its headline and what
+follows it. Classifiers read all of a text, pretrained encoders 128 tokens.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ TASKS = ("sms", "sms-1%", "yelp-1%", "yelp-5%", "imdb-1%", "toutiao", "r8", "r8-
 @dataclass
 class TaskRows:
     """
-    A task's texts, and the real rows that a judge of the anchors is fitted on.
+    A task's texts, the real rows that a judge of the anchors is fitted on, and how many tokens a
+    generator reads and writes.
 
     `judge_rows` are other rows than the training's for Yelp, IMDB and Toutiao. SMS Spam and R8 have
     too few of the rare classes for that: theirs are the training part before rows were taken away,
