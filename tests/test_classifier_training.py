@@ -78,6 +78,23 @@ class TestTraining:
         np.testing.assert_allclose(predict(model, unseen, batch_size=7), probabilities, atol=1e-5)
         assert text_features(model, unseen).shape == (100, model.classifier.in_features)
 
+    def test_products_in_bfloat16_leave_predictions_in_float32(self):
+        texts, labels = toy(300, 0)
+        unseen, truth = toy(200, 1)
+        found = []
+        for half in (False, True):
+            torch.manual_seed(0)
+            model = VARIANTS["cnn"](dropout=0.1)
+            train_classifier(
+                model, texts, labels, steps=150, batch_size=32, learning_rate=5e-3, bfloat16=half
+            )
+            assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+            found.append(predict(model, unseen)[:, 1])
+            assert average_precision_score(truth, found[-1]) > 0.9
+        assert not np.allclose(*found, atol=1e-7)
+        # of 200 texts some are alike to the model; rounded to bfloat16, half of them would be
+        assert len(np.unique(found[1])) > 150
+
     def test_seed_decides_and_the_global_generator_is_left(self):
         texts, labels = toy(60, 0)
 

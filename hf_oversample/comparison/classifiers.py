@@ -33,6 +33,7 @@ from hf_oversample.models.classifiers.textrnn import (
     TextRnnConfig,
     TextRnnForSequenceClassification,
 )
+from hf_oversample.precision import has_fast_bfloat16
 from hf_oversample.training.classifier import predict_logits, text_features, train_classifier
 from hf_oversample.training.hidden_states import TMix, classifier_head, use_cosine_head
 from hf_oversample.training.words import encode_words, word_vectors, word_vocabulary
@@ -177,6 +178,7 @@ class TextNetwork(Classifier):
 
     learning_rate: ClassVar[float] = 1e-3
     batch_size: ClassVar[int] = 64
+    half_precision: ClassVar[bool] = False
 
     def __init__(self, steps: int = 400) -> None:
         self.steps = steps
@@ -209,6 +211,7 @@ class TextNetwork(Classifier):
             validation=(encoded("validation"), fold.validation.labels),
             minority=fold.minority,
             eval_every=max(1, self.steps // 5),
+            bfloat16=self.half_precision and has_fast_bfloat16(),
             seed=seed,
         )
         return _TrainedNetwork(model, encoded)
@@ -306,14 +309,15 @@ class TextCnnPretrainedWords(TextCnn):
 
 
 class FineTuned(TextNetwork):
-    """The pretrained encoder as `AutoModelForSequenceClassification`, all weights trained.
+    """The pretrained encoder as `AutoModelForSequenceClassification`, all weights trained; with
+    products in bfloat16 where the machine is faster in them.
 
     Args:
         steps: as for every network.
     """
 
     kind, title = "finetune", "fine-tuned encoder"
-    learning_rate, batch_size = 5e-5, 32
+    learning_rate, batch_size, half_precision = 5e-5, 32, True
     has_backbone = True
 
     def needs(self, fold: Fold) -> str | None:

@@ -42,6 +42,7 @@ def train_classifier(
     validation: tuple[EncodedTexts, ArrayLike] | None = None,
     minority: int = 1,
     eval_every: int = 50,
+    bfloat16: bool = False,
     seed: int = 0,
     history: list[dict[str, float]] | None = None,
 ) -> PreTrainedModel:
@@ -70,6 +71,8 @@ def train_classifier(
             the first), of those after the deferred start; they must not be test rows.
         minority: of two classes, the one whose average precision chooses.
         eval_every: steps between evaluations; the last step is evaluated too.
+        bfloat16: make the matrix products of the updates in bfloat16. Weights, losses and
+            predictions stay in float32: in bfloat16, many rows would have the same scores.
         seed: of batches and dropout.
         history: gets one dict an evaluation: step, loss (mean since the last), average_precision.
 
@@ -106,11 +109,12 @@ def train_classifier(
             for group in groups:
                 ids, mask = _padded([texts[row] for row in group], model)
                 target = torch.from_numpy(truth[group]).to(model.device)
-                if batch_losses is None:
-                    logits = model(input_ids=ids, attention_mask=mask).logits.float()
-                    of_rows = losses(logits, target)
-                else:
-                    of_rows = batch_losses(ids, mask, target)
+                with torch.autocast(model.device.type, torch.bfloat16, enabled=bfloat16):
+                    if batch_losses is None:
+                        logits = model(input_ids=ids, attention_mask=mask).logits.float()
+                        of_rows = losses(logits, target)
+                    else:
+                        of_rows = batch_losses(ids, mask, target)
                 weights = torch.from_numpy(weight_of[truth[group]] / weight).to(of_rows)
                 value = (of_rows * weights).sum()
                 value.backward()
