@@ -187,6 +187,34 @@ def test_what_is_made_inside_another_value_costs_its_time_once(
         assert cache.saved == spared, names
 
 
+def test_what_an_earlier_run_measured_stands_for_what_it_takes_to_make_it_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("hf_oversample.comparison.fold.time.perf_counter", lambda: clock[0])
+
+    def tick(seconds: float) -> None:
+        clock[0] += seconds
+
+    first = CostedCache()
+    first.start()
+    first.get(("whole",), lambda: (first.get("part", lambda: tick(3.0)), tick(1.0)))
+    assert first.made == {"'part'": 3.0, "('whole',)": 1.0}
+
+    again = CostedCache(first.made)  # on a machine that is ten times slower
+    again.start()
+    begin = clock[0]
+    again.get(("whole",), lambda: (again.get("part", lambda: tick(30.0)), tick(10.0)))
+    assert clock[0] - begin + again.saved == 4.0
+    assert again.made == first.made
+    for names, spared in ((("part",), 3.0), (("whole",), 4.0)):
+        again.start()
+        for name in names:
+            again.get((name,) if name == "whole" else name, lambda: None)
+        assert again.saved == spared
+        assert again.made == {}
+
+
 def test_an_encoder_is_the_same_wherever_its_folder_is(tmp_path: Path) -> None:
     for place in ("here/encoder", "there/encoder", "other/encoder"):
         (tmp_path / place).mkdir(parents=True)

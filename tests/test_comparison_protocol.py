@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -162,8 +163,8 @@ compare(make_problem(), records=sys.argv[1], steps=5, **DRAWN)
 
 
 def figures(comparison: Comparison) -> list[dict[str, Any]]:
-    """All cells but their seconds."""
-    return [asdict(cell) | {"seconds": 0.0} for cell in comparison.cells]
+    """All cells but what they cost."""
+    return [asdict(cell) | {"seconds": 0.0, "shared": {}} for cell in comparison.cells]
 
 
 @pytest.fixture(scope="module")
@@ -200,6 +201,21 @@ def test_a_killed_run_goes_on_to_the_same_table(
     ignored = {"seconds": 0.0}
     first, second = ([vars(f) | ignored for f in findings(c)] for c in (went_on, straight))
     assert repr(first) == repr(second)
+
+
+def test_a_run_that_goes_on_counts_what_cells_share_as_the_first_one_did(tmp_path: Path) -> None:
+    path, problem = tmp_path / "records.jsonl", make_problem()
+    compare(problem, remedies=[], classifiers=["linear"], steps=2, records=path)
+    header, *cells = map(json.loads, path.read_text().splitlines())
+    assert len(cells) == len(problem.splits)
+    for cell in cells:
+        assert cell["shared"]["('embedded', 'train')"] < 100
+        cell["shared"]["('embedded', 'train')"] = 1000.0  # a machine that was very busy
+    path.write_text("".join(json.dumps(line) + "\n" for line in (header, *cells)))
+    again = compare(
+        problem, remedies=["class weights"], classifiers=["linear"], steps=2, records=path
+    )
+    assert all(1000 < c.seconds < 1100 for c in again.cells if c.remedy == "class weights")
 
 
 def test_machines_may_share_the_splits(tmp_path: Path) -> None:
@@ -337,6 +353,11 @@ def test_what_made_texts_are_like_is_told(tmp_path: Path) -> None:
     assert "| real texts, held out | – | – | – | – | – |" in text
     page = write_page(comparison, tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Texts that were made" in page
+    edited = [c for c in comparison.cells if c.texts]
+    other = replace(edited[0], remedy="synonym edits")
+    text = table(replace(comparison, cells=[*comparison.cells, other]))
+    assert "| EDA edits | " in text
+    assert "| synonym edits (1) | " in text  # of fewer folds than others
     none = replace(comparison, cells=[c for c in comparison.cells if not c.texts])
     assert "Texts that were made" not in table(none)
     page = write_page(none, tmp_path / "report.html").read_text(encoding="utf-8")

@@ -196,6 +196,19 @@ def test_tau_is_the_least_that_puts_the_minority_right(fold: Fold) -> None:
     np.testing.assert_allclose(scores.test, softmax(logits, axis=1), atol=1e-6)
 
 
+def test_a_plain_network_tells_whether_it_fits_its_own_rare_rows(fold: Fold) -> None:
+    rows = {0: [1.0, 0.5], 1: [1.0, 1.5]}
+    for weight, fitted in ((np.eye(2), 1.0), (np.diag([4.0, 1.0]), 0.0)):
+        own = given(fold, weight, rows)
+        scores = REMEDIES["none"].fit(own, classifier_named("mlp", steps=1), 0)
+        assert scores.train_recall == fitted
+        assert cell_metrics(own, scores)["train_recall"] == fitted
+        # it is no property of scores that were moved
+        moved = REMEDIES["threshold moving"].fit(own, classifier_named("mlp", steps=1), 0)
+        assert moved.train_recall is None
+    assert REMEDIES["none"].fit(fold, classifier_named("linear"), 0).train_recall is None
+
+
 def test_a_head_retrained_on_vectors_that_tell_nothing_forgets_the_class_shares(fold: Fold) -> None:
     """cRT reads the plain model's vectors, and sees the classes equally often."""
     own = given(fold, np.eye(2), {0: [1.0, -1.0], 1: [1.0, -1.0]})

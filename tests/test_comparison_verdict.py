@@ -86,6 +86,18 @@ def test_the_verdict_says_what_beats_a_moved_threshold() -> None:
     )
 
 
+def test_the_verdict_says_that_the_plain_network_was_trained_too_short() -> None:
+    comparison = made_up({"none": NONE, "anchors": raised(0.3)})
+    for recall, said in ((0.12, True), (0.95, False)):
+        cells = [
+            replace(c, metrics=c.metrics | ({"train_recall": recall} if c.remedy == "none" else {}))
+            for c in comparison.cells
+        ]
+        text = " ".join(verdict(replace(comparison, header={"steps": 300}, cells=cells)))
+        line = "12\N{NO-BREAK SPACE}% of the rare rows that it was trained on"
+        assert (line in text and "--steps 300" in text) == said
+
+
 def test_a_threshold_is_not_said_to_do_as_well_where_that_is_not_shown() -> None:
     noisy = [f + d for f, d in zip(NONE, (0.3, -0.3, 0.2, -0.25, 0.0), strict=True)]
     comparison = made_up({"none": NONE, "anchors": raised(0.2), "threshold moving": noisy})

@@ -247,8 +247,9 @@ def table(comparison: Comparison, metric: str = "f1") -> str:
 
 
 def made_texts_rows(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
-    """Heads and rows of the table of texts that remedies made, in percent, means over the folds;
-    no rows where none were made."""
+    """Heads and rows of the table of texts that remedies made, in percent, means over the runs that
+    tell of them: a remedy's name is followed by their number where others have more. No rows where
+    none were made."""
     groups: dict[str, dict[str, dict[str, float]]] = {}
     for cell in comparison.cells:  # the same texts for every classifier
         if cell.texts:
@@ -260,7 +261,14 @@ def made_texts_rows(comparison: Comparison) -> tuple[list[str], list[list[str]]]
         values = [one[name] for one in folds.values() if name in one]
         return f"{100 * float(np.mean(values)):.1f}" if values else "–"
 
-    rows = [[r, *(mean(folds, name) for name in present)] for r, folds in groups.items()]
+    most = max(map(len, groups.values()), default=0)
+    rows = [
+        [
+            remedy if len(folds) == most else f"{remedy} ({len(folds)})",
+            *(mean(folds, name) for name in present),
+        ]
+        for remedy, folds in groups.items()
+    ]
     if "label_agreement_real" in known:
         real = {f"{r} {fold}": one for r, folds in groups.items() for fold, one in folds.items()}
         blanks = ["–"] * (len(present) - 1)

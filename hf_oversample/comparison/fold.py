@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -108,9 +108,19 @@ class CostedCache:
     A remedy answers for the whole cost of what it uses, also where another had it made before, and
     once for each value, also where another value was made of it: `saved` counts the seconds that
     were spared since `start`.
+
+    Args:
+        known: `repr` of a key → seconds that its value took an earlier run. They stand for those
+            that it takes to make it again: the costs of a run that was stopped, on a machine that
+            was busier, stay comparable.
+
+    Attributes:
+        made: `repr` of a key → seconds of its own, of the values made since `start`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, known: Mapping[str, float] | None = None) -> None:
+        self._known = dict(known or {})
+        self.made: dict[str, float] = {}
         self._values: dict[Hashable, Any] = {}
         # kept where the value is dropped: another may have been made of it
         self._costs: dict[Hashable, _Cost] = {}
@@ -121,6 +131,7 @@ class CostedCache:
     def start(self) -> None:
         """Begin to count for another remedy."""
         self._used.clear()
+        self.made = {}
         self.saved = 0.0
 
     def get(self, key: Hashable, make: Callable[[], _T]) -> _T:
@@ -140,6 +151,11 @@ class CostedCache:
         cost.seconds += whole - cost.nested
         if self._making:
             self._making[-1].nested += whole
+        name = repr(key)
+        if name in self._known:
+            self.saved += self._known[name] - cost.seconds
+            cost.seconds = self._known[name]
+        self.made[name] = cost.seconds
         self._values[key], self._costs[key] = value, cost
         self._used.add(key)
         return value
@@ -184,9 +200,9 @@ class Fold:
             that grow, and no more than bring them to the largest.
         key: names the fold among its run's.
         seed: of what is trained once for all of its remedies, a generator.
+        cache: what remedies share.
 
     Attributes:
-        cache: what remedies share.
         left_out: how many made texts :meth:`admit` left out since it was set to 0.
 
     Raises:
@@ -313,7 +329,9 @@ class Fold:
                 self.cache.spare(embed.spared)
             return values
 
-        return self.cache.get(("embedded", part, str(backbone)), make)
+        # keys are recorded with their costs, and a record tells nothing of a machine's folders
+        other = () if backbone is None else (xxhash.xxh3_64_hexdigest(str(backbone)),)
+        return self.cache.get(("embedded", part, *other), make)
 
     def embedder(self, backbone: Path | None = None) -> Embed:
         """The fold's encoder, or that of a folder.

@@ -27,9 +27,11 @@ def made_text_metrics(fold: Fold, made: Texts, seed: int) -> dict[str, float]:
         ``exact_copies``, ``near_copies``, ``distinct``, ``distinct_1``, ``distinct_2``,
         ``self_bleu`` (:func:`~hf_oversample.metrics.texts.text_report`) of a sample of them, and,
         where there is an embedder, ``label_agreement`` with their classes and
-        ``label_agreement_real``, that of the validation rows of the same classes, if any, by a
-        judge that never saw a made text: logistic regression with balanced classes on the training
-        part's embeddings.
+        ``label_agreement_real``, that of the validation rows of the same classes, if any. Their
+        judge, logistic regression with balanced classes on the training part's embeddings, never
+        saw a made text, but it did see their parents, and MISO's gate is such a judge of the same
+        embeddings: an edit's agreement is high by construction, an anchor's more so, and only a low
+        one tells something.
     """
     rows = noise.generator(seed, noise.stream("made texts")).permutation(len(made))[:SAMPLE]
     texts, labels = [made.texts[row] for row in rows.tolist()], made.labels[rows]

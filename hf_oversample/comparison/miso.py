@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from datasets import ClassLabel, Dataset, Features, Value
 
+from hf_oversample.comparison.embedders import encoder_identity
 from hf_oversample.comparison.fold import Fold
 from hf_oversample.labeled_texts import Texts
 from hf_oversample.oversamplers.miso import MisoOversampler
@@ -115,7 +116,8 @@ class MisoSource:
                 content.update(f"{label}\t{text}\0".encode())
             content.update(b"\1")
         settings = [
-            *(fold.class_names, fold.growing, fold.segmenter.language, fold.encoder_name),
+            *(fold.class_names, fold.growing, fold.segmenter.language),
+            *(encoder_identity(fold.encoder_name), has_fast_bfloat16()),
             *(self.training.to_dict(), self._seed(fold), self.settings),
         ]
         content.update(json.dumps(settings, sort_keys=True, default=str).encode())

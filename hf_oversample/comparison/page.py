@@ -108,10 +108,13 @@ interval; p is after correction.</p>
 </section>
 {% endfor %}{% if texts %}<section>
 <h2>Texts that were made</h2>
-<p class="quiet">Percent, of a sample of {{ sample }} in each of the {{ runs }}. Near copies share
+<p class="quiet">Percent, of a sample of {{ sample }} in each of the {{ runs }}, or in as
+many as stand behind a name. Near copies share
 four of five words with a training text. Distinct-n: different runs of n words; self-BLEU: how much
-one text resembles the others. “Of their class”: placed with the class that they were made for by a
-judge that never saw a made text, beside the same of held-out real texts.</p>
+one text resembles the others. “Of their class”: placed with the class that they were made for by
+logistic regression on the embeddings of the real training texts, beside the same of held-out
+real texts. It has seen the texts that they were made of, and the gate of anchors is another such
+judge of the same rows: their share is high by construction, and only a low one tells something.</p>
 <div class="scroll" role="region" aria-label="Table: texts that were made" tabindex="0"><table>
 <thead><tr>{% for head in text_heads %}<th scope="col">{{ head }}</th>{% endfor %}</tr></thead>
 <tbody>

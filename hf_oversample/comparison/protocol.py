@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,20 @@ from hf_oversample.comparison.embedders import (
     encoder_identity,
     pretrained_embedder,
 )
-from hf_oversample.comparison.fold import TEST_NEIGHBORS, AnchorSource, Fold, LeakError
+from hf_oversample.comparison.fold import (
+    TEST_NEIGHBORS,
+    AnchorSource,
+    CostedCache,
+    Fold,
+    LeakError,
+)
 from hf_oversample.comparison.made_texts import made_text_metrics
 from hf_oversample.comparison.problem import Problem, Split
 from hf_oversample.comparison.records import DATA, EMBEDDINGS, Cell, CellKey, Records
 from hf_oversample.comparison.registry import classifier_named, classifier_title
 from hf_oversample.comparison.remedies import Remedy, remedy_named
 from hf_oversample.comparison.scores import cell_curves, cell_metrics
+from hf_oversample.precision import has_fast_bfloat16
 from hf_oversample.text import Segmenter
 
 CODE_VERSION = 5  # raised when the code changes what a cell holds
@@ -106,6 +113,7 @@ def compare(
         "minority": problem.class_names[problem.minority],
         "steps": steps,
         "encoder": encoder_identity(encoder_name),
+        "bfloat16": has_fast_bfloat16(),  # what encoders are fine-tuned and generators trained in
         "settings": settings or {},
     }
     if embed is not None:
@@ -122,7 +130,7 @@ def compare(
         wanted += [key for key, _, _ in plan]
         if all(key in results or (key.classifier, key.remedy) in skipped for key, _, _ in plan):
             continue
-        fold = _fold(problem, split, shared, encoder_name, generator)
+        fold = _fold(problem, split, shared, encoder_name, generator, _shared_costs(results, split))
         for place, (key, classifier, remedy) in enumerate(plan, start=1):
             if place > 1 and plan[place - 2][1] is not classifier:
                 fold.cache.drop("trained")
@@ -189,7 +197,8 @@ def run_cell(fold: Fold, classifier: Classifier, remedy: Remedy, seed: int) -> C
     except LeakError:
         raise
     except ValueError as error:
-        return Cell(*key, seconds=time.perf_counter() - start, refused=str(error))
+        seconds = time.perf_counter() - start
+        return Cell(*key, seconds=seconds, shared=_rounded(fold.cache.made), refused=str(error))
     return Cell(
         *key,
         metrics=metrics,
@@ -198,6 +207,7 @@ def run_cell(fold: Fold, classifier: Classifier, remedy: Remedy, seed: int) -> C
         left_out=fold.left_out,
         curves=curves,
         texts=_text_metrics(fold, remedy, seed),
+        shared=_rounded(fold.cache.made),
     )
 
 
@@ -213,6 +223,19 @@ def _text_metrics(fold: Fold, remedy: Remedy, seed: int) -> dict[str, float]:
         return made_text_metrics(fold, made, seed) if len(made) else {}
 
     return fold.cache.get(("metrics of made texts", remedy.name, seed), told)
+
+
+def _rounded(seconds: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 3) for name, value in seconds.items()}
+
+
+def _shared_costs(cells: Iterable[Cell], split: Split) -> dict[str, float]:
+    """Seconds of what the cells of a split share, as they were first measured."""
+    costs: dict[str, float] = {}
+    for cell in cells:
+        if cell.fold == split.key:
+            costs = {**cell.shared, **costs}
+    return costs
 
 
 def _cells_of(
@@ -235,6 +258,7 @@ def _fold(
     embed: Embed | None,
     encoder_name: str | None,
     generator: AnchorSource | None,
+    costs: dict[str, float],
 ) -> Fold:
     segmenter = Segmenter(problem.language)
     if embed is None:
@@ -251,4 +275,5 @@ def _fold(
         generator=generator,
         key=split.key,
         seed=split.seed,
+        cache=CostedCache(costs),
     )

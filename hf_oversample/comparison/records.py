@@ -41,6 +41,8 @@ class Cell:
         curves: see :func:`hf_oversample.comparison.scores.cell_curves`.
         texts: what the texts that it made are like, see
             :func:`hf_oversample.comparison.made_texts.made_text_metrics`.
+        shared: what was made in this cell and may serve others of its fold → its seconds
+            (:class:`~hf_oversample.comparison.fold.CostedCache`).
         refused: why the remedy cannot work on these rows (a ``ValueError``), else None.
     """
 
@@ -53,6 +55,7 @@ class Cell:
     left_out: int = 0
     curves: dict[str, list[Any]] = field(default_factory=dict)
     texts: dict[str, float] = field(default_factory=dict)
+    shared: dict[str, float] = field(default_factory=dict)
     refused: str | None = None
 
     @property

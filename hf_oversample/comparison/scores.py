@@ -40,12 +40,15 @@ class Scores:
         features: `[n, width]`, what the classifier's head reads of the test rows; None where that
             is the same for every remedy.
         made: rows that the remedy added to the training part.
+        train_recall: share of the minority's training rows that a network places in their class;
+            only of the plain one, to tell whether it was trained long enough.
     """
 
     validation: np.ndarray
     test: np.ndarray
     features: np.ndarray | None = None
     made: int = 0
+    train_recall: float | None = None
 
     @classmethod
     def of_logits(
@@ -143,8 +146,8 @@ def cell_metrics(fold: Fold, scores: Scores) -> dict[str, float]:
         and roc_auc (of the minority against the rest), average_precision_at_train (at the
         prevalence of the training part), f1_tuned (threshold from validation), f1_difficult,
         f1_other, ece (of the minority's probability; of several classes, of the predicted class),
-        and, with features, difficult_share. Of several classes also macro_average_precision,
-        macro_roc_auc, f1/NAME, recall/NAME and roc_auc/NAME.
+        with features, difficult_share, and, where the scores have it, train_recall. Of several
+        classes also macro_average_precision, macro_roc_auc, f1/NAME, recall/NAME and roc_auc/NAME.
 
     Raises:
         ValueError: a held-out part has no row of the minority or of the others, or a score is not
@@ -178,6 +181,8 @@ def cell_metrics(fold: Fold, scores: Scores) -> dict[str, float]:
             scores.features, fold.test.labels, k=TEST_NEIGHBORS, minority=[minority]
         )
         report["difficult_share"] = found.share()
+    if scores.train_recall is not None:
+        report["train_recall"] = scores.train_recall
     return {name: float(value) for name, value in report.items()}
 
 

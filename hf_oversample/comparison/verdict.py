@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from hf_oversample.comparison.chance import area_behind
 from hf_oversample.comparison.findings import (
@@ -27,6 +28,9 @@ WIDE = 0.05
 less than this better, with its interval, is no better."""
 CHANCE_AUC = 0.65
 """Rows that are ranked with a ROC AUC below this, with its interval, hold nothing to learn."""
+
+FITTED = 0.9
+"""A network that finds fewer of its own rare training rows may have had too few updates."""
 
 
 def verdict(comparison: Comparison, metric: str = "f1") -> list[str]:
@@ -140,8 +144,22 @@ def _of_classifier(comparison: Comparison, own: dict[str, Finding], metric: str)
     if missing:
         runs = ", ".join(f"{f.remedy} ({f.runs} run{'s' * (f.runs != 1)})" for f in missing)
         lines.append(f"not compared, with fewer than two runs in common with none: {runs}.")
+    lines += _not_fitted(none, comparison.header)
     lines += _against_control(comparison, own, metric)
     return lines
+
+
+def _not_fitted(none: Finding, header: dict[str, Any]) -> list[str]:
+    """Whether the plain network has not even learnt its own rare rows: a remedy that makes them
+    count for more then does what more updates may do."""
+    recall = none.means.get("train_recall", 1.0)
+    if recall >= FITTED:
+        return []
+    return [
+        f"the plain network places only {100 * recall:.0f}\N{NO-BREAK SPACE}% of the rare rows "
+        f"that it was trained on in their class (--steps {header['steps']}): it has not fitted "
+        "them, and a part of what remedies gain here may be had by more updates."
+    ]
 
 
 def _not_learnt(comparison: Comparison, own: dict[str, Finding], metric: str) -> str | None:
