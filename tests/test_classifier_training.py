@@ -247,6 +247,14 @@ class TestLinearHead:
         with pytest.raises(ValueError, match="both"):
             linear_head(x, y, x)
 
+    def test_of_penalties_that_rank_alike_one_that_finds_the_minority_is_chosen(self):
+        y = np.repeat([0, 1], [95, 5])
+        x = np.where(y == 1, 1.0, -0.1)[:, None]
+        assert not linear_head(x, y, x, y, grid=(1e-3,)).predict(x).any()
+        head = linear_head(x, y, x, y, grid=(1e-3, 100.0))
+        assert head.C == 100.0
+        assert (head.predict(x) == y).all()
+
     def test_sample_weights_count_as_repeated_rows(self):
         generator = np.random.default_rng(0)
         x = generator.normal(size=(40, 3))

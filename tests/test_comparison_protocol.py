@@ -97,8 +97,8 @@ def test_given_splits_keep_the_test_rows_and_clean_the_others() -> None:
     problem = given_splits(train, test, NAMES, validation=validation, seeds=3, seed=4)
     assert problem.removed == {
         "repeats of a text": 1,
-        "validation texts that are test texts": 1,
-        "training texts that are held out": 11,
+        "validation rows whose text is a test text": 1,
+        "training rows whose text is a test or validation text": 11,
     }
     assert [split.seed for split in problem.splits] == [4, 5, 6]
     assert problem.splits[0].test.texts == texts[:20]

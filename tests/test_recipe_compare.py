@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import datasets
+import numpy as np
 import pytest
 
 from miso_fixtures import CLASS_NAMES, make_corpus
@@ -76,6 +79,35 @@ def test_what_cannot_be_reported_is_told_before_the_training(
     assert not out.exists()
 
 
+def test_help_names_every_remedy() -> None:
+    from hf_oversample.comparison.remedies import REMEDIES
+    from hf_oversample.runs.compare_arguments import REMEDY_NAMES
+
+    assert list(REMEDIES) == list(REMEDY_NAMES)
+
+
+def test_a_run_that_is_refused_leaves_the_report_of_the_one_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, table = tmp_path / "out", write_csv(tmp_path / "rows.csv")
+    base = ["--train_file", table, *columns(), "--folds", "2", "--methods", "class weights"]
+    assert call(*base, "--output_dir", str(out)) == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert {"report.html", "report.png", "table.md", "verdict.md"} < set(before)
+    assert call(*base, "--output_dir", str(out), "--steps", "99") == 2
+    assert "steps: 400 there, 99 now" in capsys.readouterr().err
+    # other folds are told in words, and training of generators that nobody asked for is nothing
+    assert call(*base, "--output_dir", str(out), "--folds", "3") == 2
+    error = capsys.readouterr().err
+    assert "its rows, or how they are split, are others" in error
+    assert "--overwrite" in error
+    assert call(*base, "--output_dir", str(out), "--batch_size", "32") == 0
+    renamed = shutil.copy(table, tmp_path / "renamed.csv")
+    assert call(*base[2:], "--train_file", str(renamed), "--output_dir", str(out)) == 0
+    assert {path.name for path in out.iterdir()} == set(before)
+    assert (out / "comparison.jsonl").read_bytes() == before["comparison.jsonl"]
+
+
 def test_given_test_rows_and_several_classes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -87,18 +119,22 @@ def test_given_test_rows_and_several_classes(
     shown = capsys.readouterr()
     assert "a paired t-test over seeds" in shown.out
     assert "language: English, guessed" in shown.err
-    assert "training texts that are held out left out before splitting" in shown.out
+    line = " training rows whose text is a test or validation text"
+    assert re.search(f"left out before splitting: [0-9]+{line}", shown.err)
+    assert re.search(f"left out before splitting: [0-9]+{line}", shown.out)
 
 
 def test_three_files_and_a_classifier_without_chance(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    parts = {
-        name: write_csv(tmp_path / f"{name}.csv", counts, seed)
-        for seed, (name, counts) in enumerate(
-            {"train": (80, 20), "validation": (30, 10), "test": (40, 12)}.items()
-        )
-    }
+    counts = {"train": (80, 20), "validation": (30, 10), "test": (40, 12)}
+    parts = {}
+    for seed, (name, rows) in enumerate(counts.items()):
+        texts, labels = make_corpus(rows, seed)
+        wrong = np.random.default_rng(seed).permutation(len(labels))[: len(labels) // 6]
+        kinds = [CLASS_NAMES[1 - y if row in wrong else y] for row, y in enumerate(labels)]
+        parts[name] = str(tmp_path / f"{name}.csv")
+        datasets.Dataset.from_dict({"message": texts, "kind": kinds}).to_csv(parts[name])
     arguments = [f"--{name}_file={path}" for name, path in parts.items()]
     out = tmp_path / "out"
     arguments += [*columns(), "--seeds", "2", "--methods", "class weights"]

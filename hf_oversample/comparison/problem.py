@@ -91,8 +91,9 @@ def repeated_folds(
     Raises:
         ValueError: sizes that cannot work, or a class with too few different texts for the folds.
     """
-    if folds < 2 or repeats < 1:
-        raise ValueError(f"folds={folds} must be at least 2 and repeats={repeats} at least 1")
+    for setting, number, fewest in (("folds", folds, 2), ("repeats", repeats, 1)):
+        if number < fewest:
+            raise ValueError(f"{setting}={number} must be at least {fewest}")
     if not 0 < validation_share < 1:
         raise ValueError(f"validation_share={validation_share} must be between 0 and 1")
     kept, removed = _first_of_each(texts)
@@ -159,12 +160,12 @@ def given_splits(
     if validation is not None:
         validation, dropped = _without(validation, known)
         validation, repeated = _first_of_each(validation)
-        removed["validation texts that are test texts"] = dropped
+        removed["validation rows whose text is a test text"] = dropped
         removed = _added(removed, repeated)
         known |= {normalized(text) for text in validation.texts}
     train, dropped = _without(train, known)
     train, repeated = _first_of_each(train)
-    removed["training texts that are held out"] = dropped
+    removed["training rows whose text is a test or validation text"] = dropped
     removed = _added(removed, repeated)
     counts = np.bincount(train.labels, minlength=len(class_names))
     for part, rows in {"training": train, "validation": validation, "test": test}.items():

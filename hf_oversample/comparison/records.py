@@ -133,12 +133,14 @@ class Records:
         ]
         if differ:
             shown = "; ".join(
-                f"{name}: {found.get(name)!r} there, {self.header.get(name)!r} now"
+                _DATA_DIFFER
+                if name == DATA
+                else f"{name}: {found.get(name)!r} there, {self.header.get(name)!r} now"
                 for name in differ
             )
             raise ValueError(
                 f"{self.path} holds cells of another comparison ({shown}). They cannot be put in "
-                "one table: write to another folder, or overwrite it"
+                "one table: write to another folder, or overwrite it (--overwrite)"
             )
 
 
@@ -157,4 +159,16 @@ def _nearly_equal(one: Any, other: Any) -> bool:
     return bool(np.allclose(one, other, rtol=0.0, atol=0.01 * most))
 
 
-_ALIKE: dict[str, Callable[[Any, Any], bool]] = {DATA: _begin_alike, EMBEDDINGS: _nearly_equal}
+def _whatever(one: Any, other: Any) -> bool:
+    return True
+
+
+_DATA_DIFFER = (
+    "its rows, or how they are split, are others: the file, the columns, the folds, the seed or "
+    "the share held back changed"
+)
+_ALIKE: dict[str, Callable[[Any, Any], bool]] = {
+    DATA: _begin_alike,
+    EMBEDDINGS: _nearly_equal,
+    "name": _whatever,  # for people: the same rows in a file of another name
+}

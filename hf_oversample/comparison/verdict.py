@@ -85,7 +85,7 @@ def verdict_notes(comparison: Comparison, metric: str = "f1") -> list[str]:
         if f.refused is not None
     ]
     lines += [
-        f"{rows} {reason} left out before splitting."
+        f"left out before splitting: {rows} {reason}."
         for reason, rows in comparison.problem.removed.items()
         if rows
     ]
@@ -115,6 +115,9 @@ def _of_classifier(comparison: Comparison, own: dict[str, Finding], metric: str)
     tied, untested = verdicts.get("tied", []), verdicts.get("untested", [])
     missing = verdicts.get("not compared", [])
     number = len(own) - 1 - (CONTROL in own)
+    folds = comparison.problem.overlap > 0
+    if not number:
+        return ["no remedy was asked for: there is nothing to compare."]
     lines = []
     if better:
         best = max(better, key=lambda f: f.test.mean if f.test else -math.inf)
@@ -127,8 +130,12 @@ def _of_classifier(comparison: Comparison, own: dict[str, Finding], metric: str)
         lines.append(f"better than none in {name}: {_listed(better, none)}.")
     elif untested and all(f.test is None or f.test.is_constant for f in own.values()):
         lines.append(
-            f"no test is possible: every run gives the same {name}, since nothing here is drawn at "
-            "random and the splits are given."
+            f"no test is possible: each remedy differs from none by the same in {name} in every "
+            + (
+                "fold."
+                if folds
+                else "run: nothing here is drawn at random, on splits that are given."
+            )
         )
     else:
         lines.append(_nothing_shown(own, name))
@@ -137,10 +144,13 @@ def _of_classifier(comparison: Comparison, own: dict[str, Finding], metric: str)
     if worse:
         lines.append(f"worse than none: {_listed(worse, none)}.")
     if untested:
-        lines.append(
-            f"not tested, since every run gives the same: {_listed(untested, none)}. That is this "
-            "split's; whether others would show it, folds or other splits can tell."
-        )
+        line = f"not tested, since every run gives the same: {_listed(untested, none)}."
+        if not folds:
+            line += (
+                " That is this split's; whether others would show it, folds or other splits can "
+                "tell."
+            )
+        lines.append(line)
     if missing:
         runs = ", ".join(f"{f.remedy} ({f.runs} run{'s' * (f.runs != 1)})" for f in missing)
         lines.append(f"not compared, with fewer than two runs in common with none: {runs}.")
@@ -266,7 +276,7 @@ def _against_free(
     if ahead:
         return f"significantly better than {moved} too ({gain}): {', '.join(ahead)}."
     if not rivals:
-        return f"{moved} does as well ({gain}): nothing else helps."
+        return "it trains nothing, and nothing else helps."
     found = {remedy: test for remedy, test in tests.items() if test is not None}
     if not found:
         return f"none of these can be held against {moved}: they have no two runs in common."

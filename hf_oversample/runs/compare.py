@@ -33,6 +33,7 @@ from hf_oversample.runs.data import (
     read_rows,
 )
 from hf_oversample.runs.output import OutputFolder
+from hf_oversample.training.arguments import MisoTrainingArguments
 
 RECORDS = "comparison.jsonl"
 REPORTS = ("table.md", "verdict.md", "report.png", "report.html")
@@ -65,14 +66,23 @@ def run_compare(arguments: CompareRunArguments) -> Comparison:
     _check_metric(a, problem)
     output = OutputFolder(a.output_dir)
     folder = output.path
-    for name in REPORTS:  # of an earlier run: they would stand beside longer records
-        (folder / name).unlink(missing_ok=True)
+    for reason, rows in problem.removed.items():
+        if rows:
+            print(f"left out before splitting: {rows} {reason}", file=sys.stderr)
     generators = folder / "generators"
     if a.overwrite and generators.exists():
         shutil.rmtree(generators)  # they are of the rows and settings of that run
     generator = None
     if any(REMEDIES[name].needs_generator for name in remedies):
         generator = MisoSource(generators, a.training)
+
+    changed = _changed(a.training)
+
+    def progress(line: str) -> None:
+        for name in REPORTS:  # of an earlier run: they would stand beside longer records
+            (folder / name).unlink(missing_ok=True)
+        print(line, file=sys.stderr, flush=True)
+
     comparison = compare(
         problem,
         remedies=remedies,
@@ -82,8 +92,8 @@ def run_compare(arguments: CompareRunArguments) -> Comparison:
         generator=generator,
         records=folder / RECORDS,
         overwrite=a.overwrite,
-        settings={"generator": a.training.to_dict()},
-        progress=lambda line: print(line, file=sys.stderr, flush=True),
+        settings={"generator": changed} if generator is not None and changed else {},
+        progress=progress,
     )
     output.write("table.md", table(comparison, a.metric) + "\n")
     answer = "".join(f"- {line}\n" for line in verdict(comparison, a.metric))
@@ -93,6 +103,16 @@ def run_compare(arguments: CompareRunArguments) -> Comparison:
     with output.file("report.html") as path:
         write_page(comparison, path, a.metric)
     return comparison
+
+
+def _changed(training: MisoTrainingArguments) -> dict[str, Any]:
+    """What differs from the defaults, of what a generator is a function of."""
+    usual, own = MisoTrainingArguments().to_dict(), training.to_dict()
+    return {
+        name: value
+        for name, value in own.items()
+        if value != usual[name] and name not in ("logging_steps", "save_steps", "report_to", "seed")
+    }
 
 
 def _check_report(a: CompareRunArguments) -> None:

@@ -7,6 +7,15 @@ from dataclasses import dataclass
 from hf_oversample.runs.arguments import RunArguments, argument
 
 EVERYTHING = "all"
+# The keys of hf_oversample.comparison.remedies.REMEDIES, which imports torch: not for --help.
+REMEDY_NAMES = (
+    *("none", "threshold moving", "logit adjustment", "class weights", "effective number weights"),
+    *("focal loss", "dice loss", "logit-adjusted loss", "LDAM-DRW", "DRS", "cRT"),
+    *("tau normalisation", "TMix", "duplicates", "EDA edits", "synonym edits", "SMOTE"),
+    *("Borderline-SMOTE", "ADASYN", "AMO", "SIMPOR", "Bayesian GAN", "anchors", "MISO backbone"),
+    *("anchors once + logit adjustment", "anchors once + logit-adjusted loss", "plain + anchors"),
+    "plain + plain",
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,8 @@ class CompareRunArguments(RunArguments):
             "synonym edits",
             "SMOTE",
         ),
-        "remedies, comma-separated, hyphens for spaces if you like; all: every one",
+        "remedies, comma-separated, hyphens for spaces if you like; all: every one of "
+        + ", ".join(REMEDY_NAMES),
     )
     classifiers: tuple[str, ...] = argument(
         ("textcnn", "linear"),
@@ -61,7 +71,11 @@ class CompareRunArguments(RunArguments):
     repeats: int = argument(1, "shuffles of the folds; with test rows given: unused")
     seeds: int = argument(5, "runs, where test rows are given")
     validation_share: float = argument(0.15, "share of the training rows held back to choose by")
-    metric: str = argument("f1", "what the table is sorted by and the verdict is about")
+    metric: str = argument(
+        "f1",
+        "what the table is sorted by and the verdict is about: f1, f1_tuned, macro_f1, "
+        "balanced_accuracy, average_precision, roc_auc, ece and others, which a wrong name lists",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

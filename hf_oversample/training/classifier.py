@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, log_loss
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -204,7 +204,8 @@ def linear_head(
         train_x: [n, width] embeddings.
         train_y: [n] class ids.
         validation_x: [m, width]. With it, C is the one of the grid with the largest average
-            precision there (of equal ones the smallest; `ranking_score`); without, C is 1.
+            precision there (`ranking_score`; of equal ones that with the least cross-entropy, since
+            a penalty that ranks as well may call no row the minority); without, C is 1.
         validation_y: [m] class ids.
         class_weight: as for scikit-learn: ``"balanced"``, or class → weight.
         sample_weight: [n] weights of the rows.
@@ -216,7 +217,7 @@ def linear_head(
     """
     if (validation_x is None) != (validation_y is None):
         raise ValueError("give both validation_x and validation_y, or neither")
-    best, best_score = None, -1.0
+    best, best_score = None, (-1.0, 0.0)
     for strength in sorted(grid) if validation_x is not None else (1.0,):
         head = LogisticRegression(C=strength, class_weight=class_weight, max_iter=2000)
         head.fit(train_x, train_y, sample_weight=sample_weight)
@@ -224,7 +225,10 @@ def linear_head(
             return head
         seen = head.classes_.tolist()
         assert validation_y is not None
-        score = ranking_score(validation_y, head.predict_proba(validation_x), minority, seen)
+        told, truth = head.predict_proba(validation_x), np.asarray(validation_y)
+        known = np.isin(truth, seen)
+        entropy = log_loss(truth[known], told[known], labels=seen) if known.any() else 0.0
+        score = (ranking_score(truth, told, minority, seen), -entropy)
         if score > best_score:
             best, best_score = head, score
     return best

@@ -14,8 +14,8 @@ classifier must not have seen made rows. Real rows of the classes, judged alike,
 share can be."""
 _INPUTS = """
 Args:
-    predictions: list of the classes that the judge names.
-    references: list of the classes that the rows were made for.
+    predictions: list of the class ids (integers) that the judge names.
+    references: list of the class ids that the rows were made for.
 Returns:
     label_agreement: over all rows.
     label_agreement/CLASS: for each class that rows were made for.
