@@ -34,6 +34,24 @@ def test_nothing_is_cut_off() -> None:
         assert drawn.y1 <= height, figure
 
 
+@pytest.mark.parametrize(
+    ("remedies", "folds", "said"),
+    [
+        (["none"], 20, "no remedy was run beside none"),
+        (["none", "SMOTE"], 1, "one run has no interval"),
+    ],
+)
+def test_a_panel_without_differences_says_why(remedies: list[str], folds: int, said: str) -> None:
+    comparison = made_up()
+    kept = {split.key for split in comparison.problem.splits[:folds]}
+    cells = [c for c in comparison.cells if c.remedy in remedies and c.fold in kept]
+    comparison = dataclasses.replace(comparison, cells=cells)
+    for figure in figures(comparison):
+        texts = [text.get_text() for axes in figure.axes for text in axes.texts]
+        titles = [axes.get_title() for axes in figure.axes]
+        assert (said in texts) == ("Difference to none" in titles)
+
+
 def test_bins_are_joined_until_each_holds_enough_rows() -> None:
     bins = np.array([[90, 4, 1], [3, 0.5, 1], [0, 0, 0], [17, 6, 8], [5, 2, 1]], dtype=float)
     assert joined_bins(bins, 20).tolist() == [[90, 4, 1], [25, 8.5, 10]]

@@ -210,14 +210,26 @@ def test_a_null_label_is_told_by_its_row_in_its_file(
     assert "The test rows: column 'kind', row 2: the label is null" in capsys.readouterr().err
 
 
-def test_help_needs_no_torch() -> None:
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["--help"], 0, "--methods"),
+        (["--train_file", "no.csv", "--output_dir", "o"], 2, "train_file 'no.csv' is not a file"),
+        (
+            ["--train_file", RECIPE, "--test_file", "no.csv", "--output_dir", "o"],
+            2,
+            "test_file 'no.csv' is not a file",
+        ),
+    ],
+)
+def test_what_needs_no_torch_is_said_at_once(arguments: list[str], status: int, said: str) -> None:
     code = (
         "import runpy, sys\n"
-        f"sys.argv = ['compare.py', '--help']\n"
+        f"sys.argv = {['compare.py', *arguments]!r}\n"
         f"try: runpy.run_path({RECIPE!r}, run_name='__main__')\n"
-        "except SystemExit as stop: assert not stop.code\n"
+        f"except SystemExit as stop: assert (stop.code or 0) == {status}\n"
         "assert 'torch' not in sys.modules and 'datasets' not in sys.modules"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
-    assert "--methods" in answer.stdout
+    assert said in answer.stdout + answer.stderr

@@ -160,7 +160,14 @@ def _chosen(own: Sequence[Finding]) -> list[str]:
 
 
 def _differences(axes: Axes, own: Sequence[Finding], metric: str) -> None:
+    axes.set_title("Difference to none", fontsize=11)
     tested = [f for f in own if f.test is not None]
+    if not tested:
+        others = any(f.remedy != "none" for f in own)
+        why = "one run has no interval" if others else "no remedy was run beside none"
+        axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", va="center", fontsize=10)
+        axes.set_axis_off()
+        return
     places = np.arange(len(tested))[::-1]
     for place, finding in zip(places, tested, strict=True):
         assert finding.test is not None
@@ -177,9 +184,8 @@ def _differences(axes: Axes, own: Sequence[Finding], metric: str) -> None:
         )
     axes.axvline(0, color="#000000", linewidth=1)
     axes.set_yticks(places, [_label(f.remedy) for f in tested])
-    axes.set_ylim(-0.7, max(len(tested), 1) - 0.3)
+    axes.set_ylim(-0.7, len(tested) - 0.3)
     axes.set_xlabel(f"{TITLES.get(metric, metric)}, points better than none", fontsize=10)
-    axes.set_title("Difference to none", fontsize=11)
     _legend_of_verdicts(axes, {f.verdict for f in tested})
     _plain(axes)
 

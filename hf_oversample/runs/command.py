@@ -6,8 +6,10 @@ It imports no torch, so that `--help` is quick.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from hf_oversample.cli import add_fields, chosen_fields
@@ -63,6 +65,7 @@ def run_command(
             **chosen_fields(options, arguments_class),
             training=MisoTrainingArguments(**chosen_fields(options, MisoTrainingArguments)),
         )
+        _check_files(arguments)
         said = run(arguments, options.resume_from_checkpoint if resumes else None)
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -70,6 +73,14 @@ def run_command(
     if said:
         print(said)
     return 0
+
+
+def _check_files(arguments: RunArguments) -> None:
+    """Missing files are told at once, before seconds of imports."""
+    for one in dataclasses.fields(arguments):
+        path = getattr(arguments, one.name) if one.name.endswith("_file") else None
+        if path is not None and not Path(path).is_file():
+            raise FileNotFoundError(f"{one.name} {path!r} is not a file")
 
 
 def balanced_summary(record: Mapping[str, Any], *more: str) -> str:
