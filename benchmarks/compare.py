@@ -260,7 +260,7 @@ def overview(comparisons: dict[str, Comparison], place: int = 0) -> str:
     ]
     measures = {metrics_of(one.problem)[place] for one in comparisons.values()}
     by = " or ".join(TITLES.get(name, name) for name in sorted(measures))
-    titles = ", ".join(CLASSIFIERS[kind].title for kind in kinds)
+    titles = "; ".join(CLASSIFIERS[kind].title for kind in kinds)
     without = [task for task, one in comparisons.items() if one.header.get("encoder") is None]
     note = f" (latent semantic analysis on {', '.join(without)})" if without else ""
     return (
