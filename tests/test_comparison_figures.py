@@ -46,7 +46,9 @@ def test_a_panel_without_differences_says_why(remedies: list[str], folds: int, s
     kept = {split.key for split in comparison.problem.splits[:folds]}
     cells = [c for c in comparison.cells if c.remedy in remedies and c.fold in kept]
     comparison = dataclasses.replace(comparison, cells=cells)
-    for figure in figures(comparison):
+    drawn = figures(comparison)
+    assert any(a.get_title() == "Difference to none" for f in drawn for a in f.axes)
+    for figure in drawn:
         texts = [text.get_text() for axes in figure.axes for text in axes.texts]
         titles = [axes.get_title() for axes in figure.axes]
         assert (said in texts) == ("Difference to none" in titles)

@@ -29,7 +29,7 @@ less than this better, with its interval, is no better."""
 CHANCE_AUC = 0.65
 """Rows that are ranked with a ROC AUC below this, with its interval, hold nothing to learn."""
 
-FITTED = 0.7
+FITTED = 0.9
 """A network that finds fewer of its own rare training rows may have had too few updates."""
 
 
