@@ -94,7 +94,7 @@ def test_the_verdict_says_that_the_plain_network_was_trained_too_short() -> None
             for c in comparison.cells
         ]
         text = " ".join(verdict(replace(comparison, header={"steps": 300}, cells=cells)))
-        line = "12\N{NO-BREAK SPACE}% of the rare rows that it was trained on"
+        line = f"{100 * recall:.0f}\N{NO-BREAK SPACE}% of the rare rows that it was trained on"
         assert (line in text and "--steps 300" in text) == said
 
 
