@@ -23,7 +23,7 @@ from hf_oversample.comparison.made_texts import made_text_metrics
 from hf_oversample.comparison.page import write_page
 from hf_oversample.comparison.problem import Problem, given_splits, repeated_folds
 from hf_oversample.comparison.protocol import Comparison, compare
-from hf_oversample.comparison.records import Cell, CellKey, Records
+from hf_oversample.comparison.records import Cell
 from hf_oversample.comparison.verdict import verdict
 from hf_oversample.labeled_texts import Texts
 from hf_oversample.text import Segmenter, normalized
@@ -115,39 +115,7 @@ def test_a_class_too_rare_for_the_folds_is_named() -> None:
         repeated_folds(Texts(texts, labels), NAMES, folds=5)
 
 
-# ---- records ------------------------------------------------------------------------------------
-
-
-def cell(fold: str, remedy: str = "none", **metrics: float) -> Cell:
-    return Cell("linear", remedy, fold, metrics=metrics, seconds=1.0)
-
-
-def test_a_half_written_last_line_is_forgotten(tmp_path: Path) -> None:
-    path = tmp_path / "records.jsonl"
-    records = Records(path, {"seed": 1})
-    records.add(cell("a", f1=0.5))
-    records.add(cell("b", f1=0.6))
-    whole = path.read_bytes()
-    for length in (len(whole) - 1, len(whole) - 30, whole.index(b"\n", 30) + 2):
-        path.write_bytes(whole[:length])
-        again = Records(path, {"seed": 1})
-        assert CellKey("linear", "none", "a") in again
-        assert CellKey("linear", "none", "b") not in again
-        again.add(cell("b", f1=0.6))
-        assert path.read_bytes() == whole
-    path.write_bytes(whole[:10])  # killed while the first line was written
-    assert len(Records(path, {"seed": 1})) == 0
-
-
-def test_records_of_another_run_or_damaged_ones_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "records.jsonl"
-    Records(path, {"seed": 1}).add(cell("a", f1=0.5))
-    with pytest.raises(ValueError, match=r"another comparison \(seed: 1 there, 2 now"):
-        Records(path, {"seed": 2})
-    path.write_text(path.read_text() + "not json\n")
-    with pytest.raises(ValueError, match="line 3"):
-        Records(path, {"seed": 1})
-    assert len(Records(path, {"seed": 2}, overwrite=True)) == 0
+# ---- runs that go on ----------------------------------------------------------------------------
 
 
 # with what draws at random: weights, batches, mixtures, edits, neighbours
@@ -316,6 +284,16 @@ def test_classes_that_training_lacks_are_refused() -> None:
         given_splits(train, test, ["ham", "spam", "eggs"], validation_share=1.5)
 
 
+def test_a_class_whose_texts_all_stand_under_another_is_named() -> None:
+    texts, labels = make_corpus((40, 20))
+    third = Texts([*texts, *texts[:9]], np.append(labels, np.full(9, 2)))
+    with pytest.raises(ValueError, match=r"no training row is of \['eggs'\].* another label"):
+        repeated_folds(third, [*NAMES, "eggs"], folds=2)
+    test = Texts(["x y", "y z"], np.array([0, 1]))
+    with pytest.raises(ValueError, match=r"no training row is of \['eggs'\]"):
+        given_splits(third, test, [*NAMES, "eggs"])
+
+
 def test_on_shuffled_labels_nothing_helps(tmp_path: Path) -> None:
     texts, labels = make_corpus((300, 100))
     shuffled = np.random.default_rng(3).permutation(labels)
@@ -350,7 +328,7 @@ def test_what_made_texts_are_like_is_told(tmp_path: Path) -> None:
     assert first["label_agreement_real"] > 0.5
     text = table(comparison)
     assert "### Texts that were made" in text
-    assert "| real texts, held out | – | – | – | – | – |" in text
+    assert "| real validation texts | – | – | – | – | – |" in text
     page = write_page(comparison, tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Texts that were made" in page
     edited = [c for c in comparison.cells if c.texts]

@@ -11,6 +11,7 @@ import pytest
 import torch
 from scipy.special import softmax
 from transformers import (
+    AutoModelForSequenceClassification,
     AutoTokenizer,
     BertModel,
     GPT2Config,
@@ -20,12 +21,12 @@ from transformers import (
 )
 
 from hf_oversample.comparison.classifiers import Trained, Training
-from hf_oversample.comparison.fold import Fold
+from hf_oversample.comparison.fold import CostedCache, Fold
 from hf_oversample.comparison.miso import GivenAnchors, MisoSource
 from hf_oversample.comparison.registry import classifier_named
 from hf_oversample.comparison.remedies import REMEDIES, ldam_drw
 from hf_oversample.comparison.resampling import made_embeddings
-from hf_oversample.comparison.scores import cell_metrics
+from hf_oversample.comparison.scores import Scores, cell_metrics, tuned_offsets
 from hf_oversample.labeled_texts import Texts
 from miso_fixtures import arguments, encoder_folder
 from test_comparison_fold import make_fold
@@ -201,7 +202,6 @@ def test_a_plain_network_tells_whether_it_fits_its_own_rare_rows(fold: Fold) -> 
     for weight, fitted in ((np.eye(2), 1.0), (np.diag([4.0, 1.0]), 0.0)):
         own = given(fold, weight, rows)
         scores = REMEDIES["none"].fit(own, classifier_named("mlp", steps=1), 0)
-        assert scores.train_recall == fitted
         assert cell_metrics(own, scores)["train_recall"] == fitted
         # it is no property of scores that were moved
         moved = REMEDIES["threshold moving"].fit(own, classifier_named("mlp", steps=1), 0)
@@ -271,6 +271,38 @@ def pretrained(request: pytest.FixtureRequest, tmp_path: Path) -> str:
             tmp_path
         )
     return str(tmp_path)
+
+
+def test_a_head_of_another_number_of_classes_is_drawn_anew(pretrained: str, tmp_path: Path) -> None:
+    AutoModelForSequenceClassification.from_pretrained(pretrained, num_labels=3).save_pretrained(
+        tmp_path
+    )
+    AutoTokenizer.from_pretrained(pretrained).save_pretrained(tmp_path)
+    fold = replace(make_fold((40, 12)), encoder_name=str(tmp_path))
+    scores = REMEDIES["none"].fit(fold, classifier_named("finetune", steps=1), 0)
+    assert scores.test.shape == (len(fold.test), 2)
+
+
+def test_a_learning_rate_that_diverges_leaves_the_answer_to_the_other(
+    fold: Fold, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier = classifier_named("textcnn", steps=5)
+    monkeypatch.setattr(type(classifier), "learning_rates", (3e-3, float("inf")))
+    assert np.isfinite(REMEDIES["none"].fit(fold, classifier, 0).test).all()
+    monkeypatch.setattr(type(classifier), "learning_rates", (float("inf"),))
+    alone = replace(fold, cache=CostedCache({}))
+    with pytest.raises(FloatingPointError, match="training diverged at a learning rate of inf"):
+        REMEDIES["none"].fit(alone, classifier, 0)
+
+
+@pytest.mark.parametrize("low", [1e-3, 1e-12, 1e-200])
+def test_a_moved_threshold_may_be_as_low_as_it_has_to(low: float) -> None:
+    """A model that is sure of the majority everywhere still ranks: its threshold is between."""
+    labels = np.array([0, 0, 0, 1, 1])
+    told = low * np.array([1.0, 2.0, 3.0, 5.0, 6.0])
+    scores = Scores(np.stack([1 - told, told], axis=1), np.stack([1 - told, told], axis=1))
+    moved = scores.moved(tuned_offsets(labels, scores.validation, 1))
+    assert moved.test.argmax(axis=1).tolist() == labels.tolist()
 
 
 def test_an_encoder_is_fine_tuned_and_its_hidden_states_are_mixed(pretrained: str) -> None:

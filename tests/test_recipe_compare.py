@@ -14,6 +14,8 @@ import datasets
 import numpy as np
 import pytest
 
+from hf_oversample.runs.compare import read_problem
+from hf_oversample.runs.compare_arguments import CompareRunArguments
 from miso_fixtures import CLASS_NAMES, make_corpus
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -164,6 +166,35 @@ def test_names_without_rows_are_no_classes(
     assert "no result of class weights" not in shown.out
     records = (tmp_path / "out" / "comparison.jsonl").read_text().splitlines()
     assert json.loads(records[0])["comparison"]["minority"] == "spam"
+
+
+def test_parts_of_other_types_mean_the_same_classes(tmp_path: Path) -> None:
+    """Names against codes of the same names in another order, texts of another string type."""
+    texts, labels = make_corpus((80, 30))
+    texts, labels = list(texts), labels.tolist()
+    names = [CLASS_NAMES[1], CLASS_NAMES[0]]
+    features = datasets.Features(
+        {"message": datasets.Value("large_string"), "kind": datasets.ClassLabel(names=names)}
+    )
+    train = {"message": texts[::2], "kind": [1 - label for label in labels[::2]]}
+    test = {"message": texts[1::2], "kind": [CLASS_NAMES[label] for label in labels[1::2]]}
+    paths = [str(tmp_path / "train.parquet"), str(tmp_path / "test.csv")]
+    datasets.Dataset.from_dict(train, features=features).to_parquet(paths[0])
+    datasets.Dataset.from_dict(test).to_csv(paths[1])
+    problem = read_problem(
+        CompareRunArguments(
+            train_file=paths[0],
+            test_file=paths[1],
+            text_column="message",
+            label_column="kind",
+            output_dir=str(tmp_path / "out"),
+        )
+    )
+    assert problem.class_names == names
+    split = problem.splits[0]
+    for part in (split.train, split.validation, split.test):
+        own = dict(zip(texts, labels, strict=True))
+        assert [1 - own[text] for text in part.texts] == part.labels.tolist()
 
 
 @pytest.mark.parametrize(

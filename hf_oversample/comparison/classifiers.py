@@ -197,7 +197,12 @@ class TextNetwork(Classifier):
         rows = training.rows(fold)
         found: list[tuple[float, Trained]] = []
         for rate in self.learning_rates:
-            trained = self._trained(fold, training, rows.labels, rate, seed)
+            try:
+                trained = self._trained(fold, training, rows.labels, rate, seed)
+            except FloatingPointError:
+                if rate == self.learning_rates[-1] and not found:
+                    raise
+                continue  # the other rate's network is the answer
             if len(self.learning_rates) == 1:
                 return trained
             told = softmax(trained.logits("validation").astype(np.float64), axis=1)
@@ -353,7 +358,10 @@ class FineTuned(TextNetwork):
         tokenizer = AutoTokenizer.from_pretrained(name)
         set_seed(seed)
         model = AutoModelForSequenceClassification.from_pretrained(
-            name, num_labels=len(fold.class_names), dtype=torch.float32
+            name,
+            num_labels=len(fold.class_names),
+            dtype=torch.float32,
+            ignore_mismatched_sizes=True,  # a head of another number of classes is drawn anew
         )
         if model.config.pad_token_id is None:
             # Decoders are often without one, and refuse batches. Padding is masked out.

@@ -272,7 +272,7 @@ def made_texts_rows(comparison: Comparison) -> tuple[list[str], list[list[str]]]
     if "label_agreement_real" in known:
         real = {f"{r} {fold}": one for r, folds in groups.items() for fold, one in folds.items()}
         blanks = ["–"] * (len(present) - 1)
-        rows.append(["real texts, held out", *blanks, mean(real, "label_agreement_real")])
+        rows.append(["real validation texts", *blanks, mean(real, "label_agreement_real")])
     return ["texts", *(TEXT_TITLES[name] for name in present)], rows
 
 

@@ -83,6 +83,11 @@ class AnchorSource(Protocol):
 
     has_backbone: bool
 
+    def identity(self) -> str:
+        """What tells its anchors of the same fold and seed from another source's: 16 hexadecimal
+        digits. Cells of one remedy that differ in it are not of one comparison."""
+        ...
+
     def anchors(self, fold: Fold, seed: int) -> Texts:
         """New texts of the rare classes."""
         ...

@@ -27,7 +27,8 @@ def made_text_metrics(fold: Fold, made: Texts, seed: int) -> dict[str, float]:
         ``exact_copies``, ``near_copies``, ``distinct``, ``distinct_1``, ``distinct_2``,
         ``self_bleu`` (:func:`~hf_oversample.metrics.texts.text_report`) of a sample of them, and,
         where there is an embedder, ``label_agreement`` with their classes and
-        ``label_agreement_real``, that of the validation rows of the same classes, if any. Their
+        ``label_agreement_real``, that of the validation rows of the same classes, if any, which
+        also chose the judge's penalty. Their
         judge, logistic regression with balanced classes on the training part's embeddings, never
         saw a made text, but it did see their parents, and MISO's gate is such a judge of the same
         embeddings: an edit's agreement is high by construction, an anchor's more so, and only a low

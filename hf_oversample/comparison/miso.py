@@ -25,6 +25,8 @@ from hf_oversample.training.arguments import MisoTrainingArguments
 from hf_oversample.training.generator import train_generator
 
 RECORD = "generator.json"
+NOT_OF_THE_GENERATOR = ("logging_steps", "save_steps", "report_to", "seed")
+"""Training arguments that it is no function of (the seed is the fold's, or the source's)."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,11 @@ class GivenAnchors:
 
     texts: Texts
     has_backbone = False
+
+    def identity(self) -> str:
+        """Of the texts and their classes."""
+        labels = self.texts.labels.tolist()
+        return _digest([self.texts.texts, labels])[:16]
 
     def anchors(self, fold: Fold, seed: int) -> Texts:
         """The texts given."""
@@ -68,6 +75,14 @@ class MisoSource:
     settings: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     has_backbone = True
+
+    def identity(self) -> str:
+        """Of all settings of the generator and of what it writes; rows and encoder are the
+        comparison's."""
+        training = self.training.to_dict()
+        for name in NOT_OF_THE_GENERATOR:
+            del training[name]
+        return _digest([training, self.seed, self.settings, self.options])[:16]
 
     def generator(self, fold: Fold) -> Path:
         """Folder with the fold's `generator` and its `encoder`, trained if it is not there yet."""
@@ -147,6 +162,10 @@ class MisoSource:
             return Texts.of(children.select(np.flatnonzero(made)))
 
         return fold.cache.get(("anchors", seed), make)
+
+
+def _digest(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def as_dataset(fold: Fold) -> Dataset:

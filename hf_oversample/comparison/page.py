@@ -114,9 +114,10 @@ is the expected calibration error of its probabilities.</p>
 many as stand behind a name. Near copies share
 four of five words with a training text. Distinct-n: different runs of n words; self-BLEU: how much
 one text resembles the others. “Of their class”: placed with the class that they were made for by
-logistic regression on the embeddings of the real training texts, beside the same of held-out
-real texts. It has seen the texts that they were made of, and the gate of anchors is another such
-judge of the same rows: their share is high by construction, and only a low one tells something.</p>
+logistic regression on the embeddings of the real training texts, beside the same of the real
+validation texts, which chose its penalty. It has seen the texts that they were made of, and the
+gate of anchors is another such judge of the same rows: their share is high by construction, and
+only a low one tells something.</p>
 <div class="scroll" role="region" aria-label="Table: texts that were made" tabindex="0"><table>
 <thead><tr>{% for head in text_heads %}<th scope="col">{{ head }}</th>{% endfor %}</tr></thead>
 <tbody>

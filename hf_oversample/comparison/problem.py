@@ -89,7 +89,8 @@ def repeated_folds(
         seed: of the shuffles; each fold's own seed is this and its number.
 
     Raises:
-        ValueError: sizes that cannot work, or a class with too few different texts for the folds.
+        ValueError: sizes that cannot work, a class without rows of its own, or with too few
+            different texts for the folds.
     """
     for setting, number, fewest in (("folds", folds, 2), ("repeats", repeats, 1)):
         if number < fewest:
@@ -101,6 +102,7 @@ def repeated_folds(
     present = np.flatnonzero(counts)
     if len(present) < 2:
         raise ValueError(f"rows of at least two classes are needed, found {counts.tolist()}")
+    _check_no_class_is_empty(counts, class_names)
     rarest = int(present[np.argmin(counts[present])])
     if counts[rarest] < folds + 2:
         raise ValueError(
@@ -139,8 +141,9 @@ def given_splits(
     name: str = "data",
     seed: int = 0,
 ) -> Problem:
-    """Splits that somebody else made, once a seed. Test rows stay; training and validation rows
-    whose text is a test text, and training rows whose text is a validation text, are left out.
+    """Splits that somebody else made, once a seed. Of repeated texts of a part the first row stays;
+    training and validation rows whose text is a test text, and training rows whose text is a
+    validation text, are left out.
 
     Args:
         train, test: the parts.
@@ -149,7 +152,7 @@ def given_splits(
         others: as for :func:`repeated_folds`.
 
     Raises:
-        ValueError: a part without rows of two classes, or no seeds.
+        ValueError: a part without rows of two classes, a class without training rows, or no seeds.
     """
     if seeds < 1:
         raise ValueError(f"seeds={seeds} must be at least 1")
@@ -179,6 +182,7 @@ def given_splits(
                 "the training part has none: nothing can learn to tell them; add training rows or "
                 "leave theirs out"
             )
+    _check_no_class_is_empty(counts, class_names)
     present = np.flatnonzero(counts)
     splits = []
     for number in range(seeds):
@@ -196,6 +200,17 @@ def given_splits(
         splits,
         removed=removed,
     )
+
+
+def _check_no_class_is_empty(counts: np.ndarray, class_names: Sequence[str]) -> None:
+    """A name without rows would make two classes three, and change what is measured."""
+    empty = [class_names[code] for code, rows in enumerate(counts.tolist()) if not rows]
+    if empty:
+        raise ValueError(
+            f"no training row is of {empty}: the class has no rows, or each of its texts stands "
+            "earlier with another label, or in a held-out part, and repeats are left out. Drop or "
+            "merge the class; where a text may have several classes, keep one row of it"
+        )
 
 
 def _pick(texts: Texts, rows: np.ndarray) -> Texts:

@@ -33,7 +33,7 @@ from hf_oversample.comparison.scores import cell_curves, cell_metrics
 from hf_oversample.precision import has_fast_bfloat16
 from hf_oversample.text import Segmenter
 
-CODE_VERSION = 6  # raised when the code changes what a cell holds
+CODE_VERSION = 7  # raised when the code changes what a cell holds
 
 
 @dataclass(frozen=True)
@@ -82,19 +82,20 @@ def compare(
         encoder_name: a pretrained encoder, for embeddings, word vectors and fine-tuning.
         embed: texts → `[n, d]`, in place of that encoder's embeddings. Without either, embeddings
             are those of latent semantic analysis, learnt from each training part.
-        generator: where anchors come from; without one, remedies with anchors are skipped.
+        generator: where anchors come from; without one, remedies with anchors are skipped. Their
+            cells go on only where they are of the same source.
         records: the JSONL file.
         overwrite: begin anew.
-        settings: further values that change a cell's figures (of the generator, say), for the
-            records' first line.
+        settings: further values that change every cell's figures, for the records' first line.
         folds: keys of the splits to run, for a comparison that several machines share: each has a
             records file of its own with the same first line, and the cells of all are one
             comparison. Default: all splits.
         progress: gets a line for each cell.
 
     Raises:
-        ValueError: an unknown name or split, records of another comparison, or a part without rows
-            of the minority or of the others, or with too few test rows for their neighbours.
+        ValueError: an unknown name or split, records of another comparison or of other anchors, or
+            a part without rows of the minority or of the others, or with too few test rows for
+            their neighbours.
         LeakError: held-out rows among training rows.
     """
     splits = [split for split in problem.splits if folds is None or split.key in folds]
@@ -120,6 +121,8 @@ def compare(
         header[EMBEDDINGS] = embedder_identity(embed, problem.splits[0].train.texts)
     shared = _shared_embedder(encoder_name, embed)
     results = Records(records, header, overwrite=overwrite)
+    if generator is not None:
+        _check_anchors(results, generator, chosen)
     embeds = encoder_name or ("given" if embed else None)
     titles = {kind.kind: classifier_title(kind.kind, embeds) for kind in kinds}
     skipped: dict[tuple[str, str], str] = {}
@@ -156,6 +159,18 @@ def compare(
     )
 
 
+def _check_anchors(results: Records, generator: AnchorSource, remedies: Sequence[Remedy]) -> None:
+    """That cells of anchors are of this source's."""
+    asked = {remedy.name for remedy in remedies if remedy.needs_generator}
+    for cell in results:
+        if cell.remedy in asked and cell.refused is None and cell.anchors != generator.identity():
+            raise ValueError(
+                f"{results.path} holds cells of {cell.remedy!r} from another source of "
+                "anchors (its settings, or the texts given, were others). They cannot be put in "
+                "one table: write to another folder, or overwrite it (--overwrite)"
+            )
+
+
 def _check_split(split: Split, problem: Problem) -> None:
     name = problem.class_names[problem.minority]
     for part, rows in (
@@ -180,8 +195,8 @@ def _check_split(split: Split, problem: Problem) -> None:
 def run_cell(fold: Fold, classifier: Classifier, remedy: Remedy, seed: int) -> Cell:
     """One remedy with one classifier on one fold.
 
-    A ``ValueError`` of the remedy is a finding (too few rows for its neighbours, no row near
-    another class, scores that are no longer finite), and recorded with its message.
+    A ``ValueError`` or ``FloatingPointError`` of the remedy is a finding (too few rows for its
+    neighbours, no row near another class, a training that diverged), and recorded with its message.
 
     Raises:
         LeakError: held-out rows among the training rows.
@@ -196,7 +211,7 @@ def run_cell(fold: Fold, classifier: Classifier, remedy: Remedy, seed: int) -> C
         metrics, curves = cell_metrics(fold, scores), cell_curves(fold, scores)
     except LeakError:
         raise
-    except ValueError as error:
+    except (ValueError, FloatingPointError) as error:
         seconds = time.perf_counter() - start
         return Cell(*key, seconds=seconds, shared=_rounded(fold.cache.made), refused=str(error))
     return Cell(
@@ -208,6 +223,7 @@ def run_cell(fold: Fold, classifier: Classifier, remedy: Remedy, seed: int) -> C
         curves=curves,
         texts=_text_metrics(fold, remedy, seed),
         shared=_rounded(fold.cache.made),
+        anchors=fold.generator.identity() if remedy.needs_generator and fold.generator else None,
     )
 
 

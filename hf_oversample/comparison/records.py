@@ -44,6 +44,8 @@ class Cell:
         shared: what was made in this cell and may serve others of its fold → its seconds
             (:class:`~hf_oversample.comparison.fold.CostedCache`).
         refused: why the remedy cannot work on these rows (a ``ValueError``), else None.
+        anchors: of a remedy with anchors or their encoder, what they come from
+            (:meth:`~hf_oversample.comparison.fold.AnchorSource.identity`); else None.
     """
 
     classifier: str
@@ -57,6 +59,7 @@ class Cell:
     texts: dict[str, float] = field(default_factory=dict)
     shared: dict[str, float] = field(default_factory=dict)
     refused: str | None = None
+    anchors: str | None = None
 
     @property
     def key(self) -> CellKey:
@@ -89,7 +92,9 @@ class Records:
             self._lines.append({"comparison": self.header})
 
     def __contains__(self, key: CellKey) -> bool:
-        return key in self._cells
+        """Whether a cell has a result. One that was refused has none: its cause may have been
+        mended (a package that was not there, say), so a run that goes on tries it again."""
+        return key in self._cells and self._cells[key].refused is None
 
     def __iter__(self) -> Iterator[Cell]:
         return iter(self._cells.values())
@@ -98,22 +103,25 @@ class Records:
         return len(self._cells)
 
     def add(self, cell: Cell) -> None:
-        """Write a cell."""
-        self._lines.append(asdict(cell))
-        self._cells[cell.key] = cell
+        """Write a cell; one that is refused again for the same reason is there already."""
+        known = self._cells.get(cell.key)
+        if known is None or cell.refused is None or known.refused != cell.refused:
+            self._lines.append(asdict(cell))
+            self._cells[cell.key] = cell
 
     def _read(self) -> bool:
         """Take in what is there; whether there is anything. A file without a cell, which a run that
         failed early leaves, is begun anew."""
         number, lines = 0, self._lines.read()
-        if len(lines) == 1:
-            self.path.unlink()
-            return False
         for number, line in enumerate(lines, start=1):
             try:
                 values = json.loads(line)
                 if number == 1:
-                    self._check_header(values["comparison"])
+                    found = values["comparison"]
+                    if len(lines) == 1:
+                        self.path.unlink()
+                        return False
+                    self._check_header(found)
                     continue
                 cell = Cell(**values)
             except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:

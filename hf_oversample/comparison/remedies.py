@@ -168,9 +168,13 @@ def _nothing(fold: Fold, classifier: Classifier, seed: int) -> Scores:
     scores = plain(fold, classifier, seed)
     if not classifier.is_network:
         return scores
-    rare = fold.train.labels == fold.minority
-    told = plain_model(fold, classifier, seed).logits("train").argmax(axis=1)
-    return replace(scores, train_recall=float((told[rare] == fold.minority).mean()))
+    model = plain_model(fold, classifier, seed)
+
+    def train_recall() -> float:
+        rare = fold.train.labels == fold.minority
+        return float((model.logits("train").argmax(axis=1)[rare] == fold.minority).mean())
+
+    return replace(scores, train_recall=train_recall)
 
 
 def _moved_threshold(fold: Fold, classifier: Classifier, seed: int) -> Scores:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,15 +41,16 @@ class Scores:
         features: `[n, width]`, what the classifier's head reads of the test rows; None where that
             is the same for every remedy.
         made: rows that the remedy added to the training part.
-        train_recall: share of the minority's training rows that a network places in their class;
-            only of the plain one, to tell whether it was trained long enough.
+        train_recall: gives the share of the minority's training rows that a network places in
+            their class; only of the plain one, to tell whether it was trained long enough. A
+            function, since scoring the training rows is no part of what a remedy costs.
     """
 
     validation: np.ndarray
     test: np.ndarray
     features: np.ndarray | None = None
     made: int = 0
-    train_recall: float | None = None
+    train_recall: Callable[[], float] | None = None
 
     @classmethod
     def of_logits(
@@ -107,7 +109,8 @@ def tuned_offsets(labels: np.ndarray, probabilities: np.ndarray, minority: int) 
     offsets = np.zeros(classes)
     if classes == 2:
         threshold = best_threshold((labels == minority).astype(int), probabilities[:, minority])
-        threshold = float(np.clip(threshold, 1e-9, 1 - 1e-9))
+        # not to a rounder number: an over-confident model's best threshold may be far below it
+        threshold = float(np.clip(threshold, np.finfo(np.float64).tiny, np.nextafter(1.0, 0.0)))
         # A little more than that: rounding must not put a row that is at the threshold below it.
         offsets[minority] = np.log((1 - threshold) / threshold) + 1e-9
         return offsets
@@ -182,7 +185,7 @@ def cell_metrics(fold: Fold, scores: Scores) -> dict[str, float]:
         )
         report["difficult_share"] = found.share()
     if scores.train_recall is not None:
-        report["train_recall"] = scores.train_recall
+        report["train_recall"] = scores.train_recall()
     return {name: float(value) for name, value in report.items()}
 
 

@@ -202,8 +202,13 @@ def _not_learnt(comparison: Comparison, own: dict[str, Finding], metric: str) ->
 def _against_control(comparison: Comparison, own: dict[str, Finding], metric: str) -> list[str]:
     """Averages of two models against the average of two plain ones."""
     averaged = "plain + anchors"
-    if CONTROL not in own or averaged not in own:
+    if averaged not in own:
         return []
+    if CONTROL not in own:
+        return [
+            f"{averaged} averages two models, which gains by itself: how much was not asked; add "
+            f'"{CONTROL}".'
+        ]
     test = between(comparison, own[averaged], own[CONTROL], metric)
     if test is None:
         return []

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets import ClassLabel, Dataset, concatenate_datasets
+from datasets import ClassLabel, Dataset
 
 from hf_oversample.comparison.figures import write_figure
 from hf_oversample.comparison.findings import table
@@ -33,7 +33,6 @@ from hf_oversample.runs.data import (
     read_rows,
 )
 from hf_oversample.runs.output import OutputFolder
-from hf_oversample.training.arguments import MisoTrainingArguments
 
 RECORDS = "comparison.jsonl"
 REPORTS = ("table.md", "verdict.md", "report.png", "report.html")
@@ -76,8 +75,6 @@ def run_compare(arguments: CompareRunArguments) -> Comparison:
     if any(REMEDIES[name].needs_generator for name in remedies):
         generator = MisoSource(generators, a.training)
 
-    changed = _changed(a.training)
-
     def progress(line: str) -> None:
         for name in REPORTS:  # of an earlier run: they would stand beside longer records
             (folder / name).unlink(missing_ok=True)
@@ -92,7 +89,6 @@ def run_compare(arguments: CompareRunArguments) -> Comparison:
         generator=generator,
         records=folder / RECORDS,
         overwrite=a.overwrite,
-        settings={"generator": changed} if generator is not None and changed else {},
         progress=progress,
     )
     output.write("table.md", table(comparison, a.metric) + "\n")
@@ -103,16 +99,6 @@ def run_compare(arguments: CompareRunArguments) -> Comparison:
     with output.file("report.html") as path:
         write_page(comparison, path, a.metric)
     return comparison
-
-
-def _changed(training: MisoTrainingArguments) -> dict[str, Any]:
-    """What differs from the defaults, of what a generator is a function of."""
-    usual, own = MisoTrainingArguments().to_dict(), training.to_dict()
-    return {
-        name: value
-        for name, value in own.items()
-        if value != usual[name] and name not in ("logging_steps", "save_steps", "report_to", "seed")
-    }
 
 
 def _check_report(a: CompareRunArguments) -> None:
@@ -192,30 +178,40 @@ def _read(a: CompareRunArguments) -> dict[str, Dataset]:
 def _with_classes(
     parts: dict[str, Dataset], a: CompareRunArguments
 ) -> tuple[list[str], dict[str, Dataset]]:
-    """The classes' names, and the parts with the same code for the same class."""
-    columns = [a.text_column, a.label_column]
-    for name, part in parts.items():  # a bad label is told by its row in its own part
+    """The classes' names, and the parts with the same code for the same name, whatever types their
+    files have. Classes without rows, as a filter leaves them, are left out."""
+    column, prepared = a.label_column, dict[str, Dataset]()
+    for name, part in parts.items():
         try:
-            prepare_labels(part, a.label_column)
+            prepared[name] = prepare_labels(part, column)
         except ValueError as error:
             raise ValueError(f"The {name} rows: {error}") from error
-    joined = concatenate_datasets([part.select_columns(columns) for part in parts.values()])
-    joined = _without_empty_classes(prepare_labels(joined, a.label_column), a.label_column)
-    result, start = {}, 0
-    for name, part in parts.items():
-        result[name] = joined.select(range(start, start + len(part)))
-        start += len(part)
-    return list(joined.features[a.label_column].names), result
+    named = {
+        name: np.asarray(part.features[column].names, object)[np.asarray(part[column], np.int64)]
+        for name, part in prepared.items()
+    }
+    present = set(np.concatenate(list(named.values())).tolist())
+    names = _in_order(parts, prepared, column)
+    if empty := [name for name in names if name not in present]:
+        print(f"classes without rows are left out: {', '.join(empty)}", file=sys.stderr)
+    names = [name for name in names if name in present]
+    codes, feature = {name: code for code, name in enumerate(names)}, ClassLabel(names=names)
+    return names, {
+        name: part.select_columns(a.text_column).add_column(
+            column, [codes[one] for one in named[name].tolist()], feature=feature
+        )
+        for name, part in prepared.items()
+    }
 
 
-def _without_empty_classes(dataset: Dataset, column: str) -> Dataset:
-    """The rows without names of classes that have none, as a filter leaves them: two classes with
-    rows are a problem of two classes."""
-    names, codes = dataset.features[column].names, np.asarray(dataset[column])
-    present, codes = np.unique(codes, return_inverse=True)
-    if len(present) == len(names):
-        return dataset
-    empty = [name for code, name in enumerate(names) if code not in present]
-    print(f"classes without rows are left out: {', '.join(empty)}", file=sys.stderr)
-    feature = ClassLabel(names=[names[code] for code in present])
-    return dataset.remove_columns(column).add_column(column, codes.tolist(), feature=feature)
+def _in_order(parts: dict[str, Dataset], prepared: dict[str, Dataset], column: str) -> list[str]:
+    """All names, in the order of the first part that has one, or sorted: numbers as numbers."""
+    found = list(
+        dict.fromkeys(name for part in prepared.values() for name in part.features[column].names)
+    )
+    features = [part.features[column] for part in parts.values()]
+    first = next((one for one in features if isinstance(one, ClassLabel)), None)
+    if first is not None:
+        return [*first.names, *(name for name in found if name not in first.names)]
+    numbers = all("int" in str(one.dtype) for one in features)
+    return sorted(found, key=int) if numbers else sorted(found)

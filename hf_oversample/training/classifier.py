@@ -80,8 +80,9 @@ def train_classifier(
         The model, in evaluation mode.
 
     Raises:
-        ValueError: sizes do not fit, a text is empty, weights are negative or all zero, an unknown
-            schedule, or the loss is no longer finite.
+        ValueError: sizes do not fit, a text is empty, weights are negative or all zero, or an
+            unknown schedule.
+        FloatingPointError: the loss is no longer finite.
     """
     truth = np.asarray(labels, dtype=np.int64)
     texts = [np.asarray(ids, dtype=np.int64) for ids in encoded]
@@ -127,11 +128,12 @@ def train_classifier(
             since += 1
             if step % eval_every == 0 or step == steps:
                 mean_loss = float(total) / since
-                if not np.isfinite(mean_loss):
-                    raise ValueError(f"the loss is {mean_loss} by step {step}: lower learning_rate")
+                _check_finite("the loss", mean_loss, step, learning_rate)
                 record = {"step": float(step), "loss": mean_loss}
                 if validation is not None and step > deferred_start:
-                    score = ranking_score(validation[1], predict(model, validation[0]), minority)
+                    told = predict(model, validation[0])
+                    _check_finite("a validation score", told, step, learning_rate)
+                    score = ranking_score(validation[1], told, minority)
                     record["average_precision"] = score
                     if score > best_score:
                         state = model.state_dict()
@@ -258,6 +260,14 @@ def ranking_score(
         if one in columns
     ]
     return float(np.mean(scores)) if scores else 0.0
+
+
+def _check_finite(name: str, values: ArrayLike, step: int, learning_rate: float) -> None:
+    if not np.isfinite(values).all():
+        raise FloatingPointError(
+            f"{name} is not finite by step {step}: training diverged at a learning rate of "
+            f"{learning_rate:g}; lower learning_rate"
+        )
 
 
 def _check_training(
