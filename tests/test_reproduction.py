@@ -41,6 +41,17 @@ def test_records_are_found_by_their_names_whatever_the_order_of_a_setting(tmp_pa
     assert again.find({"task": "a", "settings": {"x": 1, "y": 3.0}}) is None
 
 
+def test_a_result_of_other_inputs_is_not_taken_for_one_of_these(tmp_path: Path) -> None:
+    records = JsonlRecords(tmp_path / "records.jsonl", ("task",))
+    records.add({"task": "a", "inputs": "0123", "f1": 0.5})
+    records.add({"task": "a", "inputs": "0123", "f1": 0.5})  # there already
+    assert len(records.path.read_text().splitlines()) == 1
+    assert records.find({"task": "a", "inputs": "0123"}) is not None
+    for other in ({"task": "a", "inputs": "4567"}, {"task": "a"}):
+        with pytest.raises(ValueError, match=r"from other data or another encoder.* --output"):
+            records.find(other)
+
+
 def test_a_line_that_a_killed_run_left_is_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
     path.write_text('{"task": "a"}\n{"task": "b", "f')

@@ -13,7 +13,13 @@ pytest.importorskip("imblearn", reason="the extra imblearn is not installed")
 from hf_oversample.reproduction import simpor
 from hf_oversample.reproduction.arguments import ReproduceArguments
 from hf_oversample.reproduction.run import run_reproduce
-from hf_oversample.reproduction.simpor_trials import Task, breast_cancer, credit_card, moons
+from hf_oversample.reproduction.simpor_trials import (
+    Task,
+    breast_cancer,
+    credit_card,
+    distinct_transactions,
+    moons,
+)
 
 
 def test_rows_have_the_papers_ratios(tmp_path: Path) -> None:
@@ -29,7 +35,7 @@ def test_rows_have_the_papers_ratios(tmp_path: Path) -> None:
         values[-1] = 5.0  # the last fraud of both files is the same
         columns = {"a": values[:, 0], "b": values[:, 1], "label": labels}
         datasets.Dataset.from_dict(columns).to_parquet(str(tmp_path / f"{split}.parquet"))
-    x, y = credit_card(tmp_path, 3)(1)
+    x, y = credit_card(distinct_transactions(tmp_path), 3)(1)
     assert np.bincount(y).tolist() == [12, 4]
     assert len(np.unique(x, axis=0)) == 16
 
@@ -81,3 +87,36 @@ def test_a_run_goes_on_and_prints_the_papers_figures(
     assert call("none", "SMOTE", "SIMPOR") == page
     assert sorted(output.read_text().splitlines()) == sorted(lines)
     assert "| none | 1 |" in call("none", seeds=1)
+
+
+def write_transactions(folder: Path, frauds: int, others: int, seed: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.repeat([0, 1], [others, frauds]))
+    values = rng.normal(size=(len(labels), 3)) + 2.0 * labels[:, None]
+    columns = {**{f"v{i}": values[:, i] for i in range(3)}, "label": labels}
+    rows = datasets.Dataset.from_dict(columns).train_test_split(0.2, seed=0)
+    for split, part in rows.items():
+        part.to_parquet(str(folder / f"{split}.parquet"))
+
+
+def test_results_of_other_transactions_are_refused_and_rows_are_counted(tmp_path: Path) -> None:
+    write_transactions(tmp_path / "creditcard", 20, 100, 0)
+
+    def call() -> str:
+        arguments = ReproduceArguments(
+            "simpor3",
+            data_dir=str(tmp_path),
+            output=str(tmp_path / "records.jsonl"),
+            seeds=1,
+            tasks=("credit card 3:1",),
+            methods=("none",),
+        )
+        return run_reproduce(arguments, progress=lambda line: None)
+
+    page = call()
+    assert "20 and 100 are left of its 492 frauds and 284,315 other rows." in page
+    assert call() == page
+    write_transactions(tmp_path / "creditcard", 21, 110, 1)
+    with pytest.raises(ValueError, match="from other data"):
+        call()

@@ -30,7 +30,14 @@ from hf_oversample.reproduction.amo_methods import (
     Training,
     class_accuracies,
 )
-from hf_oversample.reproduction.paper_table import PaperTable, Request, Sizes, cell, difference
+from hf_oversample.reproduction.paper_table import (
+    PaperTable,
+    Request,
+    Sizes,
+    cell,
+    data_digest,
+    difference,
+)
 from hf_oversample.reproduction.records import Record
 from hf_oversample.training.heads import head_logits
 
@@ -116,8 +123,9 @@ class AmoTable3(PaperTable):
 
     def run(self) -> None:
         for task in self.tasks:
-            folder = self.data_folder(FOLDERS[task.split(",")[0]]).parent
-            data = TASKS[task](folder, self.sizes.share)
+            own = self.data_folder(FOLDERS[task.split(",")[0]])
+            data = TASKS[task](own.parent, self.sizes.share)
+            self._inputs = data_digest(own)
             self._run_task(task, data)
 
     def _run_task(self, task: str, data: Data) -> None:
@@ -151,6 +159,7 @@ class AmoTable3(PaperTable):
         setting: Record = {"task": task, "split": split, "method": method, "seed": seed}
         setting |= {"scale": scale, "amo": amo}
         setting |= {"epochs": self.sizes.epochs, "share": self.sizes.share}
+        setting |= {"inputs": self._inputs}
         if (known := self.records.find(setting)) is not None:
             return known
         train, scored = (data.train, data.test) if split == "test" else data.halves(seed)

@@ -21,7 +21,14 @@ from hf_oversample.oversamplers.embedding import EmbeddingOversampler
 from hf_oversample.oversamplers.smote import SmoteOversampler
 from hf_oversample.report import markdown_table
 from hf_oversample.reproduction.mnist import Rows, predictions, read_mnist, thinned, train_cnn
-from hf_oversample.reproduction.paper_table import PaperTable, Request, Sizes, cell, difference
+from hf_oversample.reproduction.paper_table import (
+    PaperTable,
+    Request,
+    Sizes,
+    cell,
+    data_digest,
+    difference,
+)
 from hf_oversample.reproduction.records import Record
 from hf_oversample.sampling import spread
 
@@ -130,14 +137,15 @@ class BayesianGanTable1(PaperTable):
         folder = self.data_folder("mnist")
         x, y = read_mnist(folder, "train")
         x_test, y_test = read_mnist(folder, "test")
-        settings = asdict(self.sizes)
+        settings, inputs = asdict(self.sizes), data_digest(folder)
         for seed in range(self.seeds):
             for task in self.tasks:
                 digit, ratio = (
                     int(part) for part in task[len("mnist ") :].removesuffix(":1").split()
                 )
                 for method in self.methods:
-                    setting = {"task": task, "method": method, "seed": seed, "settings": settings}
+                    setting = {"task": task, "method": method, "seed": seed}
+                    setting |= {"settings": settings, "inputs": inputs}
                     if self.records.find(setting) is not None:
                         continue
                     start = time.perf_counter()
@@ -145,11 +153,10 @@ class BayesianGanTable1(PaperTable):
                     together, classes = balanced(method, rows, labels, seed, self.sizes)
                     model = train_cnn(method, together, classes, self.sizes.cnn_steps, seed)
                     recall, f1 = recall_and_f1(y_test, predictions(model, x_test), digit)
-                    record: Record = {"task": task, "method": method, "seed": seed}
-                    record |= {"recall": recall, "f1": f1}
+                    record: Record = {**setting, "recall": recall, "f1": f1}
                     record |= {"rare_rows": int((labels == digit).sum()), "train_rows": len(labels)}
                     record |= {"seconds": round(time.perf_counter() - start, 1)}
-                    self.records.add({**record, "settings": settings})
+                    self.records.add(record)
                     self.request.progress(f"{task}, {method}, seed {seed}: F1 {f1:.3f}")
 
     def reductions(self) -> list[str]:

@@ -15,6 +15,7 @@ import numpy as np
 from hf_oversample.comparison.embedders import (
     LatentSemanticEmbedder,
     RememberedEmbeddings,
+    encoder_identity,
     pretrained_embedder,
 )
 from hf_oversample.comparison.fold import Fold
@@ -126,6 +127,11 @@ class MisoCells:
         self.training = sizes.training(max_length)
         self.steps = sizes.classifier_steps
         self.settings = record_settings(sizes, encoder_title)
+        encoder = encoder_identity(encoder_name)
+        self.inputs = {
+            split.key: f"{rows}, {encoder}"
+            for split, rows in zip(problem.splits, problem.digests(), strict=True)
+        }
         self.embed = None
         if encoder_name is not None:
             self.embed = RememberedEmbeddings(pretrained_embedder(encoder_name))
@@ -137,11 +143,15 @@ class MisoCells:
                 missing = [
                     name
                     for name in methods
-                    if METHODS[name].generator == generator
-                    and self.records.find(self._setting(name, split)) is None
+                    if METHODS[name].generator == generator and self._is_missing(name, split)
                 ]
                 if missing:
                     self._run_fold(split, generator, missing)
+
+    def _is_missing(self, name: str, split: Split) -> bool:
+        """What was refused is tried again: its cause may have been mended."""
+        known = self.records.find(self._setting(name, split))
+        return known is None or known.get("refused") is not None
 
     def _setting(self, name: str, split: Split) -> Record:
         method = METHODS[name]
@@ -152,6 +162,7 @@ class MisoCells:
             "classifier": method.classifier,
             "remedy": method.remedy,
             "settings": self.settings,
+            "inputs": self.inputs[split.key],
         }
 
     def _run_fold(self, split: Split, generator: str | None, methods: Sequence[str]) -> None:

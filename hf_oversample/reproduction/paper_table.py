@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import xxhash
 
 from hf_oversample.metrics.statistics import paired_test
 from hf_oversample.reproduction.records import JsonlRecords
@@ -128,6 +129,16 @@ class PaperTable(ABC):
             there = sorted(path.name for path in root.iterdir() if path.is_dir())
             raise ValueError(f"{root} has no folder {name!r}; it has {there}")
         return root / name
+
+
+def data_digest(folder: Path) -> str:
+    """Of a folder's parquet and npz files and their names: 16 hexadecimal digits."""
+    digest = xxhash.xxh3_64()
+    for path in sorted(folder.iterdir()):
+        if path.suffix in (".parquet", ".npz"):
+            digest.update(f"{path.name}\0".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _listed(head: str, lines: Iterable[str]) -> str:

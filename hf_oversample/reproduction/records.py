@@ -21,6 +21,9 @@ class JsonlRecords:
         names: fields that say what a record is a result of. Two records that agree in them are one,
             and the later counts.
 
+    A record's field `inputs`, where it has one, is a digest of the rows and weights that it was
+    made from: a result of others is not taken for one of these.
+
     Raises:
         ValueError: a line is no JSON object, or lacks one of the fields.
     """
@@ -43,13 +46,24 @@ class JsonlRecords:
         return iter(self._known.values())
 
     def find(self, setting: Record) -> Record | None:
-        """The result of a setting, which has the fields of `names`; None: it has not been run."""
-        return self._known.get(self._key(setting))
+        """The result of a setting, which has the fields of `names`; None: it has not been run.
+
+        Raises:
+            ValueError: its result is of other `inputs` than the setting's.
+        """
+        known = self._known.get(self._key(setting))
+        if known is not None and known.get("inputs") != setting.get("inputs"):
+            raise ValueError(
+                f"{self.path} has a result of {self._key(setting)} from other data or another "
+                "encoder than are there now: name another --output, or move the file away"
+            )
+        return known
 
     def add(self, record: Record) -> None:
-        """Write a result."""
-        self._lines.append(record)
-        self._known[self._key(record)] = record
+        """Write a result, if it is not the one that is there."""
+        if self._known.get(self._key(record)) != record:
+            self._lines.append(record)
+            self._known[self._key(record)] = record
 
     def _key(self, record: Record) -> str:
         return json.dumps([record[name] for name in self.names], sort_keys=True)

@@ -6,8 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
+import numpy as np
+
 from hf_oversample.report import markdown_table
-from hf_oversample.reproduction.paper_table import PaperTable, cell, difference
+from hf_oversample.reproduction.paper_table import PaperTable, cell, data_digest, difference
 from hf_oversample.reproduction.records import Record
 from hf_oversample.reproduction.simpor_trials import (
     METHODS,
@@ -16,6 +18,7 @@ from hf_oversample.reproduction.simpor_trials import (
     Task,
     breast_cancer,
     credit_card,
+    distinct_transactions,
     moons,
     trial,
 )
@@ -92,7 +95,10 @@ class SimporTable(PaperTable):
         if data == "breast cancer":
             return Task(breast_cancer({"3:1": 120, "7:1": 50}[ratio]), 50, 150, 32)
         folder = self.data_folder("creditcard")
-        return Task(credit_card(folder, int(ratio.split(":")[0])), 200, 200, 64)
+        transactions = distinct_transactions(folder)
+        others, frauds = np.bincount(transactions[1], minlength=2).tolist()
+        rows = credit_card(transactions, int(ratio.split(":")[0]))
+        return Task(rows, 200, 200, 64, inputs=data_digest(folder), counts=(others, frauds))
 
     def run(self) -> None:
         available = {name: self.task_named(name) for name in self.tasks}
@@ -100,9 +106,14 @@ class SimporTable(PaperTable):
             for name in self.tasks:
                 for method in METHODS:
                     setting: Record = {"task": name, "method": method, "seed": seed}
+                    task = available[name]
+                    if task.inputs is not None:
+                        setting["inputs"] = task.inputs
                     if method not in self.methods or self.records.find(setting) is not None:
                         continue
-                    result = trial(available[name], method, seed)
+                    result: Record = dict(trial(task, method, seed))
+                    if task.counts is not None:
+                        result |= {"others": task.counts[0], "frauds": task.counts[1]}
                     self.records.add({**setting, **result})
                     self.request.progress(f"{name}, {method}, seed {seed}: F1 {result['f1']:.3f}")
 
@@ -162,7 +173,9 @@ class SimporTable3(SimporTable):
     )
 
     def not_there(self) -> list[str]:
-        return [
-            "Whatever creditcard/ lacks of the 284,807 transactions (the project's copy has all "
-            "frauds and 12,808 other rows). Repeated frauds are dropped: 473 of 492 are left."
-        ]
+        line = "Whatever creditcard/ lacks of the 284,807 transactions. Repeated rows are dropped"
+        rows = {(r["frauds"], r["others"]) for r in self.records if "frauds" in r}
+        if rows:
+            there = " or ".join(f"{frauds} and {others:,}" for frauds, others in sorted(rows))
+            line += f": {there} are left of its 492 frauds and 284,315 other rows"
+        return [line + "."]

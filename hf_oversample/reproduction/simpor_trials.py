@@ -42,12 +42,21 @@ Rows = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Task:
-    """A row block of the paper's tables: its data, and its network (Table 1)."""
+    """A row block of the paper's tables: its data, and its network (Table 1).
+
+    Attributes:
+        rows: seed → vectors and classes.
+        units, epochs, batch_size: of the network.
+        inputs: a digest of the files that the rows are from; None where a library has them.
+        counts: rows of class 0 and of class 1 that a trial draws from, where they are in files.
+    """
 
     rows: Callable[[int], Rows]
     units: int
     epochs: int
     batch_size: int
+    inputs: str | None = None
+    counts: tuple[int, int] | None = None
 
 
 def moons(seed: int) -> Rows:
@@ -66,21 +75,21 @@ def breast_cancer(minority: int) -> Callable[[int], Rows]:
     return rows
 
 
-def credit_card(folder: Path, ratio: int) -> Callable[[int], Rows]:
-    """All distinct frauds of a folder's rows, and `ratio` times as many of the others."""
+def distinct_transactions(folder: Path) -> Rows:
+    """The rows of a folder's two files, each once."""
+    parts = [Dataset.from_parquet(str(folder / f"{split}.parquet")) for split in ("train", "test")]
+    tables = [part.to_pandas() for part in parts]
+    x = np.concatenate([t.drop(columns="label").to_numpy(np.float64) for t in tables])
+    y = np.concatenate([t["label"].to_numpy() for t in tables])
+    _, first = np.unique(np.column_stack([x, y]), axis=0, return_index=True)
+    return x[np.sort(first)], y[np.sort(first)]
 
-    def rows(seed: int) -> Rows:
-        parts = [
-            Dataset.from_parquet(str(folder / f"{split}.parquet")) for split in ("train", "test")
-        ]
-        tables = [part.to_pandas() for part in parts]
-        x = np.concatenate([t.drop(columns="label").to_numpy(np.float64) for t in tables])
-        y = np.concatenate([t["label"].to_numpy() for t in tables])
-        _, first = np.unique(np.column_stack([x, y]), axis=0, return_index=True)
-        x, y = x[np.sort(first)], y[np.sort(first)]
-        return thinned(x, y, ratio * int(y.sum()), int(y.sum()), seed)
 
-    return rows
+def credit_card(transactions: Rows, ratio: int) -> Callable[[int], Rows]:
+    """All frauds, and `ratio` times as many of the others."""
+    x, y = transactions
+    frauds = int(y.sum())
+    return lambda seed: thinned(x, y, ratio * frauds, frauds, seed)
 
 
 def thinned(x: np.ndarray, y: np.ndarray, majority: int, minority: int, seed: int) -> Rows:
