@@ -207,6 +207,18 @@ def test_averages_are_held_against_the_control_which_is_no_remedy() -> None:
     assert "plain + anchors less plain + plain, which has no anchors: +0.1 ± " in text
 
 
+@pytest.mark.parametrize("kind", ["textcnn", "linear"])
+def test_averages_without_the_control_say_so_where_there_is_one(kind: str) -> None:
+    comparison = made_up({"none": NONE, "plain + anchors": raised(0.05)})
+    comparison = replace(
+        comparison,
+        cells=[replace(c, classifier=kind) for c in comparison.cells],
+        classifiers={kind: kind},
+    )
+    advice = 'how much was not asked; add "plain + plain"'
+    assert (advice in " ".join(verdict(comparison))) == (kind == "textcnn")
+
+
 def test_rows_that_may_be_learnable_are_not_called_unlearnable() -> None:
     comparison = made_up({"none": NONE, "class weights": raised(0.05, 0.2)})
     areas = [0.70, 0.82, 0.50, 0.66, 0.48]

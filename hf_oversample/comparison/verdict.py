@@ -21,6 +21,7 @@ from hf_oversample.comparison.findings import (
     signed_points,
 )
 from hf_oversample.comparison.protocol import Comparison
+from hf_oversample.comparison.registry import CLASSIFIERS
 from hf_oversample.comparison.remedies import CONTROL
 
 WIDE = 0.05
@@ -205,6 +206,8 @@ def _against_control(comparison: Comparison, own: dict[str, Finding], metric: st
     if averaged not in own:
         return []
     if CONTROL not in own:
+        if not CLASSIFIERS[own[averaged].classifier].is_network:
+            return []  # it has no second plain model that would differ
         return [
             f"{averaged} averages two models, which gains by itself: how much was not asked; add "
             f'"{CONTROL}".'
