@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hf_oversample.comparison.fold import Fold
 from hf_oversample.comparison.miso import GivenAnchors, MisoSource
 from hf_oversample.comparison.problem import Problem, repeated_folds
 from hf_oversample.comparison.protocol import compare
@@ -52,9 +53,12 @@ def test_records_of_another_run_or_damaged_ones_are_refused(tmp_path: Path) -> N
 
 def test_a_file_of_something_else_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
-    for line in ('{"my": "only line"}\n', "a line of text\n"):
+    for line in ('{"my": "only line"}\n', "a line of text\n", '{"my": "only line"}', "{"):
         path.write_text(line)
-        with pytest.raises(ValueError, match="line 1, is no record of a comparison"):
+        if line == "{":  # as far as it goes, the first line of a run that was killed
+            assert len(Records(path, {"seed": 1})) == 0
+            continue
+        with pytest.raises(ValueError, match="no record of a comparison"):
             Records(path, {"seed": 1})
         assert path.read_text() == line
 
@@ -89,6 +93,39 @@ def test_a_run_goes_on_where_what_refused_it_is_mended(tmp_path: Path) -> None:
     first = compare(make_problem(), **options)
     assert [bool(c.refused) for c in first.cells] == [True, False]
     assert not any(c.refused for c in compare(make_problem(), **options).cells)
+
+
+class Diverges:
+    """A generator whose training does not stay finite."""
+
+    has_backbone = False
+    trainings = 0
+
+    def identity(self) -> str:
+        return "diverges"
+
+    def anchors(self, fold: Fold, seed: int) -> Texts:
+        def make() -> Texts:
+            self.trainings += 1
+            raise FloatingPointError("the loss is nan")
+
+        return fold.cache.get("generator", make)
+
+    def backbone(self, fold: Fold) -> Path:
+        raise ValueError("there is none")
+
+
+def test_a_generator_that_diverges_is_a_finding_and_trained_once(tmp_path: Path) -> None:
+    source, options = Diverges(), dict[str, Any](records=tmp_path / "records.jsonl")
+    options |= {"remedies": ["anchors", "anchors once + logit adjustment"], "steps": 2}
+    options |= {"classifiers": ["linear", "mlp"], "generator": source}
+    problem = make_problem()
+    first = compare(problem, **options)
+    assert {c.refused for c in first.cells if c.remedy != "none"} == {"the loss is nan"}
+    assert source.trainings == len(problem.splits)
+    again = compare(problem, **options)
+    assert source.trainings == len(problem.splits)
+    assert again.cells == first.cells
 
 
 def make_problem() -> Problem:

@@ -103,14 +103,14 @@ def write_transactions(folder: Path, frauds: int, others: int, seed: int) -> Non
 def test_results_of_other_transactions_are_refused_and_rows_are_counted(tmp_path: Path) -> None:
     write_transactions(tmp_path / "creditcard", 20, 100, 0)
 
-    def call() -> str:
+    def call(method: str = "none") -> str:
         arguments = ReproduceArguments(
             "simpor3",
             data_dir=str(tmp_path),
             output=str(tmp_path / "records.jsonl"),
             seeds=1,
             tasks=("credit card 3:1",),
-            methods=("none",),
+            methods=(method,),
         )
         return run_reproduce(arguments, progress=lambda line: None)
 
@@ -118,5 +118,6 @@ def test_results_of_other_transactions_are_refused_and_rows_are_counted(tmp_path
     assert "20 and 100 are left of its 492 frauds and 284,315 other rows." in page
     assert call() == page
     write_transactions(tmp_path / "creditcard", 21, 110, 1)
-    with pytest.raises(ValueError, match="from other data"):
-        call()
+    for method in ("none", "SMOTE"):  # also where none of its own results are there
+        with pytest.raises(ValueError, match="from other data"):
+            call(method)

@@ -127,6 +127,7 @@ class CostedCache:
         self._known = dict(known or {})
         self.made: dict[str, float] = {}
         self._values: dict[Hashable, Any] = {}
+        self._diverged: dict[Hashable, FloatingPointError] = {}
         # kept where the value is dropped: another may have been made of it
         self._costs: dict[Hashable, _Cost] = {}
         self._making: list[_Cost] = []
@@ -140,7 +141,13 @@ class CostedCache:
         self.saved = 0.0
 
     def get(self, key: Hashable, make: Callable[[], _T]) -> _T:
-        """The value of a key, made by ``make`` the first time."""
+        """The value of a key, made by ``make`` the first time.
+
+        Raises:
+            FloatingPointError: a training diverged, now or the first time.
+        """
+        if key in self._diverged:
+            raise self._diverged[key]
         if self._making:
             self._making[-1].parts.add(key)
         if key in self._values:
@@ -150,6 +157,9 @@ class CostedCache:
         self._making.append(cost)
         try:
             value = make()
+        except FloatingPointError as error:
+            self._diverged[key] = error
+            raise
         finally:
             self._making.pop()
         whole = time.perf_counter() - begin

@@ -153,7 +153,11 @@ def compare(
     return Comparison(
         problem,
         header,
-        [found[key] for key in wanted if key in found],
+        [
+            found[key]
+            for key in wanted
+            if key in found and not (found[key].refused and (key.classifier, key.remedy) in skipped)
+        ],
         [(kind, remedy, why) for (kind, remedy), why in skipped.items()],
         titles,
     )
@@ -213,7 +217,13 @@ def run_cell(fold: Fold, classifier: Classifier, remedy: Remedy, seed: int) -> C
         raise
     except (ValueError, FloatingPointError) as error:
         seconds = time.perf_counter() - start
-        return Cell(*key, seconds=seconds, shared=_rounded(fold.cache.made), refused=str(error))
+        return Cell(
+            *key,
+            seconds=seconds,
+            shared=_rounded(fold.cache.made),
+            refused=str(error),
+            diverged=isinstance(error, FloatingPointError),
+        )
     return Cell(
         *key,
         metrics=metrics,

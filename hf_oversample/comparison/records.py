@@ -43,7 +43,9 @@ class Cell:
             :func:`hf_oversample.comparison.made_texts.made_text_metrics`.
         shared: what was made in this cell and may serve others of its fold → its seconds
             (:class:`~hf_oversample.comparison.fold.CostedCache`).
-        refused: why the remedy cannot work on these rows (a ``ValueError``), else None.
+        refused: why the remedy cannot work on these rows (an error's message), else None.
+        diverged: whether that was a training whose loss was no longer finite
+            (``FloatingPointError``): the same seed would diverge again.
         anchors: of a remedy with anchors or their encoder, what they come from
             (:meth:`~hf_oversample.comparison.fold.AnchorSource.identity`); else None.
     """
@@ -59,6 +61,7 @@ class Cell:
     texts: dict[str, float] = field(default_factory=dict)
     shared: dict[str, float] = field(default_factory=dict)
     refused: str | None = None
+    diverged: bool = False
     anchors: str | None = None
 
     @property
@@ -93,8 +96,10 @@ class Records:
 
     def __contains__(self, key: CellKey) -> bool:
         """Whether a cell has a result. One that was refused has none: its cause may have been
-        mended (a package that was not there, say), so a run that goes on tries it again."""
-        return key in self._cells and self._cells[key].refused is None
+        mended (a package that was not there, say), so a run that goes on tries it again, unless
+        its training diverged."""
+        cell = self._cells.get(key)
+        return cell is not None and (cell.refused is None or cell.diverged)
 
     def __iter__(self) -> Iterator[Cell]:
         return iter(self._cells.values())
@@ -113,6 +118,8 @@ class Records:
         """Take in what is there; whether there is anything. A file without a cell, which a run that
         failed early leaves, is begun anew."""
         number, lines = 0, self._lines.read()
+        if not lines and self.path.exists():
+            self._check_torn_header(self.path.read_bytes())
         for number, line in enumerate(lines, start=1):
             try:
                 values = json.loads(line)
@@ -131,6 +138,15 @@ class Records:
                 ) from error
             self._cells[cell.key] = cell
         return number > 0
+
+    def _check_torn_header(self, content: bytes) -> None:
+        """That a file without a whole line is one of ours, killed in its first."""
+        begin = b'{"comparison": '
+        if content[: len(begin)] != begin[: len(content)]:
+            raise ValueError(
+                f"{self.path} holds no record of a comparison but {content[:40]!r}: it is the file "
+                "of something else; move it away, or write to another folder"
+            )
 
     def _check_header(self, found: dict[str, Any]) -> None:
         names = sorted({*found, *self.header})

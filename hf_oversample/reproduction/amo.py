@@ -21,6 +21,8 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from hf_oversample.comparison.embedders import encoder_identity
+from hf_oversample.data import demo_encoder_path
 from hf_oversample.report import markdown_table
 from hf_oversample.reproduction.amo_data import TASKS, Data
 from hf_oversample.reproduction.amo_methods import (
@@ -125,7 +127,10 @@ class AmoTable3(PaperTable):
         for task in self.tasks:
             own = self.data_folder(FOLDERS[task.split(",")[0]])
             data = TASKS[task](own.parent, self.sizes.share)
-            self._inputs = data_digest(own)
+            encoder = encoder_identity(
+                str(demo_encoder_path())
+            )  # the features' of two tasks of three
+            self._inputs = f"{data_digest(own)}, {encoder}"
             self._run_task(task, data)
 
     def _run_task(self, task: str, data: Data) -> None:

@@ -149,9 +149,12 @@ class MisoCells:
                     self._run_fold(split, generator, missing)
 
     def _is_missing(self, name: str, split: Split) -> bool:
-        """What was refused is tried again: its cause may have been mended."""
+        """What was refused is tried again, since its cause may have been mended, but for a training
+        that diverged."""
         known = self.records.find(self._setting(name, split))
-        return known is None or known.get("refused") is not None
+        if known is None or known.get("refused") is None:
+            return known is None
+        return not known.get("diverged")
 
     def _setting(self, name: str, split: Split) -> Record:
         method = METHODS[name]
@@ -189,6 +192,7 @@ class MisoCells:
             if kept:
                 record["metrics"] |= own_difficult(fold, kept[0])
             record |= {"seconds": found.seconds, "made": found.made, "refused": found.refused}
+            record |= {"diverged": found.diverged}
             self.records.add(record)
             shown = found.refused or f"F1 {found.metrics['f1']:.3f}"
             self.progress(

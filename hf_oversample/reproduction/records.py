@@ -60,8 +60,10 @@ class JsonlRecords:
         return known
 
     def add(self, record: Record) -> None:
-        """Write a result, if it is not the one that is there."""
-        if self._known.get(self._key(record)) != record:
+        """Write a result, if it is not the one that is there, nor refused again for the same."""
+        known = self._known.get(self._key(record), {})
+        again = record.get("refused") is not None and record["refused"] == known.get("refused")
+        if known != record and not again:
             self._lines.append(record)
             self._known[self._key(record)] = record
 

@@ -109,7 +109,8 @@ class SimporTable(PaperTable):
                     task = available[name]
                     if task.inputs is not None:
                         setting["inputs"] = task.inputs
-                    if method not in self.methods or self.records.find(setting) is not None:
+                    # what is not asked for is looked up too: the table holds it against SIMPOR
+                    if self.records.find(setting) is not None or method not in self.methods:
                         continue
                     result: Record = dict(trial(task, method, seed))
                     if task.counts is not None:
