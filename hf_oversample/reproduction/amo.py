@@ -127,9 +127,8 @@ class AmoTable3(PaperTable):
         for task in self.tasks:
             own = self.data_folder(FOLDERS[task.split(",")[0]])
             data = TASKS[task](own.parent, self.sizes.share)
-            encoder = encoder_identity(
-                str(demo_encoder_path())
-            )  # the features' of two tasks of three
+            # the encoder makes the features of two tasks of three
+            encoder = encoder_identity(str(demo_encoder_path()))
             self._inputs = f"{data_digest(own)}, {encoder}"
             self._run_task(task, data)
 
