@@ -13,6 +13,7 @@ from accelerate.state import AcceleratorState, GradientState
 from torch import nn
 
 from hf_oversample.training.checkpoints import load_checkpoint, save_checkpoint
+from two_processes import launch_two_processes
 
 ARGUMENTS = {"seed": 3, "logging_steps": 5}
 
@@ -66,6 +67,34 @@ def test_a_file_that_cannot_be_written_leaves_no_checkpoint(tmp_path: Path) -> N
     with pytest.raises(OSError, match=r"no room for own\.txt"):
         save(tmp_path, accelerator, files={"own.txt": fail})
     assert not list(tmp_path.glob("checkpoint-*"))
+
+
+A_SLOW_PROCESS = """
+import sys
+import time
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from hf_oversample.training.checkpoints import save_checkpoint
+from torch import nn
+
+accelerator = Accelerator(cpu=True)
+module = accelerator.prepare(nn.Linear(3, 2))
+if not accelerator.is_main_process:  # weights are asked for before random states are written
+    accelerator.unwrap_model(module).register_state_dict_post_hook(lambda *_: time.sleep(2))
+save_checkpoint(Path(sys.argv[1]), accelerator, step=7, arguments={}, record={})
+torch.distributed.destroy_process_group()
+"""
+
+
+def test_the_main_process_waits_for_what_the_others_write(tmp_path: Path) -> None:
+    script = tmp_path / "save.py"
+    script.write_text(A_SLOW_PROCESS)
+    launch_two_processes(script, str(tmp_path / "run"))
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["checkpoint-7"]
+    names = {path.name for path in (tmp_path / "run" / "checkpoint-7").iterdir()}
+    assert {"random_states_0.pkl", "random_states_1.pkl"} <= names
 
 
 def test_checkpoints_that_do_not_fit_are_refused(tmp_path: Path) -> None:

@@ -87,6 +87,8 @@ def save_checkpoint(
         shutil.rmtree(temporary)
     accelerator.wait_for_everyone()
     accelerator.save_state(str(temporary))
+    # each process writes its own random state, which must be in the folder before it is renamed
+    accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         for name, write in (files or {}).items():
             write(temporary / name)
