@@ -197,6 +197,27 @@ def test_parts_of_other_types_mean_the_same_classes(tmp_path: Path) -> None:
         assert [1 - own[text] for text in part.texts] == part.labels.tolist()
 
 
+def test_codes_without_names_match_no_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts, labels = make_corpus((80, 30))
+    rows = {
+        "train": {"message": texts[::2], "kind": [CLASS_NAMES[label] for label in labels[::2]]},
+        "test": {"message": texts[1::2], "kind": [int(label) for label in labels[1::2]]},
+    }
+    arguments = [*columns(), "--output_dir", str(tmp_path / "out")]
+    for name, part in rows.items():
+        path = str(tmp_path / f"{name}.csv")
+        datasets.Dataset.from_dict(part).to_csv(path)
+        arguments += [f"--{name}_file", path]
+    assert call(*arguments) == 2
+    error = capsys.readouterr().err
+    assert (
+        "The test rows have none of the classes of the train rows: their 'kind' is '0', " in error
+    )
+    assert "Codes without names match no names" in error
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -179,7 +179,11 @@ def _with_classes(
     parts: dict[str, Dataset], a: CompareRunArguments
 ) -> tuple[list[str], dict[str, Dataset]]:
     """The classes' names, and the parts with the same code for the same name, whatever types their
-    files have. Classes without rows, as a filter leaves them, are left out."""
+    files have. Classes without rows, as a filter leaves them, are left out.
+
+    Raises:
+        ValueError: labels of no known type, or a part without any class of the training rows.
+    """
     column, prepared = a.label_column, dict[str, Dataset]()
     for name, part in parts.items():
         try:
@@ -190,6 +194,13 @@ def _with_classes(
         name: np.asarray(part.features[column].names, object)[np.asarray(part[column], np.int64)]
         for name, part in prepared.items()
     }
+    for name in named:
+        if len(named[name]) and not {*named[name]} & {*named["train"]}:
+            raise ValueError(
+                f"The {name} rows have none of the classes of the train rows: their {column!r} is "
+                f"{_some(named[name])}, and in the train rows {_some(named['train'])}. Codes "
+                "without names match no names: write the classes in the same way in every file."
+            )
     present = set(np.concatenate(list(named.values())).tolist())
     names = _in_order(parts, prepared, column)
     if empty := [name for name in names if name not in present]:
@@ -202,6 +213,11 @@ def _with_classes(
         )
         for name, part in prepared.items()
     }
+
+
+def _some(classes: np.ndarray, most: int = 5) -> str:
+    found = sorted(set(classes.tolist()))
+    return ", ".join(map(repr, found[:most])) + (", …" if len(found) > most else "")
 
 
 def _in_order(parts: dict[str, Dataset], prepared: dict[str, Dataset], column: str) -> list[str]:
