@@ -127,7 +127,7 @@ class CostedCache:
         self._known = dict(known or {})
         self.made: dict[str, float] = {}
         self._values: dict[Hashable, Any] = {}
-        self._diverged: dict[Hashable, FloatingPointError] = {}
+        self._diverged: dict[Hashable, str] = {}
         # kept where the value is dropped: another may have been made of it
         self._costs: dict[Hashable, _Cost] = {}
         self._making: list[_Cost] = []
@@ -147,7 +147,7 @@ class CostedCache:
             FloatingPointError: a training diverged, now or the first time.
         """
         if key in self._diverged:
-            raise self._diverged[key]
+            raise FloatingPointError(self._diverged[key])
         if self._making:
             self._making[-1].parts.add(key)
         if key in self._values:
@@ -158,7 +158,7 @@ class CostedCache:
         try:
             value = make()
         except FloatingPointError as error:
-            self._diverged[key] = error
+            self._diverged[key] = str(error)  # the error itself holds all that its training had
             raise
         finally:
             self._making.pop()

@@ -166,8 +166,9 @@ def compare(
 def _check_anchors(results: Records, generator: AnchorSource, remedies: Sequence[Remedy]) -> None:
     """That cells of anchors are of this source's."""
     asked = {remedy.name for remedy in remedies if remedy.needs_generator}
+    own = generator.identity()
     for cell in results:
-        if cell.remedy in asked and cell.refused is None and cell.anchors != generator.identity():
+        if cell.remedy in asked and cell.refused is None and cell.anchors != own:
             raise ValueError(
                 f"{results.path} holds cells of {cell.remedy!r} from another source of "
                 "anchors (its settings, or the texts given, were others). They cannot be put in "

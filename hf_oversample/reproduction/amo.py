@@ -13,7 +13,7 @@ import os
 import platform
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from itertools import product
 from typing import ClassVar
@@ -124,13 +124,12 @@ class AmoTable3(PaperTable):
         self.sizes = SIZES[request.sizes]
 
     def run(self) -> None:
+        # it makes the features of two tasks of three
+        encoder = encoder_identity(str(demo_encoder_path()))
         for task in self.tasks:
-            own = self.data_folder(FOLDERS[task.split(",")[0]])
-            data = TASKS[task](own.parent, self.sizes.share)
-            # the encoder makes the features of two tasks of three
-            encoder = encoder_identity(str(demo_encoder_path()))
-            self._inputs = f"{data_digest(own)}, {encoder}"
-            self._run_task(task, data)
+            folder = self.data_folder(FOLDERS[task.split(",")[0]])
+            data = TASKS[task](folder.parent, self.sizes.share)
+            self._run_task(task, replace(data, inputs=f"{data_digest(folder)}, {encoder}"))
 
     def _run_task(self, task: str, data: Data) -> None:
         def on_validation(method: str, scale: float, amo: dict[str, float]) -> float:
@@ -163,7 +162,7 @@ class AmoTable3(PaperTable):
         setting: Record = {"task": task, "split": split, "method": method, "seed": seed}
         setting |= {"scale": scale, "amo": amo}
         setting |= {"epochs": self.sizes.epochs, "share": self.sizes.share}
-        setting |= {"inputs": self._inputs}
+        setting |= {"inputs": data.inputs}
         if (known := self.records.find(setting)) is not None:
             return known
         train, scored = (data.train, data.test) if split == "test" else data.halves(seed)

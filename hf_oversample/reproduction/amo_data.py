@@ -36,6 +36,7 @@ class Data:
         validation: the data's own validation rows; None: they are split off.
         on_sphere: whether all vectors have one length, which AMO's steps then keep.
         left_out: training rows whose text is a test text.
+        inputs: a digest of the files and of the encoder that the vectors are from.
     """
 
     train: Rows
@@ -43,6 +44,7 @@ class Data:
     validation: Rows | None
     on_sphere: bool
     left_out: int
+    inputs: str = ""
 
     def halves(self, seed: int) -> tuple[Rows, Rows]:
         """Rows to train on and to choose by; no test rows."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,11 +19,10 @@ from .losses_bayesian_gan import (
     Structure,
     bounded_regularizer,
     class_loss,
-    fit_conditionals,
     literal_regularizer,
-    log_likelihood,
     mutual_information_bound,
 )
+from .structure_bayesian_gan import StructureReport, report_structure
 
 # Rows that are made together, whatever is asked for: products of other sizes differ in their last
 # bits.
@@ -49,33 +47,6 @@ class BayesianGanOutput(ModelOutput):
     codes: Tensor | None = None
     noise: Tensor | None = None
     scores: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class StructureReport:
-    """
-    The structure as it was learnt, on rows that the generator made.
-
-    Args:
-        rows: how many rows it was fitted on.
-        edges: one dict per edge: `parent`, `child`, and `weight`, in units of the child's standard
-            deviation per one of the parent's.
-        codes: one dict per code: `code`, `r_squared` on its parents, `variance` (σ²) left, and
-            `largest_leak`, the largest correlation in size among its non-edges.
-        non_edges: one dict per code and variable that it should not depend on: `variable`, `code`,
-            `correlation` (semi-partial).
-        log_likelihood: mean of Eq. 5 over the rows, in nats.
-    """
-
-    rows: int
-    edges: list[dict[str, Any]]
-    codes: list[dict[str, Any]]
-    non_edges: list[dict[str, Any]]
-    log_likelihood: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
 
 
 class BayesianGanModel(PreTrainedModel):
@@ -230,30 +201,7 @@ class BayesianGanModel(PreTrainedModel):
         self.train(was_training)
         values = self.columns(observed.to(self.device), labels.to(self.device), seen.float())
         values = values.cpu().double()
-        structure = self.network_structure
-        fitted = fit_conditionals(values, structure, self.config.ridge)
-        deviations = values.std(dim=0, unbiased=False).clamp(min=1e-12)
-        names, edges, codes, non_edges = structure.names, [], [], []
-        for row, code in enumerate(structure.codes):
-            for parent in structure.parents[row]:
-                weight = fitted.weights[row, parent] * deviations[parent] / deviations[code]
-                edge = {"parent": names[parent], "child": names[code], "weight": float(weight)}
-                edges.append(edge)
-            leaks = [float(fitted.semi_partial[row, other]) for other in structure.others[row]]
-            for other, leak in zip(structure.others[row], leaks, strict=True):
-                non_edges.append(
-                    {"variable": names[other], "code": names[code], "correlation": leak}
-                )
-            codes.append(
-                {
-                    "code": names[code],
-                    "r_squared": float(fitted.r_squared[row]),
-                    "variance": float(fitted.variances[row]),
-                    "largest_leak": max(leaks, key=abs, default=0.0),
-                }
-            )
-        likelihood = float(log_likelihood(values, structure, fitted).mean())
-        return StructureReport(n, edges, codes, non_edges, likelihood)
+        return report_structure(values, self.network_structure, self.config.ridge)
 
     # ---- reading rows ---------------------------------------------------------------------------
 
@@ -408,4 +356,4 @@ class BayesianGanModel(PreTrainedModel):
         return noise, torch.randn(n, len(self.config.network["observed"]), generator=draws)
 
 
-__all__ = ["BayesianGanModel", "BayesianGanOutput", "StructureReport"]
+__all__ = ["BayesianGanModel", "BayesianGanOutput"]
