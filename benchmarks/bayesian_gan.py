@@ -32,10 +32,7 @@ import numpy as np
 import torch
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from hf_oversample.bayesian_network import BayesianNetwork
-from hf_oversample.metrics.disentanglement import kim_mnih_score
-from hf_oversample.models.bayesian_gan.modeling_bayesian_gan import BayesianGanModel
-from hf_oversample.reproduction.bayesian_gan import (
+from benchmarks.papers.bayesian_gan import (
     OURS,
     SIZES,
     BayesianGanTable1,
@@ -44,12 +41,15 @@ from hf_oversample.reproduction.bayesian_gan import (
     recall_and_f1,
     task_table,
 )
-from hf_oversample.reproduction.mnist import predictions, read_mnist, thinned, train_cnn
-from hf_oversample.reproduction.records import JsonlRecords
-from hf_oversample.shapes import FACTORS, SHAPES, draw_shapes, random_factors
+from benchmarks.papers.disentanglement import kim_mnih_score
+from benchmarks.papers.mnist import predictions, read_mnist, thinned, train_cnn
+from benchmarks.papers.records import JsonlRecords
+from benchmarks.papers.shapes import FACTORS, SHAPES, draw_shapes, random_factors
+from hf_oversample.models.bayesian_gan.modeling_bayesian_gan import BayesianGanModel
+from hf_oversample.models.bayesian_gan.network import BayesianNetwork
+from hf_oversample.models.bayesian_gan.traversals import traversal_figure
 from hf_oversample.training.bayesian_gan import BayesianGanTrainer, new_bayesian_gan
 from hf_oversample.training.bayesian_gan_arguments import BayesianGanTrainingArguments
-from hf_oversample.traversals import traversal_figure
 
 LOSSES = {"InfoGAN": "infogan", OURS: "bounded"}
 RATIOS = (1, 10, 50)

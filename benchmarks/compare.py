@@ -40,9 +40,9 @@ from hf_oversample.comparison.records import Records
 from hf_oversample.comparison.registry import CLASSIFIERS, classifier_title
 from hf_oversample.comparison.remedies import REMEDIES, remedy_named
 from hf_oversample.comparison.verdict import verdict
-from hf_oversample.data import demo_encoder_path
+from hf_oversample.data.reading import demo_encoder_path
+from hf_oversample.hub.tables import markdown_table
 from hf_oversample.metrics.statistics import PairedTest
-from hf_oversample.report import markdown_table
 from hf_oversample.training.arguments import MisoTrainingArguments
 
 SEEDS = (1, 2, 3, 4, 5)  # rows of seed 0 were looked at while defaults were chosen

@@ -30,8 +30,8 @@ import torch
 import torch.nn.functional as F
 
 from hf_oversample.models.classifiers.mlp import MlpForEmbeddingClassification
-from hf_oversample.oversamplers.amo_translation import TranslationSettings, translate
-from hf_oversample.precision import has_fast_bfloat16
+from hf_oversample.numeric.precision import has_fast_bfloat16
+from hf_oversample.oversamplers.amo.translation import TranslationSettings, translate
 from hf_oversample.training.heads import train_head
 
 PEAK_SIZE = 2048

@@ -5,7 +5,7 @@
 A step of one point is one evaluation of the log density ratio and its gradient. Compared are the
 seconds a step takes
 
-- batched: `hf_oversample.spheres.ascend`, in float32 and bfloat16;
+- batched: `hf_oversample.oversamplers.simpor.spheres.ascend`, in float32 and bfloat16;
 - row by row, NumPy: the paper's loop with the closed-form gradient, from the differences of a point
   and all rows, as its code computes distances;
 - row by row, BLAS: the same by matrix–vector products;
@@ -35,9 +35,9 @@ import numpy as np
 import torch
 from sklearn.neighbors import KernelDensity
 
-from hf_oversample.densities import LogDensityRatio, bandwidth_from_neighbors
-from hf_oversample.precision import has_fast_bfloat16
-from hf_oversample.spheres import ascend, random_directions
+from hf_oversample.numeric.precision import has_fast_bfloat16
+from hf_oversample.oversamplers.simpor.densities import LogDensityRatio, bandwidth_from_neighbors
+from hf_oversample.oversamplers.simpor.spheres import ascend, random_directions
 
 BLOCK_ROWS = 1024
 

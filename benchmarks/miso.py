@@ -34,18 +34,18 @@ from tasks import TASKS, TaskRows, task_rows
 from transformers import AutoModel, AutoTokenizer
 
 from hf_oversample.comparison.fold import CostedCache, Fold
+from hf_oversample.comparison.json_lines import JsonLines
 from hf_oversample.comparison.miso import GivenAnchors
 from hf_oversample.comparison.registry import classifier_named
 from hf_oversample.comparison.remedies import REMEDIES
 from hf_oversample.comparison.scores import cell_metrics
-from hf_oversample.data import demo_encoder_path
-from hf_oversample.json_lines import JsonLines
-from hf_oversample.labeled_texts import Texts
+from hf_oversample.data.labeled_texts import Texts
+from hf_oversample.data.reading import demo_encoder_path
 from hf_oversample.metrics.texts import text_report
-from hf_oversample.oversamplers.miso import MisoOversampler
-from hf_oversample.plan import ORIGINS
-from hf_oversample.precision import has_fast_bfloat16
-from hf_oversample.text import Segmenter
+from hf_oversample.numeric.precision import has_fast_bfloat16
+from hf_oversample.oversamplers.miso.oversampler import MisoOversampler
+from hf_oversample.oversamplers.plan import ORIGINS
+from hf_oversample.text.words import Segmenter
 from hf_oversample.training.arguments import MisoTrainingArguments
 from hf_oversample.training.generator import TrainedGenerator, train_generator
 from hf_oversample.training.miso_record import MisoTrainingRecord

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from tasks import INDEPENDENT
 
+from hf_oversample.hub.tables import markdown_table
 from hf_oversample.metrics.statistics import holm, paired_test
-from hf_oversample.report import markdown_table
 
 # name in the record → heading; all but the last are better when larger
 BINARY = {

@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 from datasets import Dataset
 
-from hf_oversample.data import drop_duplicate_texts, stratified_split
-from hf_oversample.labeled_texts import Texts
-from hf_oversample.text import Language, normalized
+from hf_oversample.data.labeled_texts import Texts
+from hf_oversample.data.reading import drop_duplicate_texts, stratified_split
+from hf_oversample.text.words import Language, normalized
 
 INDEPENDENT = ("yelp-1%", "yelp-5%")
 """Tasks whose seeds draw most of their rows anew: two seeds share 15 % of the training rows, about

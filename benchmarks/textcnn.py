@@ -25,13 +25,13 @@ from compare import machine
 from tasks import TASKS, task_rows
 from torch import Tensor
 
-from hf_oversample.data import demo_sms
-from hf_oversample.encoding import pad
+from hf_oversample.data.reading import demo_sms
 from hf_oversample.models.classifiers.textcnn import (
     TextCnnConfig,
     TextCnnForSequenceClassification,
 )
-from hf_oversample.text import Segmenter
+from hf_oversample.text.encoding import pad
+from hf_oversample.text.words import Segmenter
 from hf_oversample.training.classifier import _length_groups
 from hf_oversample.training.words import encode_words, word_vocabulary
 

@@ -36,10 +36,10 @@ from transformers import (
     set_seed,
 )
 
-from hf_oversample.data import demo_encoder_path, demo_sms
-from hf_oversample.encoding import TextEncoder, pad
-from hf_oversample.realizers import AnchorRequest, EditRealizer, GenerateRealizer
-from hf_oversample.text import Segmenter
+from hf_oversample.data.reading import demo_encoder_path, demo_sms
+from hf_oversample.models.miso.realizers import AnchorRequest, EditRealizer, GenerateRealizer
+from hf_oversample.text.encoding import TextEncoder, pad
+from hf_oversample.text.words import Segmenter
 from hf_oversample.training.arguments import MisoTrainingArguments
 from hf_oversample.training.generator import new_generator
 from hf_oversample.training.miso import MisoTrainer

@@ -2,7 +2,7 @@
 
 Importing this package imports neither torch nor transformers: every public name is loaded when it
 is first used. The package's models are entered in transformers' Auto classes as names, and loaded
-when a checkpoint of theirs is (see `hf_oversample.auto_classes`).
+when a checkpoint of theirs is (see `hf_oversample.models.auto_classes`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from hf_oversample import auto_classes
+from hf_oversample.models import auto_classes
 
 __version__ = "0.1.0.dev0"
 
@@ -20,11 +20,11 @@ _MODULE_OF = {
     "SmoteOversampler": "hf_oversample.oversamplers.smote",
     "BorderlineSmoteOversampler": "hf_oversample.oversamplers.borderline_smote",
     "AdasynOversampler": "hf_oversample.oversamplers.adasyn",
-    "AmoOversampler": "hf_oversample.oversamplers.amo",
-    "SimporOversampler": "hf_oversample.oversamplers.simpor",
+    "AmoOversampler": "hf_oversample.oversamplers.amo.oversampler",
+    "SimporOversampler": "hf_oversample.oversamplers.simpor.oversampler",
     "BayesianGanOversampler": "hf_oversample.oversamplers.bayesian_gan",
-    "MisoOversampler": "hf_oversample.oversamplers.miso",
-    "BayesianNetwork": "hf_oversample.bayesian_network",
+    "MisoOversampler": "hf_oversample.oversamplers.miso.oversampler",
+    "BayesianNetwork": "hf_oversample.models.bayesian_gan.network",
     "BayesianGanConfig": "hf_oversample.models.bayesian_gan.configuration_bayesian_gan",
     "BayesianGanModel": "hf_oversample.models.bayesian_gan.modeling_bayesian_gan",
     "BayesianGanTrainer": "hf_oversample.training.bayesian_gan",
@@ -39,9 +39,9 @@ _MODULE_OF = {
     "MlpConfig": "hf_oversample.models.classifiers.mlp",
     "MlpForEmbeddingClassification": "hf_oversample.models.classifiers.mlp",
     "TextEmbedder": "hf_oversample.transforms.embed",
-    "LatentDecoder": "hf_oversample.transforms.decode",
-    "AmoCollator": "hf_oversample.training.amo_collator",
-    "difficult_samples": "hf_oversample.neighbors",
+    "LatentDecoder": "hf_oversample.oversamplers.miso.latent_decoder",
+    "AmoCollator": "hf_oversample.oversamplers.amo.collator",
+    "difficult_samples": "hf_oversample.neighbors.difficult",
     "MisoTrainingArguments": "hf_oversample.training.arguments",
     "MisoTrainer": "hf_oversample.training.miso",
 }
@@ -49,13 +49,13 @@ _MODULE_OF = {
 __all__ = ["__version__", *_MODULE_OF]
 
 if TYPE_CHECKING:  # the same names, for type checkers and editors; a test compares the two
-    from hf_oversample.bayesian_network import BayesianNetwork as BayesianNetwork
     from hf_oversample.models.bayesian_gan.configuration_bayesian_gan import (
         BayesianGanConfig as BayesianGanConfig,
     )
     from hf_oversample.models.bayesian_gan.modeling_bayesian_gan import (
         BayesianGanModel as BayesianGanModel,
     )
+    from hf_oversample.models.bayesian_gan.network import BayesianNetwork as BayesianNetwork
     from hf_oversample.models.classifiers.mlp import MlpConfig as MlpConfig
     from hf_oversample.models.classifiers.mlp import (
         MlpForEmbeddingClassification as MlpForEmbeddingClassification,
@@ -73,9 +73,10 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors; a test compa
         MisoForAnchorGeneration as MisoForAnchorGeneration,
     )
     from hf_oversample.models.miso.modeling_miso import MisoModel as MisoModel
-    from hf_oversample.neighbors import difficult_samples as difficult_samples
+    from hf_oversample.neighbors.difficult import difficult_samples as difficult_samples
     from hf_oversample.oversamplers.adasyn import AdasynOversampler as AdasynOversampler
-    from hf_oversample.oversamplers.amo import AmoOversampler as AmoOversampler
+    from hf_oversample.oversamplers.amo.collator import AmoCollator as AmoCollator
+    from hf_oversample.oversamplers.amo.oversampler import AmoOversampler as AmoOversampler
     from hf_oversample.oversamplers.base import Oversampler as Oversampler
     from hf_oversample.oversamplers.bayesian_gan import (
         BayesianGanOversampler as BayesianGanOversampler,
@@ -83,18 +84,17 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors; a test compa
     from hf_oversample.oversamplers.borderline_smote import (
         BorderlineSmoteOversampler as BorderlineSmoteOversampler,
     )
-    from hf_oversample.oversamplers.miso import MisoOversampler as MisoOversampler
+    from hf_oversample.oversamplers.miso.latent_decoder import LatentDecoder as LatentDecoder
+    from hf_oversample.oversamplers.miso.oversampler import MisoOversampler as MisoOversampler
     from hf_oversample.oversamplers.random import RandomOversampler as RandomOversampler
-    from hf_oversample.oversamplers.simpor import SimporOversampler as SimporOversampler
+    from hf_oversample.oversamplers.simpor.oversampler import SimporOversampler as SimporOversampler
     from hf_oversample.oversamplers.smote import SmoteOversampler as SmoteOversampler
-    from hf_oversample.training.amo_collator import AmoCollator as AmoCollator
     from hf_oversample.training.arguments import MisoTrainingArguments as MisoTrainingArguments
     from hf_oversample.training.bayesian_gan import BayesianGanTrainer as BayesianGanTrainer
     from hf_oversample.training.bayesian_gan_arguments import (
         BayesianGanTrainingArguments as BayesianGanTrainingArguments,
     )
     from hf_oversample.training.miso import MisoTrainer as MisoTrainer
-    from hf_oversample.transforms.decode import LatentDecoder as LatentDecoder
     from hf_oversample.transforms.embed import TextEmbedder as TextEmbedder
 
 

@@ -33,15 +33,15 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
 from hf_oversample.oversamplers.adasyn import AdasynOversampler
-from hf_oversample.oversamplers.amo import AmoOversampler
+from hf_oversample.oversamplers.amo.oversampler import AmoOversampler
 from hf_oversample.oversamplers.base import Oversampler
 from hf_oversample.oversamplers.bayesian_gan import BayesianGanOversampler
 from hf_oversample.oversamplers.borderline_smote import BorderlineSmoteOversampler
 from hf_oversample.oversamplers.embedding import EmbeddingOversampler
+from hf_oversample.oversamplers.plan import ORIGINS, REAL, RESAMPLED
 from hf_oversample.oversamplers.random import RandomOversampler
-from hf_oversample.oversamplers.simpor import SimporOversampler
+from hf_oversample.oversamplers.simpor.oversampler import SimporOversampler
 from hf_oversample.oversamplers.smote import SmoteOversampler
-from hf_oversample.plan import ORIGINS, REAL, RESAMPLED
 
 __all__ = [
     "AdasynSampler",
@@ -166,14 +166,14 @@ class AdasynSampler(OversamplerSampler, method=AdasynOversampler):
 class AmoSampler(OversamplerSampler, method=AmoOversampler):
     """
     Adversarial minority over-sampling by major-to-minor translation; parameters: see
-    :class:`~hf_oversample.oversamplers.amo.AmoOversampler`, and `random_state`.
+    :class:`~hf_oversample.oversamplers.amo.oversampler.AmoOversampler`, and `random_state`.
     """
 
 
 class SimporSampler(OversamplerSampler, method=SimporOversampler):
     """
     Synthetic neighbours of maximum posterior ratio; parameters: see
-    :class:`~hf_oversample.oversamplers.simpor.SimporOversampler`, and `random_state`.
+    :class:`~hf_oversample.oversamplers.simpor.oversampler.SimporOversampler`, and `random_state`.
     """
 
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import sys
 
-from hf_oversample.runs.balancing_arguments import UNUSED
-from hf_oversample.runs.bayesian_gan_arguments import BayesianGanRunArguments
-from hf_oversample.runs.command import WHERE_NONE_IS_GIVEN, balanced_summary, run_command
+from hf_oversample.commands.balancing_arguments import UNUSED
+from hf_oversample.commands.bayesian_gan_arguments import BayesianGanRunArguments
+from hf_oversample.commands.command import WHERE_NONE_IS_GIVEN, balanced_summary, run_command
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def balance(arguments: BayesianGanRunArguments, resume: str | None) -> str:
     """Run, and say what was made, how the codes came out, and how long it took."""
-    from hf_oversample.runs.bayesian_gan import run_bayesian_gan  # torch: not for --help
+    from hf_oversample.commands.bayesian_gan import run_bayesian_gan  # torch: not for --help
 
     record = run_bayesian_gan(arguments, resume_from_checkpoint=resume)
     if not record:

@@ -14,8 +14,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from hf_oversample.runs.command import run_command
-from hf_oversample.runs.compare_arguments import CompareRunArguments
+from hf_oversample.commands.command import run_command
+from hf_oversample.commands.compare_arguments import CompareRunArguments
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def compare(arguments: CompareRunArguments, _: str | None) -> str:
     """Compare, and give the table, the verdict, and where the pictures are."""
-    from hf_oversample.runs.compare import run_compare  # torch: not for --help
+    from hf_oversample.commands.compare import run_compare  # torch: not for --help
 
     run_compare(arguments)
     folder = Path(arguments.output_dir)

@@ -12,8 +12,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from hf_oversample.runs.command import run_command
-from hf_oversample.runs.miso_arguments import MisoRunArguments
+from hf_oversample.commands.command import run_command
+from hf_oversample.commands.miso_arguments import MisoRunArguments
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def train_and_measure(arguments: MisoRunArguments, resume: str | None) -> str:
     """Run, and say what was made, what it is worth, and where it is."""
-    from hf_oversample.runs.miso import run_miso  # torch: not for --help
+    from hf_oversample.commands.miso import run_miso  # torch: not for --help
 
     record = run_miso(arguments, resume_from_checkpoint=resume)
     return record_summary(record, Path(arguments.output_dir)) if record else ""

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import sys
 
-from hf_oversample.runs.balancing_arguments import UNUSED
-from hf_oversample.runs.command import WHERE_NONE_IS_GIVEN, balanced_summary, run_command
-from hf_oversample.runs.oversample_arguments import OversampleRunArguments
+from hf_oversample.commands.balancing_arguments import UNUSED
+from hf_oversample.commands.command import WHERE_NONE_IS_GIVEN, balanced_summary, run_command
+from hf_oversample.commands.oversample_arguments import OversampleRunArguments
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def balance(arguments: OversampleRunArguments, resume: str | None) -> str:
     """Run, and say what was made, what was rejected, and how long it took."""
-    from hf_oversample.runs.oversample import run_oversample  # torch: not for --help
+    from hf_oversample.commands.oversample import run_oversample  # torch: not for --help
 
     record = run_oversample(arguments, resume_from_checkpoint=resume)
     return balanced_summary(record) if record else ""

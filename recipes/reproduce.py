@@ -13,9 +13,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
-from hf_oversample.cli import add_fields, chosen_fields
-from hf_oversample.reproduction.arguments import ReproduceArguments
+from hf_oversample.commands.parser import add_fields, chosen_fields
+
+# The tables are not part of the installed package: they lie beside this folder, in a clone.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.papers.arguments import ReproduceArguments
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -30,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         arguments = ReproduceArguments(**chosen_fields(options, ReproduceArguments))
         # imports torch: not for --help
-        from hf_oversample.reproduction.run import run_reproduce
+        from benchmarks.papers.run import run_reproduce
 
         print(run_reproduce(arguments))
     except (ValueError, OSError, ImportError) as error:

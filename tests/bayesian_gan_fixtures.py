@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from datasets import ClassLabel, Dataset, Features, List, Value
 
-from hf_oversample.bayesian_network import BayesianNetwork
 from hf_oversample.models.bayesian_gan.modeling_bayesian_gan import BayesianGanModel
+from hf_oversample.models.bayesian_gan.network import BayesianNetwork
 from hf_oversample.training.bayesian_gan import BayesianGanTrainer, new_bayesian_gan
 from hf_oversample.training.bayesian_gan_arguments import BayesianGanTrainingArguments
 

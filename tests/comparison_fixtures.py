@@ -9,7 +9,7 @@ from hf_oversample.comparison.problem import repeated_folds
 from hf_oversample.comparison.protocol import Comparison
 from hf_oversample.comparison.records import Cell
 from hf_oversample.comparison.scores import CALIBRATION_BINS, RECALLS
-from hf_oversample.labeled_texts import Texts
+from hf_oversample.data.labeled_texts import Texts
 from miso_fixtures import make_corpus
 
 # Points of F1 above none: one remedy that helps, one that harms, ties, and a long name.

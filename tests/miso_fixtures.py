@@ -13,10 +13,10 @@ import torch
 from accelerate.state import AcceleratorState, GradientState
 from transformers import BertConfig, BertModel, PreTrainedTokenizerBase, set_seed
 
-from hf_oversample.encoding import EncodedText, TextEncoder
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
-from hf_oversample.text import Segmenter
-from hf_oversample.tokenization import train_tokenizer
+from hf_oversample.text.encoding import EncodedText, TextEncoder
+from hf_oversample.text.tokenization import train_tokenizer
+from hf_oversample.text.words import Segmenter
 from hf_oversample.training.arguments import MisoTrainingArguments
 from hf_oversample.training.generator import new_generator
 from hf_oversample.training.miso import MisoTrainer

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hf_oversample import MisoForAnchorGeneration
-from hf_oversample.encoding import pad
+from hf_oversample.text.encoding import pad
 from miso_fixtures import (
     encode,
     make_corpus,

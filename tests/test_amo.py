@@ -14,8 +14,8 @@ from datasets.fingerprint import Hasher
 from scipy.stats import chisquare
 
 from amo_fixtures import QUICK, WIDTH, blobs
-from hf_oversample.oversamplers.amo import AmoOversampler, rejection_probability
-from hf_oversample.plan import RESAMPLED, SYNTHETIC
+from hf_oversample.oversamplers.amo.oversampler import AmoOversampler, rejection_probability
+from hf_oversample.oversamplers.plan import RESAMPLED, SYNTHETIC
 from hf_oversample.training.heads import head_logits, new_head, train_head
 
 

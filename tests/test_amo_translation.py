@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amo_fixtures import WIDTH, blobs, heads
-from hf_oversample.oversamplers.amo_translation import (
+from hf_oversample.oversamplers.amo.translation import (
     Head,
     Penalty,
     TranslationSettings,

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayesian_gan_fixtures import NAMES, linear_gaussian, tiny_model
-from hf_oversample.bayesian_network import BayesianNetwork
 from hf_oversample.models.bayesian_gan.configuration_bayesian_gan import BayesianGanConfig
 from hf_oversample.models.bayesian_gan.losses_bayesian_gan import (
     Structure,
@@ -24,6 +23,7 @@ from hf_oversample.models.bayesian_gan.losses_bayesian_gan import (
     mutual_information_bound,
 )
 from hf_oversample.models.bayesian_gan.modeling_bayesian_gan import BLOCK_ROWS, BayesianGanModel
+from hf_oversample.models.bayesian_gan.network import BayesianNetwork
 
 # c1 → a, c2 → b, a → b, c2 → d: a descendant, and parents of both kinds
 EDGES = [("c1", "a"), ("c2", "b"), ("a", "b"), ("c2", "d")]

@@ -17,8 +17,8 @@ from datasets.fingerprint import Hasher
 from transformers import AutoModel
 
 from bayesian_gan_fixtures import NAMES, QUICK_OVERSAMPLER, dataset
-from hf_oversample.bayesian_network import BayesianNetwork
 from hf_oversample.models.bayesian_gan.modeling_bayesian_gan import BayesianGanModel
+from hf_oversample.models.bayesian_gan.network import BayesianNetwork
 from hf_oversample.oversamplers.bayesian_gan import BayesianGanOversampler
 
 RECIPE = Path(__file__).resolve().parent.parent / "recipes" / "bayesian_gan.py"

@@ -22,10 +22,10 @@ from bayesian_gan_fixtures import (
     tiny_model,
     trainer,
 )
-from hf_oversample.bayesian_network import BayesianNetwork
+from benchmarks.papers.shapes import FACTORS, SHAPES, draw_shapes, random_factors
 from hf_oversample.models.bayesian_gan.modeling_bayesian_gan import BayesianGanModel
+from hf_oversample.models.bayesian_gan.network import BayesianNetwork
 from hf_oversample.oversamplers.bayesian_gan import BayesianGanOversampler
-from hf_oversample.shapes import FACTORS, SHAPES, draw_shapes, random_factors
 from hf_oversample.training.bayesian_gan import BayesianGanTrainer, new_bayesian_gan
 from hf_oversample.training.bayesian_gan_arguments import BayesianGanTrainingArguments
 from hf_oversample.training.bayesian_gan_batches import class_shares

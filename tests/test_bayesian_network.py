@@ -12,10 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_oversample.bayesian_network import BayesianNetwork
-from hf_oversample.metrics.disentanglement import kim_mnih_score
-from hf_oversample.shapes import FACTORS, SHAPES, draw_shapes, random_factors
-from hf_oversample.traversals import traversal_figure, traversal_markdown, traversal_texts
+from benchmarks.papers.disentanglement import kim_mnih_score
+from benchmarks.papers.shapes import FACTORS, SHAPES, draw_shapes, random_factors
+from hf_oversample.models.bayesian_gan.network import BayesianNetwork
+from hf_oversample.models.bayesian_gan.traversals import (
+    traversal_figure,
+    traversal_markdown,
+    traversal_texts,
+)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +165,7 @@ def test_the_score_of_kim_and_mnih_tells_separate_codes_from_mixed_ones() -> Non
 
 def test_the_network_needs_no_heavy_library() -> None:
     code = (
-        "import sys; from hf_oversample.bayesian_network import BayesianNetwork\n"
+        "import sys; from hf_oversample.models.bayesian_gan.network import BayesianNetwork\n"
         "BayesianNetwork.disentangled(3)\n"
         "print([m for m in ('torch', 'matplotlib', 'datasets') if m in sys.modules])"
     )

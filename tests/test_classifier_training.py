@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score
 
-from hf_oversample.text import Segmenter
+from hf_oversample.text.words import Segmenter
 from hf_oversample.training.classifier import (
     _batches,
     linear_head,

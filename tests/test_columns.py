@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from datasets import Dataset, concatenate_datasets
 
-from hf_oversample.columns import (
+from hf_oversample.data.columns import (
     content_digest,
     embedding_matrix,
     text_keys,

@@ -16,7 +16,7 @@ from hf_oversample.comparison.problem import Problem, Split, given_splits
 from hf_oversample.comparison.protocol import Comparison, compare
 from hf_oversample.comparison.records import Cell
 from hf_oversample.comparison.verdict import verdict
-from hf_oversample.labeled_texts import Texts
+from hf_oversample.data.labeled_texts import Texts
 from miso_fixtures import CLASS_NAMES, make_corpus
 
 NAMES = list(CLASS_NAMES[:2])

@@ -27,9 +27,9 @@ from hf_oversample.comparison.registry import CLASSIFIERS, classifier_named
 from hf_oversample.comparison.remedies import REMEDIES, Remedy, add_remedy, plain, remedy_named
 from hf_oversample.comparison.resampling import half_new
 from hf_oversample.comparison.scores import Scores, cell_curves, cell_metrics, tuned_offsets
-from hf_oversample.labeled_texts import Texts
+from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.metrics.classification import average_precision_at, best_threshold
-from hf_oversample.text import Segmenter
+from hf_oversample.text.words import Segmenter
 from miso_fixtures import CLASS_NAMES, make_corpus
 
 SEGMENTER = Segmenter("en")

@@ -25,8 +25,8 @@ from hf_oversample.comparison.problem import Problem, given_splits, repeated_fol
 from hf_oversample.comparison.protocol import Comparison, compare
 from hf_oversample.comparison.records import Cell
 from hf_oversample.comparison.verdict import verdict
-from hf_oversample.labeled_texts import Texts
-from hf_oversample.text import Segmenter, normalized
+from hf_oversample.data.labeled_texts import Texts
+from hf_oversample.text.words import Segmenter, normalized
 from miso_fixtures import CLASS_NAMES, make_corpus
 
 NAMES = list(CLASS_NAMES[:2])

@@ -14,7 +14,7 @@ from hf_oversample.comparison.miso import GivenAnchors, MisoSource
 from hf_oversample.comparison.problem import Problem, repeated_folds
 from hf_oversample.comparison.protocol import compare
 from hf_oversample.comparison.records import Cell, CellKey, Records
-from hf_oversample.labeled_texts import Texts
+from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.training.arguments import MisoTrainingArguments
 from miso_fixtures import CLASS_NAMES, make_corpus
 

@@ -27,7 +27,7 @@ from hf_oversample.comparison.registry import classifier_named
 from hf_oversample.comparison.remedies import REMEDIES, ldam_drw
 from hf_oversample.comparison.resampling import made_embeddings
 from hf_oversample.comparison.scores import Scores, cell_metrics, tuned_offsets
-from hf_oversample.labeled_texts import Texts
+from hf_oversample.data.labeled_texts import Texts
 from miso_fixtures import arguments, encoder_folder
 from test_comparison_fold import make_fold
 

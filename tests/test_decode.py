@@ -11,13 +11,13 @@ from datasets import ClassLabel, Dataset, Features, Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_oversample.columns import Labels, read_labels
+from hf_oversample.data.columns import Labels, read_labels
+from hf_oversample.oversamplers.miso.latent_decoder import LatentDecoder
+from hf_oversample.oversamplers.miso.made_rows import DecodingRequests
+from hf_oversample.oversamplers.plan import REAL, RESAMPLED, SYNTHETIC
 from hf_oversample.oversamplers.smote import SmoteOversampler
-from hf_oversample.plan import REAL, RESAMPLED, SYNTHETIC
-from hf_oversample.text import normalized
-from hf_oversample.transforms.decode import LatentDecoder
+from hf_oversample.text.words import normalized
 from hf_oversample.transforms.embed import TextEmbedder
-from hf_oversample.transforms.made_rows import DecodingRequests
 from miso_fixtures import MAX_LENGTH, contract_generator_folder, make_corpus, make_generator
 
 FEATURES = Features(

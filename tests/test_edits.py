@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_oversample.edits import eda, neighbor_edit, word_neighbors
-from hf_oversample.text import Segmenter
+from hf_oversample.text.edits import eda, neighbor_edit, word_neighbors
+from hf_oversample.text.words import Segmenter
 
 ENGLISH = Segmenter("en")
 NEIGHBORS = {"food": ["meal"], "good": ["great", "fine"], "not": ["now"]}

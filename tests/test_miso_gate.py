@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_oversample.oversamplers.miso_gate import TextGate, check_gate
-from hf_oversample.transforms.decode import LatentDecoder
+from hf_oversample.oversamplers.miso.gate import TextGate, check_gate
+from hf_oversample.oversamplers.miso.latent_decoder import LatentDecoder
 from miso_fixtures import SEGMENTER
 
 WORDS = ("calm", "mild", "warm", "hot", "burning", "molten")

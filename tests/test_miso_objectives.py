@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from hf_oversample.encoding import pad
-from hf_oversample.realizers.common import source_latents
+from hf_oversample.models.miso.realizers.common import source_latents
+from hf_oversample.text.encoding import pad
 from hf_oversample.training.miso_objectives import GeneratorObjective, surrogate_latents
 from miso_fixtures import arguments, encode, make_corpus, make_generator, make_trainer, tokenizer
 

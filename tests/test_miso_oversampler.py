@@ -17,12 +17,13 @@ from datasets.fingerprint import Hasher
 
 from hf_oversample import MisoForAnchorGeneration, MisoOversampler
 from hf_oversample.models.digest import weights_digest
-from hf_oversample.neighbors import difficult_samples
-from hf_oversample.oversamplers.miso import COPY, MAJORITY_ANCHOR, OWN_ANCHOR
-from hf_oversample.oversamplers.miso_gate import TextGate
-from hf_oversample.quality import CopyIndex, LinearJudge, words_of
-from hf_oversample.text import normalized
-from hf_oversample.transforms.decode import LatentDecoder
+from hf_oversample.neighbors.difficult import difficult_samples
+from hf_oversample.oversamplers.miso.gate import TextGate
+from hf_oversample.oversamplers.miso.judge import LinearJudge
+from hf_oversample.oversamplers.miso.latent_decoder import LatentDecoder
+from hf_oversample.oversamplers.miso.oversampler import COPY, MAJORITY_ANCHOR, OWN_ANCHOR
+from hf_oversample.text.copies import CopyIndex, words_of
+from hf_oversample.text.words import normalized
 from hf_oversample.transforms.embed import TextEmbedder
 from miso_fixtures import (
     CLASS_NAMES,

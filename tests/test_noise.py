@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from hf_oversample import noise
+from hf_oversample.numeric import noise
 
 N = 50_000
 GOLDEN_HASH = np.array([1401098645814742156, 1800862296370674949], dtype=np.uint64)

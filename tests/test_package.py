@@ -10,6 +10,7 @@ import sys
 import tomllib
 import zipfile
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from importlib import metadata, resources
 from pathlib import Path
 from types import ModuleType
@@ -39,6 +40,12 @@ def module_name(path: Path) -> str:
     return ".".join(path.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__init__")
 
 
+def is_module(name: str) -> bool:
+    """Whether a dotted name is a module of this project."""
+    path = PROJECT.joinpath(*name.split("."))
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
 def imported(path: Path) -> Iterator[str]:
     """Modules that a file imports anywhere, but for those that only a type checker reads."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -56,9 +63,12 @@ def imported(path: Path) -> Iterator[str]:
                 package = package[:-1]
             base = package[: len(package) - node.level + 1] if node.level else []
             base = [*base, *(node.module or "").split(".")] if node.module else base
-            yield ".".join(base)
-            # `from hf_oversample import text` names a module too.
-            yield from (".".join([*base, alias.name]) for alias in node.names)
+            # `from hf_oversample.text import words` names a module, and `import SomeClass` does not.
+            names = [".".join([*base, alias.name]) for alias in node.names]
+            inner = [name for name in names if is_module(name)]
+            yield from inner
+            if len(inner) < len(names):
+                yield ".".join(base)
 
 
 def test_import_loads_no_heavy_library() -> None:
@@ -153,65 +163,88 @@ def test_auto_classes_still_load_what_is_not_ours_and_refuse_what_nobody_has() -
         AutoModelForSeq2SeqLM.from_config(hf_oversample.TextCnnConfig(vocab_size=13))
 
 
-# Lower layers never import higher ones.
-LAYERS = {
-    "training.heads": 2,
-    "training.accelerator": 2,
-    "training.argument_fields": 2,
-    "training.bayesian_gan": 2,
-    "training.bayesian_gan_arguments": 2,
-    "training.bayesian_gan_average": 2,
-    "training.bayesian_gan_batches": 2,
-    "training.checkpoints": 2,
-    "training.divergence": 2,
-    "models": 1,
-    "realizers": 2,
-    "quality": 2,
-    "oversamplers": 2,
-    "transforms": 2,
-    "hub": 2,
-    "training": 3,
-    "comparison": 4,
-    "sklearn": 3,
-    "reproduction": 5,
-    "runs": 5,
-}
+# From the lowest: a package imports packages that stand before it, and none after it.
+LAYERS = (
+    "numeric",
+    "neighbors",
+    "text",
+    "data",
+    "models",
+    "metrics",
+    "transforms",
+    "training",
+    "oversamplers",
+    "sklearn",
+    "hub",
+    "comparison",
+    "commands",
+)
 
 
-def layer(module: str) -> int:
-    parts = module.split(".")
-    if parts[0] == "recipes":
-        return 6
-    if len(parts) == 1:
-        return 0
-    return LAYERS.get(".".join(parts[1:3]), LAYERS.get(parts[1], 0))
+def modules() -> dict[str, Path]:
+    return {module_name(path): path for path in sources("hf_oversample")}
+
+
+def arrows() -> Iterator[tuple[str, str]]:
+    """Each module with each of the package's modules that it imports, anywhere in its file."""
+    known = modules()
+    for name, path in known.items():
+        for other in set(imported(path)):
+            if other in known and other != name:
+                yield name, other
+
+
+def room(module: str) -> str:
+    """The package at the top that a module is in; "" for the top itself."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def test_the_layers_are_all_there_is() -> None:
+    assert {room(module) for module in modules()} - {""} == set(LAYERS)
 
 
 def test_imports_point_one_way() -> None:
-    wrong = []
-    for path in sources("hf_oversample", "recipes"):
-        name = module_name(path)
-        if name == "hf_oversample":
+    wrong = [
+        f"{name} imports {other}"
+        for name, other in arrows()
+        if room(name) and room(other) and LAYERS.index(room(other)) > LAYERS.index(room(name))
+    ]
+    assert not wrong, "\n".join(sorted(wrong))
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    graph: dict[str, set[str]] = {}
+    for name, other in arrows():
+        # The top's names are loaded when they are asked for: it is its version that modules import.
+        if name != "hf_oversample" and other != "hf_oversample":
+            graph.setdefault(name, set()).add(other)
+    tuple(TopologicalSorter(graph).static_order())  # raises CycleError and names the circle
+
+
+def test_the_top_holds_few_names() -> None:
+    names = [path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"]
+    assert len(names) <= 15, names
+
+
+def test_methods_do_not_import_each_other() -> None:
+    """A method is a file, or a folder, of oversamplers/; what several share belongs to none."""
+    places = {path.split(":")[0].split(".")[2] for path in OVERSAMPLERS.values()}
+    assert {"smote", "amo", "miso", "simpor"} <= places
+    for name, other in arrows():
+        if not name.startswith("hf_oversample.oversamplers."):
             continue
-        for other in imported(path):
-            if other.startswith(("hf_oversample.", "recipes")) and layer(other) > layer(name):
-                wrong.append(f"{name} imports {other}")
-    assert not wrong, "\n".join(wrong)
-
-
-def test_oversamplers_do_not_import_each_other() -> None:
-    methods = {path.split(":")[0] for path in OVERSAMPLERS.values()}
-    assert methods
-    for path in sources("hf_oversample/oversamplers"):
-        if (name := module_name(path)) in methods:
-            others = methods & set(imported(path)) - {name}
-            assert not others, f"{name} imports {others}"
+        own, used = name.split(".")[2], [*other.split("."), "", ""][2]
+        if own in places and used in places and room(other) == "oversamplers":
+            assert own == used, f"{name} imports {other}"
 
 
 def test_model_files_import_torch_transformers_and_siblings_only() -> None:
     """So that a model's folder can be shipped with its weights."""
     for package in ("miso", "bayesian_gan"):
-        for path in sources(f"hf_oversample/models/{package}"):
+        folder = sources(f"hf_oversample/models/{package}")
+        files = [path for path in folder if f"_{package}." in path.name]
+        assert len(files) > 2
+        for path in files:
             ours = {m for m in imported(path) if m.startswith("hf_oversample")}
             assert all(m.startswith(f"hf_oversample.models.{package}") for m in ours), path.name
 
@@ -234,7 +267,7 @@ def test_every_import_is_a_declared_dependency() -> None:
 
 
 def test_the_card_templates_are_package_data() -> None:
-    templates = resources.files("hf_oversample").joinpath("hub_cards")
+    templates = resources.files("hf_oversample.hub").joinpath("templates")
     assert {t.name for t in templates.iterdir()} == {"dataset.md", "generator.md"}
 
 
@@ -246,7 +279,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     assert hf_oversample.__version__ in wheel.name
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {"hf_oversample/hub_cards/generator.md", "hf_oversample/py.typed"} <= names
+    assert {"hf_oversample/hub/templates/generator.md", "hf_oversample/py.typed"} <= names
     assert {name.split("/")[0] for name in names} <= {
         "hf_oversample",
         f"hf_oversample-{hf_oversample.__version__}.dist-info",

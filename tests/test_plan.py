@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hf_oversample.plan import Plan
+from hf_oversample.oversamplers.plan import Plan
 
 
 def test_plan_is_sorted_and_checked() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from accelerate import Accelerator
 
-from hf_oversample.precision import leave_other_precision
+from hf_oversample.numeric.precision import leave_other_precision
 
 
 @pytest.mark.parametrize("order", [("no", "bf16", "no"), ("bf16", "bf16", "no")])

@@ -8,15 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from hf_oversample.quality import (
-    REASONS,
-    CopyIndex,
-    LinearJudge,
-    is_degenerate,
-    surface_reason,
-    words_of,
-)
-from hf_oversample.text import Segmenter, normalized
+from hf_oversample.oversamplers.miso.judge import LinearJudge
+from hf_oversample.oversamplers.miso.surface import REASONS, is_degenerate, surface_reason
+from hf_oversample.text.copies import CopyIndex, words_of
+from hf_oversample.text.words import Segmenter, normalized
 
 SEGMENTER = Segmenter("en")
 TRAINING = [

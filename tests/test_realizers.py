@@ -11,14 +11,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
-from hf_oversample.realizers import (
+from hf_oversample.models.miso.realizers import (
     AnchorRequest,
     EditRealizer,
     GenerateRealizer,
     choose_words,
     match_case,
 )
-from hf_oversample.text import is_negation
+from hf_oversample.text.words import is_negation
 from miso_fixtures import (
     SEGMENTER,
     encode,

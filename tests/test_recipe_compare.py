@@ -14,8 +14,8 @@ import datasets
 import numpy as np
 import pytest
 
-from hf_oversample.runs.compare import read_problem
-from hf_oversample.runs.compare_arguments import CompareRunArguments
+from hf_oversample.commands.compare import read_problem
+from hf_oversample.commands.compare_arguments import CompareRunArguments
 from miso_fixtures import CLASS_NAMES, make_corpus
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -75,15 +75,15 @@ def test_what_cannot_be_reported_is_told_before_the_training(
     assert call(*base, "--metric", "macro_average_precision") == 2  # of several classes
     assert call(*base, "--metric", "difficult_share") == 2  # a frozen encoder's is one for all
     assert "told by what a classifier's head reads" in capsys.readouterr().err
-    monkeypatch.setattr("hf_oversample.runs.compare.find_spec", lambda name: None)
+    monkeypatch.setattr("hf_oversample.commands.compare.find_spec", lambda name: None)
     assert call(*base) == 2
     assert "need matplotlib" in capsys.readouterr().err
     assert not out.exists()
 
 
 def test_help_names_every_remedy() -> None:
+    from hf_oversample.commands.compare_arguments import REMEDY_NAMES
     from hf_oversample.comparison.remedies import REMEDIES
-    from hf_oversample.runs.compare_arguments import REMEDY_NAMES
 
     assert list(REMEDIES) == list(REMEDY_NAMES)
 

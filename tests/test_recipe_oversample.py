@@ -14,11 +14,11 @@ import datasets
 import numpy as np
 import pytest
 
+from hf_oversample.commands.command import balanced_summary
+from hf_oversample.commands.oversample_arguments import METHODS, NOT_OF_EMBEDDINGS
 from hf_oversample.oversamplers import OVERSAMPLERS
-from hf_oversample.oversamplers.miso import MisoOversampler
-from hf_oversample.quality import LinearJudge
-from hf_oversample.runs.command import balanced_summary
-from hf_oversample.runs.oversample_arguments import METHODS, NOT_OF_EMBEDDINGS
+from hf_oversample.oversamplers.miso.judge import LinearJudge
+from hf_oversample.oversamplers.miso.oversampler import MisoOversampler
 from miso_fixtures import (
     CLASS_NAMES,
     contract_generator_folder,

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from hf_oversample.reproduction.paper_table import cell, chosen_names, difference
-from hf_oversample.reproduction.records import JsonlRecords
-from hf_oversample.reproduction.run import TABLES, table_named
+from benchmarks.papers.paper_table import cell, chosen_names, difference
+from benchmarks.papers.records import JsonlRecords
+from benchmarks.papers.run import TABLES, table_named
 
 PROJECT = Path(__file__).resolve().parent.parent
 RECIPE = str(PROJECT / "recipes" / "reproduce.py")

@@ -8,10 +8,10 @@ import datasets
 import numpy as np
 import pytest
 
-from hf_oversample.reproduction import amo, amo_data
-from hf_oversample.reproduction.amo_methods import METHODS, MadeRows, Training, class_accuracies
-from hf_oversample.reproduction.arguments import ReproduceArguments
-from hf_oversample.reproduction.run import run_reproduce
+from benchmarks.papers import amo, amo_data
+from benchmarks.papers.amo_methods import METHODS, MadeRows, Training, class_accuracies
+from benchmarks.papers.arguments import ReproduceArguments
+from benchmarks.papers.run import run_reproduce
 
 
 def test_printed_averages_are_those_of_major_and_minor_classes() -> None:

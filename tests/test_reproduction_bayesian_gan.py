@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from hf_oversample.reproduction import bayesian_gan
-from hf_oversample.reproduction.arguments import ReproduceArguments
-from hf_oversample.reproduction.bayesian_gan import OURS, SIZES, MnistSizes
-from hf_oversample.reproduction.mnist import LatentClassifier, predictions, thinned, train_cnn
-from hf_oversample.reproduction.run import run_reproduce
+from benchmarks.papers import bayesian_gan
+from benchmarks.papers.arguments import ReproduceArguments
+from benchmarks.papers.bayesian_gan import OURS, SIZES, MnistSizes
+from benchmarks.papers.mnist import LatentClassifier, predictions, thinned, train_cnn
+from benchmarks.papers.run import run_reproduce
 
 TINY = MnistSizes(
     gan_steps=2, rows_per_class=20, cnn_steps=2, channels=2, max_translation=0, variables=1

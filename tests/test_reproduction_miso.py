@@ -9,14 +9,14 @@ import datasets
 import numpy as np
 import pytest
 
+from benchmarks.papers import miso, miso_cells
+from benchmarks.papers.arguments import ReproduceArguments
+from benchmarks.papers.miso_cells import METHODS, MisoSizes
+from benchmarks.papers.miso_data import DATA_SETS, read_problem
+from benchmarks.papers.miso_printed import TABLE_3, TABLE_4, TABLE_5
+from benchmarks.papers.run import run_reproduce
 from hf_oversample.comparison.registry import CLASSIFIERS
 from hf_oversample.comparison.remedies import REMEDIES
-from hf_oversample.reproduction import miso, miso_cells
-from hf_oversample.reproduction.arguments import ReproduceArguments
-from hf_oversample.reproduction.miso_cells import METHODS, MisoSizes
-from hf_oversample.reproduction.miso_data import DATA_SETS, read_problem
-from hf_oversample.reproduction.miso_printed import TABLE_3, TABLE_4, TABLE_5
-from hf_oversample.reproduction.run import run_reproduce
 from miso_fixtures import encoder_folder, make_corpus
 
 TINY = MisoSizes(

@@ -10,10 +10,10 @@ import pytest
 
 pytest.importorskip("imblearn", reason="the extra imblearn is not installed")
 
-from hf_oversample.reproduction import simpor
-from hf_oversample.reproduction.arguments import ReproduceArguments
-from hf_oversample.reproduction.run import run_reproduce
-from hf_oversample.reproduction.simpor_trials import (
+from benchmarks.papers import simpor
+from benchmarks.papers.arguments import ReproduceArguments
+from benchmarks.papers.run import run_reproduce
+from benchmarks.papers.simpor_trials import (
     Task,
     breast_cancer,
     credit_card,

@@ -13,17 +13,17 @@ import torch
 from datasets import ClassLabel, Dataset, Features, Value
 from transformers import AutoModel, AutoTokenizer
 
-from hf_oversample.cli import add_fields, chosen_fields
+from hf_oversample.commands import miso, oversample
+from hf_oversample.commands.balancing import BalancingRun
+from hf_oversample.commands.command import run_command
+from hf_oversample.commands.data import at_revision, check_parts, read_data
+from hf_oversample.commands.miso_arguments import MisoRunArguments
+from hf_oversample.commands.output import OutputFolder
+from hf_oversample.commands.oversample_arguments import OversampleRunArguments
+from hf_oversample.commands.parser import add_fields, chosen_fields
+from hf_oversample.commands.run import Run
+from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.hub.push import push_folder
-from hf_oversample.labeled_texts import Texts
-from hf_oversample.runs import miso, oversample
-from hf_oversample.runs.balancing import BalancingRun
-from hf_oversample.runs.command import run_command
-from hf_oversample.runs.data import at_revision, check_parts, read_data
-from hf_oversample.runs.miso_arguments import MisoRunArguments
-from hf_oversample.runs.output import OutputFolder
-from hf_oversample.runs.oversample_arguments import OversampleRunArguments
-from hf_oversample.runs.run import Run
 from hf_oversample.training.arguments import MisoTrainingArguments
 from miso_fixtures import CLASS_NAMES, encoder_folder, make_corpus
 from miso_fixtures import arguments as few_steps

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hf_oversample.sampling import children_per_class, class_counts, spread
+from hf_oversample.oversamplers.strategy import children_per_class, class_counts, spread
 
 COUNTS = {0: 10, 1: 3, 2: 10, 3: 6}
 NAMES = ["a", "b", "c", "d"]

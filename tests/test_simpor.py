@@ -10,16 +10,16 @@ from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_oversample import noise
-from hf_oversample.densities import LogDensityRatio
-from hf_oversample.oversamplers import simpor
+from hf_oversample.numeric import noise
 from hf_oversample.oversamplers.base import RESAMPLED, SYNTHETIC
-from hf_oversample.oversamplers.simpor import (
+from hf_oversample.oversamplers.simpor.densities import LogDensityRatio
+from hf_oversample.oversamplers.simpor.oversampler import (
     SimporOversampler,
     informative_rows,
     predictive_entropy,
 )
-from hf_oversample.spheres import ascend, random_directions
+from hf_oversample.oversamplers.simpor.oversampler import oversampler as simpor
+from hf_oversample.oversamplers.simpor.spheres import ascend, random_directions
 
 QUICK: dict[str, Any] = {"query_rounds": 1, "hidden_size": 0, "steps": 8}
 

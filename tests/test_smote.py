@@ -20,8 +20,8 @@ from hf_oversample.oversamplers.adasyn import AdasynOversampler, apportion
 from hf_oversample.oversamplers.borderline_smote import BorderlineSmoteOversampler
 from hf_oversample.oversamplers.embedding import EmbeddingOversampler
 from hf_oversample.oversamplers.interpolation import Segments
+from hf_oversample.oversamplers.plan import Plan
 from hf_oversample.oversamplers.smote import SmoteOversampler
-from hf_oversample.plan import Plan
 from oversampler_checks import make_dataset, rows_of
 
 METHODS = (SmoteOversampler, BorderlineSmoteOversampler, AdasynOversampler)

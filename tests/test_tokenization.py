@@ -7,14 +7,14 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, BertConfig, PreTrainedTokenizerFast
 
-from hf_oversample.text import Segmenter
-from hf_oversample.tokenization import (
+from hf_oversample.text.tokenization import (
     SPECIAL_TOKENS,
     JiebaTokenizer,
     special_token_frame,
     train_tokenizer,
     word_tokens,
 )
+from hf_oversample.text.words import Segmenter
 
 ENGLISH = [
     "The food isn't good, but the staff were friendly!",
@@ -216,7 +216,7 @@ def test_bad_vocabulary_and_flags():
 
 
 def test_words_joined_are_the_text_for_minilm():
-    data = pytest.importorskip("hf_oversample.data")
+    data = pytest.importorskip("hf_oversample.data.reading")
     try:
         folder, texts = data.demo_encoder_path(), data.demo_sms()["text"][:]
     except FileNotFoundError as error:

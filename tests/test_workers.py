@@ -7,7 +7,7 @@ from multiprocessing.connection import Connection
 
 import torch
 
-from hf_oversample.workers import one_thread_if_forked
+from hf_oversample.numeric.workers import one_thread_if_forked
 
 
 def compute(end: Connection) -> None:

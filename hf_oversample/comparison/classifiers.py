@@ -25,7 +25,7 @@ from transformers import (
 from hf_oversample.comparison.embedders import text_length
 from hf_oversample.comparison.fold import Fold, MadeVectors
 from hf_oversample.comparison.scores import Scores
-from hf_oversample.labeled_texts import Texts
+from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.models.classifiers.textcnn import (
     TextCnnConfig,
     TextCnnForSequenceClassification,
@@ -34,7 +34,7 @@ from hf_oversample.models.classifiers.textrnn import (
     TextRnnConfig,
     TextRnnForSequenceClassification,
 )
-from hf_oversample.precision import has_fast_bfloat16
+from hf_oversample.numeric.precision import has_fast_bfloat16
 from hf_oversample.training.classifier import (
     predict_logits,
     ranking_score,

@@ -13,7 +13,7 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 
-from hf_oversample.text import Segmenter
+from hf_oversample.text.words import Segmenter
 
 Embed = Callable[[Sequence[str]], np.ndarray]
 LONGEST = 128

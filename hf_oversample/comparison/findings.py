@@ -12,8 +12,8 @@ from hf_oversample.comparison.chance import ChanceTest, chance_test
 from hf_oversample.comparison.protocol import Comparison
 from hf_oversample.comparison.records import Cell
 from hf_oversample.comparison.remedies import CONTROL
+from hf_oversample.hub.tables import markdown_table
 from hf_oversample.metrics.statistics import PairedTest, holm, paired_test
-from hf_oversample.report import markdown_table
 
 ALPHA = 0.05
 FREE = ("threshold moving", "logit adjustment")

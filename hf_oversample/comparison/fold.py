@@ -16,9 +16,9 @@ from hf_oversample.comparison.embedders import (
     RememberedEmbeddings,
     pretrained_embedder,
 )
-from hf_oversample.labeled_texts import Texts
-from hf_oversample.neighbors import difficult_samples
-from hf_oversample.text import Segmenter, normalized
+from hf_oversample.data.labeled_texts import Texts
+from hf_oversample.neighbors.difficult import difficult_samples
+from hf_oversample.text.words import Segmenter, normalized
 
 PARTS = ("train", "validation", "test")
 # nearest other rows of a test row, which say whether it is difficult (MISO, section 7.1)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from hf_oversample import noise
 from hf_oversample.comparison.fold import Fold
-from hf_oversample.labeled_texts import Texts
+from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.metrics.texts import label_agreement, text_report
+from hf_oversample.numeric import noise
 from hf_oversample.training.classifier import linear_head
 
 SAMPLE = 200

@@ -17,10 +17,10 @@ from datasets import ClassLabel, Dataset, Features, Value
 
 from hf_oversample.comparison.embedders import encoder_identity
 from hf_oversample.comparison.fold import Fold
-from hf_oversample.labeled_texts import Texts
-from hf_oversample.oversamplers.miso import MisoOversampler
-from hf_oversample.plan import ORIGINS
-from hf_oversample.precision import has_fast_bfloat16
+from hf_oversample.data.labeled_texts import Texts
+from hf_oversample.numeric.precision import has_fast_bfloat16
+from hf_oversample.oversamplers.miso.oversampler import MisoOversampler
+from hf_oversample.oversamplers.plan import ORIGINS
 from hf_oversample.training.arguments import MisoTrainingArguments
 from hf_oversample.training.generator import train_generator
 

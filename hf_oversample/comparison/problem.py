@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from sklearn.model_selection import RepeatedStratifiedKFold
 
-from hf_oversample import noise
-from hf_oversample.labeled_texts import Texts
-from hf_oversample.text import Language, guess_language, normalized
+from hf_oversample.data.labeled_texts import Texts
+from hf_oversample.numeric import noise
+from hf_oversample.text.words import Language, guess_language, normalized
 
 VALIDATION_SHARE = 0.15
 

@@ -30,8 +30,8 @@ from hf_oversample.comparison.records import DATA, EMBEDDINGS, Cell, CellKey, Re
 from hf_oversample.comparison.registry import classifier_named, classifier_title
 from hf_oversample.comparison.remedies import Remedy, remedy_named
 from hf_oversample.comparison.scores import cell_curves, cell_metrics
-from hf_oversample.precision import has_fast_bfloat16
-from hf_oversample.text import Segmenter
+from hf_oversample.numeric.precision import has_fast_bfloat16
+from hf_oversample.text.words import Segmenter
 
 CODE_VERSION = 7  # raised when the code changes what a cell holds
 

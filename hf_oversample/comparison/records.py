@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hf_oversample.json_lines import JsonLines
+from hf_oversample.comparison.json_lines import JsonLines
 
 DATA = "data"
 """What a header calls its list of digests, one a split."""
@@ -71,8 +71,8 @@ class Cell:
 
 
 class Records:
-    """A JSONL file of cells (:class:`~hf_oversample.json_lines.JsonLines`), whose first line says
-    what run they are of.
+    """A JSONL file of cells (:class:`~hf_oversample.comparison.json_lines.JsonLines`), whose first
+    line says what run they are of.
 
     Args:
         path: the file; its folder is made.

@@ -16,7 +16,7 @@ from hf_oversample.comparison import resampling
 from hf_oversample.comparison.classifiers import Classifier, LossOfRows, Trained, Training
 from hf_oversample.comparison.fold import Fold
 from hf_oversample.comparison.scores import Scores, tuned_offsets
-from hf_oversample.labeled_texts import Texts
+from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.oversamplers import OVERSAMPLERS
 from hf_oversample.training.heads import head_logits, train_head
 from hf_oversample.training.losses import (

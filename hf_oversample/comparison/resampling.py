@@ -7,16 +7,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hf_oversample import noise
 from hf_oversample.comparison.classifiers import (
     Training,
     pretrained_word_vectors,
     training_vocabulary,
 )
 from hf_oversample.comparison.fold import Fold, MadeVectors, matrix_digest
-from hf_oversample.edits import Neighbors, eda, neighbor_edit, word_neighbors
-from hf_oversample.labeled_texts import Texts
+from hf_oversample.data.labeled_texts import Texts
+from hf_oversample.numeric import noise
 from hf_oversample.oversamplers import OVERSAMPLERS
+from hf_oversample.text.edits import Neighbors, eda, neighbor_edit, word_neighbors
 
 # Oversamplers of embeddings, and their class among OVERSAMPLERS: a method is added by one line.
 VECTOR_METHODS = {

@@ -17,7 +17,7 @@ from hf_oversample.metrics.classification import (
     binary_report,
     multiclass_report,
 )
-from hf_oversample.neighbors import difficult_samples
+from hf_oversample.neighbors.difficult import difficult_samples
 
 RECALLS = np.linspace(0.0, 1.0, 51)
 CALIBRATION_BINS = 10

@@ -1,7 +1,7 @@
 """Cards for generators and balanced data sets, written from the record of a run and nothing else.
 
 The record is `run.json`, as `recipes/miso.py` writes it. A number that is not in the record is not
-on the card: a missing key is an error, not an empty line. Templates: `hf_oversample/hub_cards`.
+on the card: a missing key is an error, not an empty line. Templates: `hf_oversample/hub/templates`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from huggingface_hub import DatasetCardData, EvalResult, ModelCardData
 from jinja2 import Environment, StrictUndefined
 
-from hf_oversample.report import markdown_table, metrics_table
+from hf_oversample.hub.tables import markdown_table, metrics_table
 
 FORMAT = 1
 _NEEDED: dict[str, tuple[str, ...]] = {
@@ -143,7 +143,7 @@ def _check(run: Mapping[str, Any]) -> None:
 def _render(
     template: str, run: Mapping[str, Any], metadata: str, *, name: str, repo_id: str = ""
 ) -> str:
-    text = resources.files("hf_oversample").joinpath("hub_cards", template).read_text("utf-8")
+    text = resources.files("hf_oversample.hub").joinpath("templates", template).read_text("utf-8")
     # A name that the template asks for and nobody gives raises, instead of leaving a gap.
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
     data = dict(run["data"])

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import f1_score
 
-from hf_oversample.neighbors import difficult_samples
+from hf_oversample.neighbors.difficult import difficult_samples
 
 
 def difficult_report(

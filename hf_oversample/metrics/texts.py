@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import CountVectorizer
 
-from hf_oversample.text import Language, Segmenter, normalized
+from hf_oversample.text.words import Language, Segmenter, normalized
 
 __all__ = [
     "Copies",

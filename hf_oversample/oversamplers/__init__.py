@@ -13,9 +13,9 @@ OVERSAMPLERS: dict[str, str] = {
         "hf_oversample.oversamplers.borderline_smote:BorderlineSmoteOversampler"
     ),
     "AdasynOversampler": "hf_oversample.oversamplers.adasyn:AdasynOversampler",
-    "AmoOversampler": "hf_oversample.oversamplers.amo:AmoOversampler",
-    "SimporOversampler": "hf_oversample.oversamplers.simpor:SimporOversampler",
+    "AmoOversampler": "hf_oversample.oversamplers.amo.oversampler:AmoOversampler",
+    "SimporOversampler": "hf_oversample.oversamplers.simpor.oversampler:SimporOversampler",
     "BayesianGanOversampler": "hf_oversample.oversamplers.bayesian_gan:BayesianGanOversampler",
-    "MisoOversampler": "hf_oversample.oversamplers.miso:MisoOversampler",
+    "MisoOversampler": "hf_oversample.oversamplers.miso.oversampler:MisoOversampler",
 }
 """Where each oversampler's class is, by name. Strings, so that none is imported before its use."""

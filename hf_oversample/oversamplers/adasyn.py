@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hf_oversample import noise
+from hf_oversample.numeric import noise
 from hf_oversample.oversamplers.base import FloatMatrix
 from hf_oversample.oversamplers.interpolation import (
     Fallback,
@@ -16,8 +16,8 @@ from hf_oversample.oversamplers.interpolation import (
     check_choices,
     fall_back_to_smote,
 )
-from hf_oversample.plan import IntArray
-from hf_oversample.sampling import spread
+from hf_oversample.oversamplers.plan import IntArray
+from hf_oversample.oversamplers.strategy import spread
 
 
 class AdasynOversampler(InterpolationOversampler):

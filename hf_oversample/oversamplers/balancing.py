@@ -8,22 +8,167 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
-from datasets import Dataset, concatenate_datasets
+from datasets import Dataset, DatasetDict, concatenate_datasets
 from datasets.fingerprint import Hasher
 from datasets.formatting.formatting import LazyBatch
 
-from hf_oversample.plan import REAL, IntArray
-
-if TYPE_CHECKING:
-    from hf_oversample.oversamplers.base import Oversampler
+from hf_oversample.oversamplers.growing import GrowingBatches
+from hf_oversample.oversamplers.plan import REAL, IntArray
 
 logger = logging.getLogger(__name__)
 
 _COLUMN_ARGUMENTS = ("label_column", "text_column", "embedding_column")
+
+
+class BalancingDatasets(GrowingBatches):
+    """An oversampler that fits at need and returns whole data sets."""
+
+    def fit(
+        self,
+        dataset: Dataset,
+        label_column: str = "label",
+        text_column: str | None = None,
+        embedding_column: str | None = None,
+    ) -> Self:
+        """Learn from a data set and plan the children."""
+        raise NotImplementedError(f"{type(self).__name__} must define fit")
+
+    def difference(self, dataset: Dataset) -> str | None:
+        """How a data set differs from the fitted one, in words; None if it does not."""
+        raise NotImplementedError(f"{type(self).__name__} must define difference")
+
+    def all_children(
+        self, dataset: Dataset, num_proc: int | None = None, batch_size: int = 1000
+    ) -> Dataset:
+        """The children of the fitted data set, whose content is not checked again."""
+        parents = np.unique(self.fitted_plan().parent)
+        features = self.output_features(dataset.features)
+        if not len(parents):
+            return Dataset.from_dict({name: [] for name in features}, features=features)
+        return (
+            dataset.with_format(None)
+            .select(parents)
+            .map(
+                ChildrenOnly(self, parents),
+                batched=True,
+                with_indices=True,
+                batch_size=batch_size,
+                num_proc=num_proc,
+                features=features,
+                desc=type(self).__name__,
+            )
+        )
+
+    def children(
+        self, dataset: Dataset, batch_size: int = 1000, num_proc: int | None = None
+    ) -> Dataset:
+        """Only the children of a fitted data set, in the order of their parents.
+
+        Raises:
+            RuntimeError: not fitted.
+            ValueError: another data set than the fitted one (rows, features or content differ).
+        """
+        self.fitted_plan()
+        difference = self.difference(dataset)
+        if difference is not None:
+            raise ValueError(
+                f"this {type(self).__name__} was fitted on another data set: {difference}; fit "
+                "it on this one"
+            )
+        return self.all_children(dataset, num_proc, batch_size)
+
+    def balance(
+        self,
+        dataset: Dataset | DatasetDict,
+        num_proc: int | None = None,
+        batch_size: int = 1000,
+        *,
+        label_column: str | None = None,
+        text_column: str | None = None,
+        embedding_column: str | None = None,
+    ) -> Dataset | DatasetDict:
+        """Fit, unless fitted on this very data set, and return its rows followed by the children.
+
+        The real rows are not rewritten. Of a ``DatasetDict`` only ``train`` is balanced; the other
+        splits get the provenance columns, so that features agree.
+
+        Args:
+            dataset: a data set, or a dict with the split ``train``.
+            num_proc: processes; the result is the same for every number.
+            batch_size: rows a call; the result is the same for every size.
+            label_column, text_column, embedding_column: as in :meth:`fit`; default: those of the
+                last fit, else fit's defaults.
+
+        Raises:
+            as :meth:`fit`; ValueError for a ``DatasetDict`` without ``train``.
+        """
+        columns = {
+            "label_column": label_column,
+            "text_column": text_column,
+            "embedding_column": embedding_column,
+        }
+        given = {name: column for name, column in columns.items() if column is not None}
+        if not isinstance(dataset, DatasetDict):
+            return self._balance_split(dataset, given, num_proc, batch_size)
+        if "train" not in dataset:
+            raise ValueError(
+                f"there is no split 'train' among {list(dataset)}: only training rows may be "
+                "oversampled; call balance(dataset[split]) on the split that you mean"
+            )
+        others = [split for split in dataset if split != "train"]
+        logger.info("balancing the split 'train' only; %s stay as they are", others)
+        train = self._balance_split(dataset["train"], given, num_proc, batch_size)
+        return DatasetDict(
+            {
+                split: train if split == "train" else self._with_provenance(rows)
+                for split, rows in dataset.items()
+            }
+        )
+
+    def _balance_split(
+        self, dataset: Dataset, given: Mapping[str, str], num_proc: int | None, batch_size: int
+    ) -> Dataset:
+        """Fit at need; the rows of one split, followed by their children.
+
+        Args:
+            given: the columns that the caller named, as arguments of ``fit``.
+        """
+        fit_on: dict[str, str] = {}
+        difference: str | None = "not fitted"
+        if self.plan_ is not None:
+            fitted = {name: getattr(self, f"{name}_") for name in _COLUMN_ARGUMENTS}
+            fit_on = {name: column for name, column in fitted.items() if column is not None}
+            difference = self.difference(dataset)
+            if any(fit_on.get(name) != column for name, column in given.items()):
+                difference = f"other columns were given: {dict(given)}"
+            if difference is not None:
+                logger.warning("fitting again on this data set: %s", difference)
+        if difference is not None:
+            if {"text_column", "embedding_column"} & set(given):  # one replaces the other
+                fit_on = {name: fit_on[name] for name in fit_on if name == "label_column"}
+            self.fit(dataset, **{**fit_on, **given})
+        made = self.all_children(dataset, num_proc, batch_size)
+        real = self._with_provenance(dataset).with_format(None)
+        balanced = concatenate_datasets([real, made])
+        if dataset.format["type"] is None:
+            return balanced
+        return balanced.with_format(dataset.format["type"], **dataset.format["format_kwargs"])
+
+    def _with_provenance(self, dataset: Dataset) -> Dataset:
+        """The data set with ``origin`` "real" and ``parent`` −1, added without rewriting it."""
+        features = self.output_features(dataset.features)
+        for name, value in (("origin", REAL), ("parent", -1)):
+            column = np.full(len(dataset), value, dtype=np.int64)
+            # Given, because the default would hash the whole column.
+            fingerprint = Hasher.hash([dataset._fingerprint, "provenance", name])
+            dataset = dataset.add_column(
+                name, column, new_fingerprint=fingerprint, feature=features[name]
+            )
+        return dataset
 
 
 class ChildrenOnly:
@@ -34,94 +179,10 @@ class ChildrenOnly:
         parents: int64, the mapped rows' numbers in the fitted data set.
     """
 
-    def __init__(self, oversampler: Oversampler, parents: IntArray) -> None:
+    def __init__(self, oversampler: GrowingBatches, parents: IntArray) -> None:
         self.oversampler, self.parents = oversampler, parents
 
     def __call__(self, batch: LazyBatch, indices: Sequence[int]) -> pa.Table:
         """The children, as an Arrow table."""
         rows, columns = self.oversampler.check_batch(batch, self.parents[indices])
         return self.oversampler.children_table(batch.pa_table, columns, rows)[0]
-
-
-def children(
-    oversampler: Oversampler, dataset: Dataset, *, num_proc: int | None, batch_size: int
-) -> Dataset:
-    """See :meth:`Oversampler.children`."""
-    oversampler.fitted_plan()
-    difference = oversampler.difference(dataset)
-    if difference is not None:
-        raise ValueError(
-            f"this {type(oversampler).__name__} was fitted on another data set: {difference}; fit "
-            "it on this one"
-        )
-    return oversampler.all_children(dataset, num_proc, batch_size)
-
-
-def map_children(
-    oversampler: Oversampler, dataset: Dataset, *, num_proc: int | None, batch_size: int
-) -> Dataset:
-    """All children, by a map over their parents."""
-    parents = np.unique(oversampler.fitted_plan().parent)
-    features = oversampler.output_features(dataset.features)
-    if not len(parents):
-        return Dataset.from_dict({name: [] for name in features}, features=features)
-    return (
-        dataset.with_format(None)
-        .select(parents)
-        .map(
-            ChildrenOnly(oversampler, parents),
-            batched=True,
-            with_indices=True,
-            batch_size=batch_size,
-            num_proc=num_proc,
-            features=features,
-            desc=type(oversampler).__name__,
-        )
-    )
-
-
-def balance(
-    oversampler: Oversampler,
-    dataset: Dataset,
-    given: Mapping[str, str],
-    num_proc: int | None,
-    batch_size: int,
-) -> Dataset:
-    """Fit at need; the rows of one split, followed by their children.
-
-    Args:
-        given: the columns that the caller named, as arguments of ``fit``.
-    """
-    fit_on: dict[str, str] = {}
-    difference: str | None = "not fitted"
-    if oversampler.plan_ is not None:
-        fitted = {name: getattr(oversampler, f"{name}_") for name in _COLUMN_ARGUMENTS}
-        fit_on = {name: column for name, column in fitted.items() if column is not None}
-        difference = oversampler.difference(dataset)
-        if any(fit_on.get(name) != column for name, column in given.items()):
-            difference = f"other columns were given: {dict(given)}"
-        if difference is not None:
-            logger.warning("fitting again on this data set: %s", difference)
-    if difference is not None:
-        if {"text_column", "embedding_column"} & set(given):  # one replaces the other
-            fit_on = {name: fit_on[name] for name in fit_on if name == "label_column"}
-        oversampler.fit(dataset, **{**fit_on, **given})
-    made = oversampler.all_children(dataset, num_proc, batch_size)
-    real = with_provenance(oversampler, dataset).with_format(None)
-    balanced = concatenate_datasets([real, made])
-    if dataset.format["type"] is None:
-        return balanced
-    return balanced.with_format(dataset.format["type"], **dataset.format["format_kwargs"])
-
-
-def with_provenance(oversampler: Oversampler, dataset: Dataset) -> Dataset:
-    """The data set with ``origin`` "real" and ``parent`` −1, added without rewriting it."""
-    features = oversampler.output_features(dataset.features)
-    for name, value in (("origin", REAL), ("parent", -1)):
-        column = np.full(len(dataset), value, dtype=np.int64)
-        # Given, because the default would hash the whole column.
-        fingerprint = Hasher.hash([dataset._fingerprint, "provenance", name])
-        dataset = dataset.add_column(
-            name, column, new_fingerprint=fingerprint, feature=features[name]
-        )
-    return dataset

@@ -6,8 +6,8 @@ same for every method: checks of the input, exact counts, the order of the outpu
 columns, pickling, saving.
 
 What a child holds may depend on the constructor's values, the fitted state, its parent's row
-number and its own number alone (draw with :mod:`hf_oversample.noise`): then the output is the same
-for every batch size and number of processes, and for an ``IterableDataset``.
+number and its own number alone (draw with :mod:`hf_oversample.numeric.noise`): then the output is
+the same for every batch size and number of processes, and for an ``IterableDataset``.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from datasets import Dataset, DatasetDict
+from datasets import Dataset
 
-from hf_oversample.columns import (
+from hf_oversample.data.columns import (
     check_texts,
     content_digest,
     embedding_matrix,
@@ -29,10 +29,15 @@ from hf_oversample.columns import (
     text_keys,
     vector_keys,
 )
-from hf_oversample.oversamplers import balancing
-from hf_oversample.oversamplers.growing import GrowingBatches, refuse_provenance
-from hf_oversample.plan import ORIGINS, REAL, RESAMPLED, SYNTHETIC, Children, Plan
-from hf_oversample.sampling import SamplingStrategy, children_per_class, class_counts, spread
+from hf_oversample.oversamplers.balancing import BalancingDatasets
+from hf_oversample.oversamplers.growing import refuse_provenance
+from hf_oversample.oversamplers.plan import ORIGINS, REAL, RESAMPLED, SYNTHETIC, Children, Plan
+from hf_oversample.oversamplers.strategy import (
+    SamplingStrategy,
+    children_per_class,
+    class_counts,
+    spread,
+)
 
 __all__ = ["ORIGINS", "REAL", "RESAMPLED", "SYNTHETIC", "Children", "Oversampler", "Plan"]
 
@@ -41,14 +46,14 @@ logger = logging.getLogger(__name__)
 FloatMatrix = npt.NDArray[np.float32]
 
 
-class Oversampler(GrowingBatches):
+class Oversampler(BalancingDatasets):
     """Base class of the oversamplers.
 
     Args:
         sampling_strategy: which classes grow, and to what: "auto" (every class to the largest),
             "minority", "not minority", "not majority", "all", a float (two classes), a dict of
             final counts by class, or a callable; see
-            :func:`hf_oversample.sampling.children_per_class`.
+            :func:`hf_oversample.oversamplers.strategy.children_per_class`.
         seed: the seed of every draw.
         copy_columns: whether columns that the method does not make are copied from a child's
             parent; otherwise they are null.
@@ -61,7 +66,7 @@ class Oversampler(GrowingBatches):
         digest_: digest of the used columns' content.
         row_keys_: uint64 [n], a key of each row's text or embedding, by which a batch is known to
             be of the fitted data set; None where neither is read.
-        plan_: the :class:`~hf_oversample.plan.Plan`.
+        plan_: the :class:`~hf_oversample.oversamplers.plan.Plan`.
 
     A method sets, as it needs: ``input_kind`` (the column that it reads), ``code_version`` (raised
     when its code changes what it makes: ``datasets`` hashes an installed class by name only, and
@@ -206,70 +211,3 @@ class Oversampler(GrowingBatches):
         if content_digest(dataset, columns) != self.digest_:
             return f"the content of its columns {columns} (or their order) is not the fitted one"
         return None
-
-    # ---- whole data sets ------------------------------------------------------------------------
-
-    def all_children(
-        self, dataset: Dataset, num_proc: int | None = None, batch_size: int = 1000
-    ) -> Dataset:
-        """The children of the fitted data set, whose content is not checked again."""
-        return balancing.map_children(self, dataset, num_proc=num_proc, batch_size=batch_size)
-
-    def children(
-        self, dataset: Dataset, batch_size: int = 1000, num_proc: int | None = None
-    ) -> Dataset:
-        """Only the children of a fitted data set, in the order of their parents.
-
-        Raises:
-            RuntimeError: not fitted.
-            ValueError: another data set than the fitted one (rows, features or content differ).
-        """
-        return balancing.children(self, dataset, num_proc=num_proc, batch_size=batch_size)
-
-    def balance(
-        self,
-        dataset: Dataset | DatasetDict,
-        num_proc: int | None = None,
-        batch_size: int = 1000,
-        *,
-        label_column: str | None = None,
-        text_column: str | None = None,
-        embedding_column: str | None = None,
-    ) -> Dataset | DatasetDict:
-        """Fit, unless fitted on this very data set, and return its rows followed by the children.
-
-        The real rows are not rewritten. Of a ``DatasetDict`` only ``train`` is balanced; the other
-        splits get the provenance columns, so that features agree.
-
-        Args:
-            dataset: a data set, or a dict with the split ``train``.
-            num_proc: processes; the result is the same for every number.
-            batch_size: rows a call; the result is the same for every size.
-            label_column, text_column, embedding_column: as in :meth:`fit`; default: those of the
-                last fit, else fit's defaults.
-
-        Raises:
-            as :meth:`fit`; ValueError for a ``DatasetDict`` without ``train``.
-        """
-        columns = {
-            "label_column": label_column,
-            "text_column": text_column,
-            "embedding_column": embedding_column,
-        }
-        given = {name: column for name, column in columns.items() if column is not None}
-        if not isinstance(dataset, DatasetDict):
-            return balancing.balance(self, dataset, given, num_proc, batch_size)
-        if "train" not in dataset:
-            raise ValueError(
-                f"there is no split 'train' among {list(dataset)}: only training rows may be "
-                "oversampled; call balance(dataset[split]) on the split that you mean"
-            )
-        others = [split for split in dataset if split != "train"]
-        logger.info("balancing the split 'train' only; %s stay as they are", others)
-        train = balancing.balance(self, dataset["train"], given, num_proc, batch_size)
-        return DatasetDict(
-            {
-                split: train if split == "train" else balancing.with_provenance(self, rows)
-                for split, rows in dataset.items()
-            }
-        )

@@ -17,13 +17,13 @@ import numpy.typing as npt
 import torch
 from huggingface_hub.errors import StrictDataclassError
 
-from hf_oversample import noise
-from hf_oversample.bayesian_network import BayesianNetwork
 from hf_oversample.models.bayesian_gan.configuration_bayesian_gan import BayesianGanConfig
 from hf_oversample.models.bayesian_gan.modeling_bayesian_gan import BayesianGanModel
+from hf_oversample.models.bayesian_gan.network import BayesianNetwork
+from hf_oversample.numeric import noise
 from hf_oversample.oversamplers.embedding import EmbeddingOversampler, MadeEmbeddings
-from hf_oversample.plan import Plan
-from hf_oversample.sampling import spread
+from hf_oversample.oversamplers.plan import Plan
+from hf_oversample.oversamplers.strategy import spread
 from hf_oversample.training.bayesian_gan import BayesianGanTrainer, new_bayesian_gan
 from hf_oversample.training.bayesian_gan_arguments import BayesianGanTrainingArguments
 
@@ -47,9 +47,9 @@ class BayesianGanOversampler(EmbeddingOversampler):
     Args:
         generator: folder or Hub name of a :class:`BayesianGanModel` whose classes and width are
             those of the data set; None trains one.
-        structure: the network, a :class:`~hf_oversample.bayesian_network.BayesianNetwork` or its
-            ``to_dict()``; None takes one code for each of five variables. With ``generator``, that
-            one's network counts, and None must stay.
+        structure: the network, a :class:`~hf_oversample.BayesianNetwork` or its ``to_dict()``; None
+            takes one code for each of five variables. With ``generator``, that one's network
+            counts, and None must stay.
         training: fields of :class:`BayesianGanTrainingArguments` by name, but ``seed``,
             ``save_steps`` and ``report_to``.
         kind: "vector", or "image" for rows that are the pixels of square images.

@@ -17,8 +17,8 @@ from hf_oversample.oversamplers.interpolation import (
     check_choices,
     fall_back_to_smote,
 )
-from hf_oversample.plan import IntArray, Plan
-from hf_oversample.sampling import spread
+from hf_oversample.oversamplers.plan import IntArray, Plan
+from hf_oversample.oversamplers.strategy import spread
 
 
 class BorderlineSmoteOversampler(InterpolationOversampler):

@@ -17,10 +17,10 @@ from datasets import Dataset, Features, List, Value
 from datasets.fingerprint import Hasher
 
 import hf_oversample
-from hf_oversample.columns import ListColumns
+from hf_oversample.data.columns import ListColumns
 from hf_oversample.oversamplers.base import FloatMatrix, Oversampler
-from hf_oversample.plan import SYNTHETIC, Children, IntArray, Plan
-from hf_oversample.sampling import children_per_class, class_counts
+from hf_oversample.oversamplers.plan import SYNTHETIC, Children, IntArray, Plan
+from hf_oversample.oversamplers.strategy import children_per_class, class_counts
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ import pyarrow as pa
 from datasets import ClassLabel, Features, Value
 from datasets.formatting.formatting import LazyBatch
 
-from hf_oversample.columns import (
+from hf_oversample.data.columns import (
     ListColumns,
     as_arrow,
     as_list,
@@ -23,8 +23,8 @@ from hf_oversample.columns import (
     vector_keys,
     vectors_of,
 )
+from hf_oversample.oversamplers.plan import ORIGINS, REAL, Children, IntArray, Plan
 from hf_oversample.oversamplers.saving import FittedState
-from hf_oversample.plan import ORIGINS, REAL, Children, IntArray, Plan
 
 PROVENANCE_COLUMNS = ("origin", "parent")
 

@@ -10,10 +10,10 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from hf_oversample import noise
+from hf_oversample.numeric import noise
 from hf_oversample.oversamplers.base import FloatMatrix
 from hf_oversample.oversamplers.embedding import EmbeddingOversampler, MadeEmbeddings
-from hf_oversample.plan import IntArray, Plan
+from hf_oversample.oversamplers.plan import IntArray, Plan
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ def class_neighbors(
     Returns:
         row numbers [q, min(k, r − 1)], nearest first.
     """
-    from hf_oversample.neighbors import nearest_neighbors  # torch
+    from hf_oversample.neighbors.difficult import nearest_neighbors  # torch
 
     if len(rows) <= k:
         logger.warning(
@@ -111,7 +111,7 @@ def all_neighbors(
     embeddings: FloatMatrix, queries: IntArray, k: int, *, dtype: NeighborDtype
 ) -> IntArray:
     """Nearest rows of any class, of some rows: row numbers [q, min(k, n − 1)], nearest first."""
-    from hf_oversample.neighbors import nearest_neighbors  # torch
+    from hf_oversample.neighbors.difficult import nearest_neighbors  # torch
 
     _, indices = nearest_neighbors(
         embeddings[queries],
@@ -186,7 +186,7 @@ class Segments:
         """
         import torch
 
-        from hf_oversample.workers import one_thread_if_forked
+        from hf_oversample.numeric.workers import one_thread_if_forked
 
         one_thread_if_forked()
         width = self.values.shape[1]

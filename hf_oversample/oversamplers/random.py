@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hf_oversample.oversamplers.base import RESAMPLED, Children, Oversampler
-from hf_oversample.plan import IntArray, Plan
+from hf_oversample.oversamplers.plan import IntArray, Plan
 
 
 class RandomOversampler(Oversampler):

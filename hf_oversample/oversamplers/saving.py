@@ -24,7 +24,7 @@ from safetensors.numpy import load_file, save_file
 
 import hf_oversample
 from hf_oversample.oversamplers import OVERSAMPLERS
-from hf_oversample.plan import Plan
+from hf_oversample.oversamplers.plan import Plan
 
 FORMAT = 1
 CONFIG_FILE, STATE_FILE = "config.json", "state.safetensors"

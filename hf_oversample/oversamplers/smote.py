@@ -10,8 +10,8 @@ from hf_oversample.oversamplers.interpolation import (
     NeighborDtype,
     check_choices,
 )
-from hf_oversample.plan import IntArray
-from hf_oversample.sampling import spread
+from hf_oversample.oversamplers.plan import IntArray
+from hf_oversample.oversamplers.strategy import spread
 
 
 class SmoteOversampler(InterpolationOversampler):
@@ -30,7 +30,7 @@ class SmoteOversampler(InterpolationOversampler):
         k_neighbors: k; the paper's and imbalanced-learn's 5.
         neighbor_dtype: "float32", "bfloat16" or "auto" (bfloat16 where it is faster), the type of
             the search's first pass. Distances are exact with all of them, and so are neighbours,
-            but for what :func:`~hf_oversample.neighbors.nearest_neighbors` says of bfloat16.
+            but for what ``nearest_neighbors`` says of bfloat16.
         sampling_strategy, seed, copy_columns: see
             :class:`~hf_oversample.oversamplers.base.Oversampler`.
 

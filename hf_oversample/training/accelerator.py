@@ -8,7 +8,7 @@ from typing import Literal
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import AutocastKwargs, ProjectConfiguration
 
-from hf_oversample.precision import leave_other_precision
+from hf_oversample.numeric.precision import leave_other_precision
 
 
 def new_accelerator(

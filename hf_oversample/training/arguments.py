@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from hf_oversample.precision import has_fast_bfloat16
+from hf_oversample.numeric.precision import has_fast_bfloat16
 from hf_oversample.training.argument_fields import (
     CheckedArguments,
     argument,

@@ -12,10 +12,10 @@ import torch
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
-from hf_oversample import noise
-from hf_oversample.encoding import EncodedText, pad
 from hf_oversample.models.miso.configuration_miso import MisoConfig
-from hf_oversample.neighbors import difficult_samples, nearest_neighbors
+from hf_oversample.neighbors.difficult import difficult_samples, nearest_neighbors
+from hf_oversample.numeric import noise
+from hf_oversample.text.encoding import EncodedText, pad
 from hf_oversample.training.arguments import MisoTrainingArguments
 
 

@@ -15,8 +15,6 @@ from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from hf_oversample import noise
-from hf_oversample.bayesian_network import BayesianNetwork
 from hf_oversample.models.bayesian_gan.configuration_bayesian_gan import BayesianGanConfig
 from hf_oversample.models.bayesian_gan.losses_bayesian_gan import (
     class_loss,
@@ -24,6 +22,8 @@ from hf_oversample.models.bayesian_gan.losses_bayesian_gan import (
     least_squares_generator_loss,
 )
 from hf_oversample.models.bayesian_gan.modeling_bayesian_gan import BayesianGanModel
+from hf_oversample.models.bayesian_gan.network import BayesianNetwork
+from hf_oversample.numeric import noise
 from hf_oversample.training.accelerator import new_accelerator
 from hf_oversample.training.argument_fields import check_whole_step
 from hf_oversample.training.bayesian_gan_arguments import BayesianGanTrainingArguments

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from hf_oversample import noise
 from hf_oversample.models.bayesian_gan.configuration_bayesian_gan import BayesianGanConfig
+from hf_oversample.numeric import noise
 from hf_oversample.training.bayesian_gan_arguments import BayesianGanTrainingArguments
 
 

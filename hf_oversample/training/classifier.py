@@ -18,7 +18,7 @@ from sklearn.metrics import average_precision_score, log_loss
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from hf_oversample.encoding import pad
+from hf_oversample.text.encoding import pad
 from hf_oversample.training.hidden_states import head_inputs
 
 EncodedTexts = Sequence[Sequence[int]]

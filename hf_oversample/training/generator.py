@@ -18,12 +18,12 @@ from transformers import (
     set_seed,
 )
 
-from hf_oversample.encoding import EncodedText, TextEncoder
-from hf_oversample.labeled_texts import Texts
+from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.models.miso.configuration_miso import MisoConfig
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
-from hf_oversample.text import Language, Segmenter
-from hf_oversample.tokenization import special_token_frame, train_tokenizer
+from hf_oversample.text.encoding import EncodedText, TextEncoder
+from hf_oversample.text.tokenization import special_token_frame, train_tokenizer
+from hf_oversample.text.words import Language, Segmenter
 from hf_oversample.training.arguments import MisoTrainingArguments
 from hf_oversample.training.miso import MisoTrainer
 

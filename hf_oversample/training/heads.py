@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hf_oversample import noise
 from hf_oversample.models.classifiers.mlp import MlpConfig, MlpForEmbeddingClassification
+from hf_oversample.numeric import noise
 
 LossOfRows = Callable[[Tensor, Tensor], Tensor]
 Collator = Callable[[npt.NDArray[np.int64]], tuple[Tensor, Tensor]]
@@ -85,7 +85,7 @@ def train_head(
         deferred_start: first epoch (of ``epochs``, from 0) of the class weights and the balanced
             sampling; where ``min_steps`` lengthens the training, the same share of it.
         collator: row numbers → inputs [batch, d] and labels [batch] in place of plain rows, such as
-            :class:`hf_oversample.training.amo_collator.AmoCollator`.
+            :class:`hf_oversample.oversamplers.amo.collator.AmoCollator`.
         model: a head to train further, in place; default: :func:`new_head`.
         validation: vectors and labels, not of the test split: the state with the highest mean class
             accuracy on them is kept, the first of equals.

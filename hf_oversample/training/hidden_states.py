@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from hf_oversample import noise
 from hf_oversample.models.classifiers.base import WordVectorClassifier
+from hf_oversample.numeric import noise
 
 
 def classifier_head(model: PreTrainedModel) -> nn.Linear:

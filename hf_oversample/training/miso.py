@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from hf_oversample import noise
-from hf_oversample.encoding import EncodedText
 from hf_oversample.models.miso.losses_miso import effective_rank
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
+from hf_oversample.numeric import noise
+from hf_oversample.text.encoding import EncodedText
 from hf_oversample.training import miso_schedule as schedule
 from hf_oversample.training.accelerator import new_accelerator
 from hf_oversample.training.argument_fields import check_whole_step

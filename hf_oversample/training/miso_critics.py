@@ -7,8 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from hf_oversample import noise
 from hf_oversample.models.miso.losses_miso import critic_pairs
+from hf_oversample.numeric import noise
 from hf_oversample.training.arguments import MisoTrainingArguments
 from hf_oversample.training.miso_objectives import Pairs
 from hf_oversample.training.players import Players

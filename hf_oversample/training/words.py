@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from hf_oversample.text import Segmenter, remove_stop_words
-from hf_oversample.tokenization import CONTINUATION, train_tokenizer, word_tokens
+from hf_oversample.text.tokenization import CONTINUATION, train_tokenizer, word_tokens
+from hf_oversample.text.words import Segmenter, remove_stop_words
 
 
 def word_vocabulary(

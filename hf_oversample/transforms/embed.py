@@ -21,18 +21,18 @@ from torch import Tensor
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 import hf_oversample
-from hf_oversample.columns import as_list, check_texts
-from hf_oversample.encoding import (
+from hf_oversample.data.columns import as_list, check_texts
+from hf_oversample.models.digest import weights_digest
+from hf_oversample.models.miso.encoder_miso import MisoModel
+from hf_oversample.numeric.workers import one_thread_if_forked
+from hf_oversample.text.encoding import (
     LENGTH_STEP,
     SMALLEST_BATCH,
     TextEncoder,
     pad,
     token_budget_batches,
 )
-from hf_oversample.models.digest import weights_digest
-from hf_oversample.models.miso.encoder_miso import MisoModel
-from hf_oversample.text import Language, Segmenter, checked_language
-from hf_oversample.workers import one_thread_if_forked
+from hf_oversample.text.words import Language, Segmenter, checked_language
 
 Pooling = Literal["mean", "cls", "latent"]
 POOLINGS = ("mean", "cls", "latent")

@@ -1,0 +1,124 @@
+"""
+The command line of a run: arguments from dataclasses, and what a user can put right as one line.
+It imports no torch, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hf_oversample.commands.arguments import RunArguments
+from hf_oversample.commands.parser import add_fields, chosen_fields
+from hf_oversample.training.arguments import MisoTrainingArguments
+
+Arguments = TypeVar("Arguments", bound=RunArguments)
+
+WHERE_NONE_IS_GIVEN = "of the generator, where none is given"
+"""What training arguments are for, where a generator may be given."""
+
+
+def run_command(
+    argv: Sequence[str] | None,
+    arguments_class: type[Arguments],
+    run: Callable[[Arguments, str | None], str],
+    *,
+    description: str | None,
+    unused: Sequence[str] = (),
+    trained: str | None = None,
+    resumes: bool = True,
+) -> int:
+    """
+    Parse the arguments, run, and print what came out.
+
+    Args:
+        argv: the command line's words; None for the process's own.
+        arguments_class: the run's arguments; each field is one `--name`.
+        run: from the arguments, and the checkpoint to resume from, to what is printed; nothing is
+            where it is empty, as in processes other than the main one.
+        description: of the command, for `--help`.
+        unused: fields that are no command-line arguments, besides `training`.
+        trained: what `MisoTrainingArguments` are for, for `--help`.
+        resumes: whether there is `--resume_from_checkpoint`.
+
+    Returns:
+        The exit status: 0, or 2 for what the user can put right.
+    """
+    parser = argparse.ArgumentParser(
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add_fields(parser, arguments_class, skip=("training", *unused))
+    add_fields(parser.add_argument_group("training", trained), MisoTrainingArguments)
+    if resumes:
+        parser.add_argument(
+            "--resume_from_checkpoint", "--resume", metavar="FOLDER", help="a checkpoint, or 'last'"
+        )
+    options = parser.parse_args(argv)
+    try:
+        arguments = arguments_class(
+            **chosen_fields(options, arguments_class),
+            training=MisoTrainingArguments(**chosen_fields(options, MisoTrainingArguments)),
+        )
+        _check_files(arguments)
+        said = run(arguments, options.resume_from_checkpoint if resumes else None)
+    except (ValueError, OSError, FloatingPointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if said:
+        print(said)
+    return 0
+
+
+def _check_files(arguments: RunArguments) -> None:
+    """Missing files are told at once, before seconds of imports."""
+    for one in dataclasses.fields(arguments):
+        path = getattr(arguments, one.name) if one.name.endswith("_file") else None
+        if path is not None and not Path(path).is_file():
+            raise FileNotFoundError(f"{one.name} {path!r} is not a file")
+
+
+def balanced_summary(record: Mapping[str, Any], *more: str) -> str:
+    """
+    The last lines of a run that balances: rows made, translations accepted, texts rejected, and how
+    long it took.
+
+    Args:
+        record: the run's.
+        *more: lines of the method's own, after the first.
+    """
+    origin = record["counts"]["origin"]
+    counts = ", ".join(f"{name} {rows}" for name, rows in record["counts"]["after"].items())
+    lines = [
+        f"{origin['synthetic']} synthetic and {origin['resampled']} repeated rows beside "
+        f"{origin['real']} real rows. Rows by class: {counts}.",
+        *more,
+    ]
+    lines += _acceptance_lines(record["acceptance"])
+    if record["rejections"]:
+        reasons = ", ".join(f"{reason} {n}" for reason, n in record["rejections"].items())
+        lines.append(f"Texts drawn: {reasons}.")
+    seconds = ", ".join(f"{name} {value:.1f}" for name, value in record["timings"].items())
+    return "\n".join([*lines, f"Seconds: {seconds}"])
+
+
+def _acceptance_lines(pairs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What AMO's classifier accepted, with a warning where that is less than half."""
+    drawn, translated, accepted = (
+        sum(pair[name] for pair in pairs) for name in ("drawn", "translated", "accepted")
+    )
+    if not drawn:
+        return []
+    lines = [f"AMO: {accepted} of {drawn} rows accepted, {translated} were translated."]
+    if 2 * accepted < drawn:
+        lines.append(
+            "Warning: fewer than half of AMO's rows were accepted, and the others repeat real "
+            "rows: lower beta where few were translated, and else acceptance, or train a stronger "
+            "classifier."
+        )
+    return lines

@@ -1,0 +1,97 @@
+"""One run of any oversampler: a text data set in, a balanced text data set and a record out."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from accelerate import PartialState
+from datasets import DatasetDict
+
+from hf_oversample.commands.balancing import BalancingRun
+from hf_oversample.commands.oversample_arguments import METHODS, OversampleRunArguments
+from hf_oversample.oversamplers.base import Oversampler
+
+
+def run_oversample(
+    arguments: OversampleRunArguments, resume_from_checkpoint: str | None = None
+) -> dict[str, Any]:
+    """
+    Balance a text data set by any method.
+
+    Rows of the methods of embeddings are made in a MISO generator's latent space, and decoded to
+    texts; where no generator is given, one is trained first. With `embeddings_only` new rows have
+    an embedding and no text.
+
+    Writes to `output_dir`: `balanced/` (a saved data set, and a parquet file), `run.json` and,
+    where one was trained, `generator/`. Each is written beside its place and then renamed.
+
+    Args:
+        arguments: the run's.
+        resume_from_checkpoint: a checkpoint of an interrupted training of the generator, or "last".
+
+    Returns:
+        The record, as in `run.json`; empty in processes other than the main one.
+
+    Raises:
+        FileExistsError: if `output_dir` holds a finished run and `overwrite` is not set.
+        FileNotFoundError: if the last checkpoint is asked for and there is none.
+        ValueError: for bad columns, labels, texts or counts, keywords that the method does not
+            have, `embeddings_only` without an encoder, or a generator of other classes.
+        FloatingPointError: if the generator's training diverged; the message names the loss.
+    """
+    a = arguments
+    run = BalancingRun(a)
+    # bad options fail before the training
+    oversampler = new_oversampler(a, run)
+    decoder = run.new_decoder() if a.is_of_embeddings and not a.embeddings_only else None
+    if a.trains_generator:
+        run.train_generator(resume_from_checkpoint)
+    if not PartialState().is_main_process:
+        return {}
+    if a.is_of_embeddings:
+        embedded = run.embed(by_generator=decoder is not None or run.encoder_name is None)
+        balanced = run.balance(oversampler, embedded, decoder)
+        rejections = decoder.rejections if decoder is not None else None
+    else:
+        with run.timed("oversampling"):
+            balanced = oversampler.balance(
+                run.data.parts["train"], label_column=a.label_column, text_column=a.text_column
+            )
+        rejections = getattr(oversampler, "rejections", None)
+    run.write_balanced(DatasetDict({"train": balanced}))
+    record = run.record(balanced, rejections, getattr(oversampler, "acceptance_", ()))
+    if run.trained is not None:
+        record["losses"] = run.trained.trainer.record.losses
+        record["steps"] = run.trained.trainer.record.steps
+    run.write_record(record)
+    return record
+
+
+def new_oversampler(a: OversampleRunArguments, run: BalancingRun) -> Oversampler:
+    """
+    The oversampler of a run's arguments.
+
+    Raises:
+        ValueError: for a keyword that the method does not have, or a value that cannot work.
+    """
+    module, _, name = METHODS[a.method].partition(":")
+    method = getattr(importlib.import_module(module), name)
+    values: dict[str, Any] = {"sampling_strategy": a.sampling_strategy, "seed": a.training.seed}
+    if a.method == "miso":
+        values |= {
+            "generator": run.generator,
+            "embedder": run.encoder_name,
+            "guidance": a.guidance,
+            "gate": a.gate,
+            "gate_quantile": a.gate_quantile,
+            "max_tries": a.max_tries,
+            "k": a.training.neighbors,
+            "language": run.generator_language,
+            "max_length": a.training.max_length,
+            "precision": run.precision,
+        }
+    try:
+        return method(**(values | a.options()))
+    except TypeError as error:  # an unknown keyword, or a value of another type
+        raise ValueError(f"method_options {a.method_options} for {a.method}: {error}") from error

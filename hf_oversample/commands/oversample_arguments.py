@@ -1,0 +1,69 @@
+"""What a run of any oversampler reads, makes and writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from hf_oversample.commands.arguments import argument
+from hf_oversample.commands.balancing_arguments import BalancingRunArguments
+
+METHODS: dict[str, str] = {
+    "smote": "hf_oversample.oversamplers.smote:SmoteOversampler",
+    "borderline_smote": "hf_oversample.oversamplers.borderline_smote:BorderlineSmoteOversampler",
+    "adasyn": "hf_oversample.oversamplers.adasyn:AdasynOversampler",
+    "amo": "hf_oversample.oversamplers.amo.oversampler:AmoOversampler",
+    "simpor": "hf_oversample.oversamplers.simpor.oversampler:SimporOversampler",
+    "random": "hf_oversample.oversamplers.random:RandomOversampler",
+    "miso": "hf_oversample.oversamplers.miso.oversampler:MisoOversampler",
+}
+"""Where each method's class is; strings, because a command line's help loads none of them."""
+
+NOT_OF_EMBEDDINGS = ("random", "miso")
+
+
+@dataclass(frozen=True)
+class OversampleRunArguments(BalancingRunArguments):
+    """
+    A run of one method: the fields of a balancing run, and these. What is MISO's alone goes by
+    `method_options`.
+
+    Raises:
+        ValueError: as `BalancingRunArguments`; for an unknown method, options that are no JSON
+            object, or `embeddings_only` with a method that makes no embeddings.
+    """
+
+    method: Literal["smote", "borderline_smote", "adasyn", "amo", "simpor", "random", "miso"] = (
+        field(
+            kw_only=True,
+            metadata={"help": "how rows are made; all but random need a generator for texts"},
+        )
+    )
+    method_options: str = argument(
+        "{}", "further keywords of the method as JSON, such as '{\"k_neighbors\": 3}'"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.method not in METHODS:
+            raise ValueError(f"method is {self.method!r}; it must be one of {list(METHODS)}.")
+        self.options()
+        if self.embeddings_only and not self.is_of_embeddings:
+            raise ValueError(
+                f"embeddings_only with method {self.method!r}, which makes no embeddings: leave it "
+                "out, or choose another method."
+            )
+
+    def options(self) -> dict[str, Any]:
+        """`method_options`, read."""
+        return self.json_options("method_options", '{"k_neighbors": 3}')
+
+    @property
+    def is_of_embeddings(self) -> bool:
+        """Whether the method makes embeddings, which are decoded, and not texts."""
+        return self.method not in NOT_OF_EMBEDDINGS
+
+    @property
+    def needs_generator(self) -> bool:
+        """Whether texts can only come out by a generator."""
+        return self.method != "random" and super().needs_generator

@@ -1,0 +1,74 @@
+"""The record of a run (`run.json`): what every run says about itself."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections import Counter
+from dataclasses import asdict
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from datasets import Dataset
+
+from hf_oversample.commands.data import RunData
+from hf_oversample.commands.miso_arguments import MisoRunArguments
+from hf_oversample.oversamplers.plan import ORIGINS
+
+PACKAGES = (
+    "hf_oversample",
+    "torch",
+    "transformers",
+    "datasets",
+    "accelerate",
+    "tokenizers",
+    "numpy",
+    "scikit-learn",
+)
+
+
+def run_record(arguments: MisoRunArguments, data: RunData, balanced: Dataset) -> dict[str, Any]:
+    """
+    The part of a record that is the same for every run; a run adds what it made and measured.
+
+    Args:
+        arguments: the run's.
+        data: before balancing.
+        balanced: the training part, with the new rows and their `origin`.
+    """
+    a, names = arguments, data.class_names
+    before = Counter(names[code] for code in data.train.labels.tolist())
+    origin = np.asarray(balanced["origin"])
+    return {
+        "format": 1,
+        "arguments": asdict(a) | {"training": a.training.to_dict()},
+        "versions": {name: metadata.version(name) for name in PACKAGES}
+        | {"python": platform.python_version()},
+        "machine": {
+            "system": platform.system(),
+            "processor": platform.machine(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "device": str(PartialState().device),
+            "processes": PartialState().num_processes,
+        },
+        "seed": a.training.seed,
+        "data": {
+            "name": data.name,
+            "rows": data.rows,
+            "classes": dict(before),
+            "text_column": a.text_column,
+            "label_column": a.label_column,
+            "language": data.language,
+            "imbalance_ratio": a.imbalance_ratio,
+            "splits": {name: len(rows) for name, rows in data.parts.items()},
+        },
+        "counts": {
+            "before": dict(before),
+            "after": dict(Counter(names[code] for code in balanced[a.label_column])),
+            "origin": {name: int((origin == i).sum()) for i, name in enumerate(ORIGINS)},
+        },
+    }

@@ -1,0 +1,1 @@
+"""Data sets as they come: files read, columns checked, labelled texts."""

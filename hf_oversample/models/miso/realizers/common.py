@@ -1,0 +1,80 @@
+"""What both realisers share: a request for an anchor, and z of the texts anchors start from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
+from hf_oversample.text.encoding import SMALLEST_BATCH, EncodedText, pad, token_budget_batches
+
+
+@dataclass(frozen=True)
+class AnchorRequest:
+    """
+    One anchor to write.
+
+    Args:
+        source: the encoded text that it starts from.
+        label: the class that it is for.
+        avoid: the class that guidance leads away from: the source's own, or its nearest
+            neighbours'.
+        key: counters that its randomness is a function of: (row, child, try).
+        weights: `[words]`, how much each word of the source should be replaced; equal weights where
+            none.
+        share: share of the source's words to replace.
+    """
+
+    source: EncodedText
+    label: int
+    avoid: int
+    key: tuple[int, ...]
+    weights: np.ndarray | None = None
+    share: float = 0.35
+
+
+def autocast(model: MisoForAnchorGeneration, precision: str) -> torch.autocast:
+    """bfloat16 products where asked; nothing for "float32"."""
+    return torch.autocast(model.device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+@torch.no_grad()
+def source_latents(
+    model: MisoForAnchorGeneration,
+    rows: Sequence[np.ndarray],
+    labels: Tensor,
+    padding: int,
+    token_budget: int = 4096,
+) -> Tensor:
+    """
+    z of texts (q where the generator has no fusion).
+
+    Args:
+        model: the generator.
+        rows: n texts as token ids.
+        labels: `[n]`, the class that each anchor is for.
+        padding: id of the padding token.
+        token_budget: padded tokens of a batch.
+
+    Returns: `[n, h, d]`; a text's z does not depend on the others.
+    """
+    config = model.config
+    result = torch.empty(
+        len(rows),
+        config.num_latent_heads,
+        config.latent_size,
+        device=model.device,
+        dtype=model.dtype,
+    )
+    for batch, length in token_budget_batches([len(row) for row in rows], token_budget):
+        filler = [batch[0]] * max(0, SMALLEST_BATCH - len(batch))
+        ids, mask = pad([rows[i] for i in [*batch, *filler]], padding, model.device, length)
+        index = torch.as_tensor(batch, device=model.device)
+        classes = torch.cat([labels[index], labels[index[:1]].expand(len(filler))])
+        fused = model.miso(ids, mask, class_ids=classes, fuse=config.use_sfm).last_hidden_state
+        result[index] = fused[: len(batch)].to(result.dtype)
+    return result

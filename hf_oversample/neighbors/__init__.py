@@ -1,0 +1,1 @@
+"""Exact nearest neighbours, and the rows that they make difficult."""

@@ -1,0 +1,1 @@
+"""AMO: rows of a larger class moved into a rarer one."""

@@ -1,0 +1,1 @@
+"""MISO: anchors for difficult texts, behind a quality gate."""

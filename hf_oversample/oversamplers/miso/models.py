@@ -1,0 +1,159 @@
+"""The models that MISO's oversampler works with: loaded at need, and saved with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
+from hf_oversample.models.miso.realizers import EditRealizer, GenerateRealizer
+from hf_oversample.numeric.workers import one_thread_if_forked
+from hf_oversample.oversamplers.miso.critics import critic_evidence
+from hf_oversample.oversamplers.miso.judge import LinearJudge
+from hf_oversample.text.encoding import EncodedText, TextEncoder
+from hf_oversample.text.words import Language, Segmenter
+from hf_oversample.transforms.embed import TextEmbedder, embed_token_ids
+
+
+@dataclass
+class MisoModels:
+    """
+    A generator and what works with it.
+
+    Args:
+        model, tokenizer, segmenter: the generator and its language.
+        encoder: cuts texts into its words and tokens.
+        realizer: writes anchors.
+        embedder: another encoder for the space of neighbours and the gate, if one is used.
+    """
+
+    model: MisoForAnchorGeneration
+    tokenizer: PreTrainedTokenizerBase
+    segmenter: Segmenter
+    encoder: TextEncoder
+    realizer: EditRealizer | GenerateRealizer
+    embedder: TextEmbedder | None
+
+    @classmethod
+    def load(
+        cls,
+        generator: str,
+        embedder: str | None,
+        *,
+        realizer: Literal["edit", "generate"],
+        language: Language | None,
+        max_length: int,
+        precision: Literal["float32", "bfloat16"],
+        edit_options: dict[str, Any],
+        **options: Any,
+    ) -> Self:
+        """
+        Load from folders or the Hub, on a GPU where there is one.
+
+        Args:
+            generator, embedder, realizer, language, max_length, precision: of `MisoOversampler`.
+            edit_options: further options that `EditRealizer` alone takes.
+            **options: those of both realisers.
+        """
+        one_thread_if_forked()
+        model = MisoForAnchorGeneration.from_pretrained(generator).eval()
+        if torch.cuda.is_available():
+            model = model.to("cuda")
+        tokenizer = AutoTokenizer.from_pretrained(generator)
+        segmenter = Segmenter(language or model.config.language)
+        options["precision"] = precision
+        writer: EditRealizer | GenerateRealizer
+        if realizer == "edit":
+            writer = EditRealizer(model, tokenizer, segmenter, **options, **edit_options)
+        else:
+            writer = GenerateRealizer(model, tokenizer, segmenter, **options)
+        other = None
+        if embedder is not None:
+            other = TextEmbedder(embedder, max_length=max_length, dtype=precision)
+        encoder = TextEncoder(tokenizer, segmenter, max_length)
+        return cls(model, tokenizer, segmenter, encoder, writer, other)
+
+    def class_ids(self, names: Sequence[str], written: Iterable[int]) -> np.ndarray:
+        """
+        The generator's label of each class, by name: `[classes]` int64.
+
+        Args:
+            names: the data set's classes, by class code.
+            written: codes of the classes that texts are to be written for.
+
+        Raises:
+            ValueError: a class that the generator does not know, or was not trained to write.
+        """
+        config, generator = self.model.config, self.model.name_or_path
+        known = {str(name): label for name, label in config.label2id.items()}
+        if missing := [name for name in names if name not in known]:
+            raise ValueError(
+                f"The generator {generator} does not know the class(es) {missing}; it was "
+                f"trained with {sorted(known)}. Train one on this data set, or rename the labels."
+            )
+        ids = np.asarray([known[name] for name in names], np.int64)
+        if untrained := [names[code] for code in written if ids[code] not in config.target_classes]:
+            raise ValueError(
+                f"The generator {generator} was not trained to write the class(es) "
+                f"{untrained}: train it with them among its target classes, or ask for other "
+                "classes with sampling_strategy."
+            )
+        return ids
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """`[n, d]` float32 in the space of neighbours and the gate."""
+        if self.embedder is not None:
+            return self.embedder.embed(texts)
+        rows = [self.encoder(text).input_ids for text in texts]
+        return embed_token_ids(self.model.miso.encoder, rows, padding=self.tokenizer.pad_token_id)
+
+    def word_pulls(
+        self,
+        judge: LinearJudge,
+        sources: Sequence[EncodedText],
+        toward: np.ndarray,
+        away: np.ndarray,
+    ) -> list[np.ndarray]:
+        """
+        How much each word of a text pulls a judge to class `toward` from class `away`.
+
+        Args:
+            judge: fitted on what `embed` gives.
+            sources: n texts, as `encoder` cuts them.
+            toward, away: `[n]`, class codes.
+
+        Returns: `[words]` per text.
+        """
+        if self.embedder is not None:
+            model, tokenizer = self.embedder.loaded
+            encoder = TextEncoder(tokenizer, self.segmenter, self.encoder.max_length)
+            texts = encoder.many(source.text for source in sources)
+        else:
+            model, tokenizer, texts = self.model.miso.encoder, self.tokenizer, list(sources)
+        pulls = judge.word_pulls(model, texts, toward, away, padding=tokenizer.pad_token_id)
+        # two tokenizers cut long texts at different words
+        result = [np.zeros(len(source.spans)) for source in sources]
+        for whole, pull in zip(result, pulls, strict=True):
+            shared = min(len(whole), len(pull))
+            whole[:shared] = pull[:shared]
+        return result
+
+    def evidence(self, texts: Sequence[str], classes: np.ndarray) -> np.ndarray:
+        """`critic_evidence` of texts for the generator's labels `classes` `[n]`: `[n]`, in nats."""
+        rows = [self.encoder(text).input_ids for text in texts]
+        return critic_evidence(self.model, rows, classes, padding=self.tokenizer.pad_token_id)
+
+    def save(self, folder: Path) -> None:
+        """`folder/generator`, and `folder/embedder` if there is one, for `from_pretrained`."""
+        self.model.save_pretrained(folder / "generator")
+        self.tokenizer.save_pretrained(folder / "generator")
+        if self.embedder is not None:
+            model, tokenizer = self.embedder.loaded
+            model.save_pretrained(folder / "embedder")
+            tokenizer.save_pretrained(folder / "embedder")

@@ -1,0 +1,1 @@
+"""SIMPOR: neighbours of maximum posterior ratio."""

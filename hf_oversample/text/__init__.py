@@ -1,0 +1,1 @@
+"""Words, tokens and edits of English and Chinese texts, all offline."""
