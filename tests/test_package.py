@@ -63,7 +63,7 @@ def imported(path: Path) -> Iterator[str]:
                 package = package[:-1]
             base = package[: len(package) - node.level + 1] if node.level else []
             base = [*base, *(node.module or "").split(".")] if node.module else base
-            # `from hf_oversample.text import words` names a module, and `import SomeClass` does not.
+            # `from hf_oversample.text import words` names a module, `import SomeClass` does not
             names = [".".join([*base, alias.name]) for alias in node.names]
             inner = [name for name in names if is_module(name)]
             yield from inner
