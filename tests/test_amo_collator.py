@@ -11,9 +11,9 @@ from torch.utils.data import DataLoader, WeightedRandomSampler
 
 from amo_fixtures import WIDTH, blobs, heads
 from hf_oversample.models.classifiers.mlp import MlpForEmbeddingClassification
+from hf_oversample.oversamplers.amo import collator as amo_collator
 from hf_oversample.oversamplers.amo.collator import AmoCollator
 from hf_oversample.oversamplers.amo.oversampler import AmoOversampler
-from hf_oversample.oversamplers.amo.oversampler import collator as amo_collator
 from hf_oversample.oversamplers.amo.translation import Translated
 from hf_oversample.training.heads import new_head, train_head
 from hf_oversample.training.losses import deferred_row_weights

@@ -8,7 +8,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_oversample.data.reading import reading as data
+from hf_oversample.data import reading as data
 from hf_oversample.text.words import normalized
 
 ROWS = {"text": ["a b", "NA", "c, d"], "label": ["ham", "spam", "ham"]}

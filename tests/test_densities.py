@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from hf_oversample.oversamplers.simpor import densities
 from hf_oversample.oversamplers.simpor.densities import (
     LogDensityRatio,
     bandwidth_from_neighbors,
     effective_neighbor_counts,
 )
-from hf_oversample.oversamplers.simpor.oversampler import densities
 
 
 def unit_rows(seed: int, count: int, width: int, shift: float = 0.0) -> Tensor:

@@ -10,7 +10,7 @@ from datasets import ClassLabel, Dataset, Features, LargeList, List, Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_oversample.data.reading import columns
+from hf_oversample.data import columns
 from hf_oversample.oversamplers.smote import SmoteOversampler
 from oversampler_checks import CASES, WIDTH, Case, make_dataset, map_rows, rows_of
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
-from hf_oversample.neighbors.difficult import difficult as neighbors
+from hf_oversample.neighbors import difficult as neighbors
+from hf_oversample.neighbors import search as neighbor_search
 from hf_oversample.neighbors.difficult import difficult_samples, nearest_neighbors
-from hf_oversample.neighbors.difficult import search as neighbor_search
 
 
 def brute_force(

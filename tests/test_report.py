@@ -37,7 +37,7 @@ def test_the_same_data_gives_the_same_picture(tmp_path: Path) -> None:
 def test_the_figure_needs_no_display_and_leaves_pyplot_alone(tmp_path: Path) -> None:
     code = (
         "import sys, numpy as np\n"
-        "from hf_oversample.hub.tables import projection_figure\n"
+        "from hf_oversample.commands.figures import projection_figure\n"
         f"projection_figure(np.eye(6), ['majority'] * 6, {str(tmp_path / 'a.png')!r})\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )

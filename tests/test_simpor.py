@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from hf_oversample.numeric import noise
 from hf_oversample.oversamplers.base import RESAMPLED, SYNTHETIC
+from hf_oversample.oversamplers.simpor import oversampler as simpor
 from hf_oversample.oversamplers.simpor.densities import LogDensityRatio
 from hf_oversample.oversamplers.simpor.oversampler import (
     SimporOversampler,
     informative_rows,
     predictive_entropy,
 )
-from hf_oversample.oversamplers.simpor.oversampler import oversampler as simpor
 from hf_oversample.oversamplers.simpor.spheres import ascend, random_directions
 
 QUICK: dict[str, Any] = {"query_rounds": 1, "hidden_size": 0, "steps": 8}
