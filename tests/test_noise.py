@@ -87,7 +87,8 @@ def test_generator_is_addressed() -> None:
 
 
 def test_equal_in_another_process() -> None:
-    code = "from hf_oversample.numeric import noise; print(repr(float(noise.normal(3, noise.stream('x'), 9))))"
+    draw = "print(repr(float(noise.normal(3, noise.stream('x'), 9))))"
+    code = f"from hf_oversample.numeric import noise; {draw}"
     printed = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
