@@ -43,6 +43,7 @@ from hf_oversample.text.words import Segmenter
 from hf_oversample.training.arguments import MisoTrainingArguments
 from hf_oversample.training.generator import new_generator
 from hf_oversample.training.miso import MisoTrainer
+from hf_oversample.training.optimization import decay_groups
 
 ROWS, ARRIVAL_BATCH = 64, 16
 PARTS = ("writing, float32", "training, float32", "training, mixed bfloat16")
@@ -128,7 +129,7 @@ def training(rounds: int, precision: Literal["no", "bf16"]) -> dict[str, Any]:
         if frozen:
             other.encoder.get_input_embeddings().weight.requires_grad_(False)
         trained = [p for p in other.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(trained, 1e-4, fused=True)
+        optimizer = torch.optim.AdamW(decay_groups(other, 0.01), 1e-4, fused=True)
 
         def step(number: int) -> None:
             rows = np.random.default_rng(number).integers(len(encoded), size=ROWS)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from scipy.special import softmax
+from sklearn.linear_model import LogisticRegression
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -20,6 +22,7 @@ from transformers import (
     XLNetModel,
 )
 
+from hf_oversample.comparison import classifiers
 from hf_oversample.comparison.classifiers import Trained, Training
 from hf_oversample.comparison.fold import CostedCache, Fold
 from hf_oversample.comparison.miso import GivenAnchors, MisoSource
@@ -28,6 +31,7 @@ from hf_oversample.comparison.remedies import REMEDIES, ldam_drw
 from hf_oversample.comparison.resampling import made_embeddings
 from hf_oversample.comparison.scores import Scores, cell_metrics, tuned_offsets
 from hf_oversample.data.labeled_texts import Texts
+from hf_oversample.training.classifier import train_classifier
 from miso_fixtures import arguments, encoder_folder
 from test_comparison_fold import make_fold
 
@@ -293,6 +297,46 @@ def test_a_learning_rate_that_diverges_leaves_the_answer_to_the_other(
     alone = replace(fold, cache=CostedCache({}))
     with pytest.raises(FloatingPointError, match="training diverged at a learning rate of inf"):
         REMEDIES["none"].fit(alone, classifier, 0)
+
+
+@pytest.mark.parametrize("remedy", ["none", "class weights", "duplicates", "cRT"])
+def test_fine_tuning_chooses_between_two_rates_for_every_remedy(
+    remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None gets the same chances as what it is compared with, on validation rows alone."""
+    fold = replace(make_fold((40, 12)), encoder_name=str(encoder_folder()))
+    tried: list[tuple[float, float, bool]] = []
+
+    def train(model: Any, *args: Any, **options: Any) -> Any:
+        held_out = options["validation"][1] is fold.validation.labels
+        tried.append((options["learning_rate"], options["warmup"], held_out))
+        return train_classifier(model, *args, **options)
+
+    monkeypatch.setattr(classifiers, "train_classifier", train)
+    REMEDIES[remedy].fit(fold, classifier_named("finetune", steps=4), 0)
+    rates = classifiers.FineTuned.learning_rates
+    assert len(rates) == 2
+    assert classifiers.FineTuned.warmup > 0
+    assert tried == [(rate, classifiers.FineTuned.warmup, True) for rate in rates]
+
+
+@pytest.mark.parametrize(
+    "remedy", ["none", "class weights", "duplicates", "logit adjustment", "SMOTE"]
+)
+def test_logistic_regression_chooses_its_penalty_for_every_remedy(
+    remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fold, tried = make_fold((60, 16)), list[float]()
+    fit = LogisticRegression.fit
+
+    def observed(model: LogisticRegression, *args: Any, **options: Any) -> LogisticRegression:
+        tried.append(model.C)
+        return fit(model, *args, **options)
+
+    monkeypatch.setattr(LogisticRegression, "fit", observed)
+    REMEDIES[remedy].fit(fold, classifier_named("linear"), 0)
+    assert {0.1, 1.0, 10.0} <= set(tried)
+    assert len(tried) == len(set(tried))  # each once, on the training rows
 
 
 @pytest.mark.parametrize("low", [1e-3, 1e-12, 1e-200])

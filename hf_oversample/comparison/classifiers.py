@@ -184,9 +184,11 @@ class TextNetwork(Classifier):
     Attributes:
         learning_rates: what is tried. One for all would favour remedies: with a rate that suits
             balanced rows, a plain network has not fitted its rare rows in a few hundred updates.
+        warmup: share of the updates in which the rate rises.
     """
 
     learning_rates: ClassVar[tuple[float, ...]] = (3e-3, 1e-2)
+    warmup: ClassVar[float] = 0.0
     batch_size: ClassVar[int] = 64
     half_precision: ClassVar[bool] = False
 
@@ -230,6 +232,7 @@ class TextNetwork(Classifier):
             steps=self.steps,
             batch_size=self.batch_size,
             learning_rate=rate,
+            warmup=self.warmup,
             row_weights=training.row_weights,
             class_weights=training.class_weights,
             loss=training.loss,
@@ -345,7 +348,9 @@ class FineTuned(TextNetwork):
     """
 
     kind, title = "finetune", "fine-tuned encoder"
-    learning_rates, batch_size, half_precision = (5e-5,), 32, True
+    # two of BERT's fine-tuning rates (Devlin et al., 2019, A.3); RoBERTa's warm-up
+    learning_rates, warmup = (2e-5, 5e-5), 0.06
+    batch_size, half_precision = 32, True
     has_backbone = True
 
     def needs(self, fold: Fold) -> str | None:

@@ -5,6 +5,7 @@ Fast on one CPU thread, and a function of its seed: remedies are compared over t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from transformers import PreTrainedModel
 
 from hf_oversample.text.encoding import pad
 from hf_oversample.training.hidden_states import head_inputs
+from hf_oversample.training.optimization import decay_groups
 
 EncodedTexts = Sequence[Sequence[int]]
 
@@ -34,6 +36,7 @@ def train_classifier(
     learning_rate: float = 1e-3,
     weight_decay: float = 0.01,
     schedule: str = "cosine",
+    warmup: float = 0.0,
     row_weights: ArrayLike | None = None,
     class_weights: ArrayLike | None = None,
     loss: Callable[[Tensor, Tensor], Tensor] | None = None,
@@ -56,9 +59,12 @@ def train_classifier(
         labels: [n], class ids.
         steps: number of updates.
         batch_size: texts an update.
-        learning_rate: at the start.
-        weight_decay: of AdamW.
+        learning_rate: at the start, or where the warm-up ends.
+        weight_decay: of AdamW; biases and normalisation layers have none.
         schedule: ``"cosine"``, down to 0, or ``"constant"``.
+        warmup: share of the updates, from 0 to below 1, over which the rate rises linearly to
+            ``learning_rate``: a pretrained network forgets under full steps of a new head's first
+            gradients.
         row_weights: [n], batches are drawn with replacement in these proportions. Default: all
             rows in shuffled order, over and over.
         class_weights: [classes], weights of the loss (`losses.balanced_class_weights`).
@@ -80,22 +86,23 @@ def train_classifier(
         The model, in evaluation mode.
 
     Raises:
-        ValueError: sizes do not fit, a text is empty, weights are negative or all zero, or an
-            unknown schedule.
+        ValueError: sizes do not fit, a text is empty, weights are negative or all zero, an unknown
+            schedule, or a warm-up that is no share.
         FloatingPointError: the loss is no longer finite.
     """
     truth = np.asarray(labels, dtype=np.int64)
     texts = [np.asarray(ids, dtype=np.int64) for ids in encoded]
     _check_training(texts, truth, model.config.num_labels, steps, batch_size, schedule)
+    if not 0 <= warmup < 1:
+        raise ValueError(f"warmup={warmup} is a share of the updates: from 0 to below 1")
     class_weight = _class_weights(class_weights, model)
     losses = loss or (lambda logits, target: F.cross_entropy(logits, target, reduction="none"))
     batches = _batches(len(texts), batch_size, steps, row_weights, seed, deferred_start)
     plain_weight = np.ones_like(class_weight)
 
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=weight_decay, fused=True)
-    if schedule == "cosine":
-        rates = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
+    optimizer = torch.optim.AdamW(decay_groups(model, weight_decay), learning_rate, fused=True)
+    rates = torch.optim.lr_scheduler.LambdaLR(optimizer, _rate_factor(schedule, warmup, steps))
     best_score, best_state = -1.0, None
     total, since = torch.zeros((), device=model.device), 0
     devices = [model.device] if model.device.type == "cuda" else []
@@ -123,8 +130,7 @@ def train_classifier(
             torch.nn.utils.clip_grad_norm_(trained, 1.0)
             optimizer.step()
             optimizer.zero_grad()
-            if schedule == "cosine":
-                rates.step()
+            rates.step()
             since += 1
             if step % eval_every == 0 or step == steps:
                 mean_loss = float(total) / since
@@ -260,6 +266,20 @@ def ranking_score(
         if one in columns
     ]
     return float(np.mean(scores)) if scores else 0.0
+
+
+def _rate_factor(schedule: str, warmup: float, steps: int) -> Callable[[int], float]:
+    """Updates done → what the learning rate is multiplied with at the next."""
+    rising = math.ceil(warmup * steps)
+
+    def factor(done: int) -> float:
+        if done < rising:
+            return (done + 1) / (rising + 1)
+        if schedule == "constant":
+            return 1.0
+        return 0.5 * (1 + math.cos(math.pi * (done - rising) / max(1, steps - rising)))
+
+    return factor
 
 
 def _check_finite(name: str, values: ArrayLike, step: int, learning_rate: float) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from hf_oversample.models.classifiers.mlp import MlpConfig, MlpForEmbeddingClassification
 from hf_oversample.numeric import noise
+from hf_oversample.training.optimization import decay_groups
 
 LossOfRows = Callable[[Tensor, Tensor], Tensor]
 Collator = Callable[[npt.NDArray[np.int64]], tuple[Tensor, Tensor]]
@@ -69,7 +70,7 @@ def train_head(
         epochs: passes over n rows (with balanced sampling: of as many drawn rows).
         batch_size: rows an update.
         learning_rate: at the start; default 0.005 for AdamW, 0.1 for SGD.
-        weight_decay: of the optimiser.
+        weight_decay: of the optimiser, for weights; biases have none.
         optimizer: "adamw", or "sgd" with momentum 0.9.
         schedule: "cosine" down to 0, "step" (a tenth after two thirds of the epochs: the paper's 10
             of 15), or "constant".
@@ -261,11 +262,11 @@ def _optimizer(
     update: torch.optim.Optimizer
     if name == "adamw":
         rate = 5e-3 if learning_rate is None else learning_rate
-        update = torch.optim.AdamW(head.parameters(), rate, weight_decay=weight_decay, fused=True)
+        update = torch.optim.AdamW(decay_groups(head, weight_decay), rate, fused=True)
     elif name == "sgd":
         rate = 0.1 if learning_rate is None else learning_rate
         update = torch.optim.SGD(
-            head.parameters(), rate, momentum=0.9, weight_decay=weight_decay, fused=True
+            decay_groups(head, weight_decay), rate, momentum=0.9, fused=True
         )
     else:
         raise ValueError(f'optimizer={name!r} is unknown: choose "adamw" or "sgd"')

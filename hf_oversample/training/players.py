@@ -18,9 +18,8 @@ from hf_oversample.training.miso_objectives import (
     GeneratorObjective,
     Pairs,
 )
+from hf_oversample.training.optimization import decay_groups
 
-# the place of SFM's weights among the generator's parameter groups
-FUSION_GROUP = 2
 Player = Literal["generator", "critics", "discriminators"]
 
 
@@ -55,22 +54,24 @@ class Players:
         others = [*encoder, *fusion, *critics.parameters(), *discriminators.parameters()]
         apart = {id(p) for p in others}
         rest = [p for p in model.parameters() if id(p) not in apart]
-        groups = [
-            {"params": encoder, "lr": arguments.encoder_learning_rate},
-            {"params": rest, "lr": arguments.learning_rate},
-            # SFM starts at nothing and is trained in the last phase alone: it has few steps
-            {"params": fusion, "lr": arguments.fusion_learning_rate},
-        ]
-        decay = arguments.weight_decay
+        decay, a = arguments.weight_decay, arguments
         optimizers: dict[Player, torch.optim.Optimizer] = {
-            "generator": torch.optim.AdamW(groups, weight_decay=decay, fused=True),
+            "generator": torch.optim.AdamW(
+                [
+                    *decay_groups(model, decay, encoder, lr=a.encoder_learning_rate),
+                    *decay_groups(model, decay, rest, lr=a.learning_rate),
+                    # SFM starts at nothing and is trained in the last phase alone: few steps
+                    *decay_groups(
+                        model, decay, fusion, lr=a.fusion_learning_rate, is_fusion=True
+                    ),
+                ],
+                fused=True,
+            ),
             "critics": torch.optim.AdamW(
-                critics.parameters(), arguments.critic_learning_rate, weight_decay=decay
+                decay_groups(critics, decay), lr=a.critic_learning_rate
             ),
             "discriminators": torch.optim.AdamW(
-                discriminators.parameters(),
-                arguments.discriminator_learning_rate,
-                weight_decay=decay,
+                decay_groups(discriminators, decay), lr=a.discriminator_learning_rate
             ),
         }
         self.base_rates = {
@@ -111,8 +112,8 @@ class Players:
             factor *= 1 - 0.9 * progress
         for player, optimizer in self.optimizers.items():
             rates = self.base_rates[player]
-            for number, (group, rate) in enumerate(zip(optimizer.param_groups, rates, strict=True)):
-                is_fusion = player == "generator" and number == FUSION_GROUP
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                is_fusion = group.get("is_fusion", False)
                 factors = {"critics": 1.0, "generator": rising if is_fusion else factor}
                 group["lr"] = rate * factors.get(player, factor)
 
