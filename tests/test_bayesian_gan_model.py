@@ -146,17 +146,25 @@ def test_codes_that_do_not_vary_give_finite_terms_and_gradients() -> None:
     assert torch.isfinite(values.grad).all()
 
 
-def test_equation_6_as_printed() -> None:
-    values = sampled(64)
-    near, far = literal_regularizer(values, STRUCTURE)
-    expected_near = expected_far = 0.0
-    for number, code in enumerate(STRUCTURE.codes):
-        for column in STRUCTURE.parents[number]:
-            expected_near += float((values[:, code] - values[:, column]).square().mean())
-        for column in (*STRUCTURE.others[number], *STRUCTURE.descendants[number]):
-            expected_far -= float((values[:, code] - values[:, column]).square().mean())
-    assert float(near) == pytest.approx(expected_near)
-    assert float(far) == pytest.approx(expected_far)
+def test_equation_6_as_printed_by_hand() -> None:
+    """ℓ is of the batch's expectations: (mean of a code − mean of another variable)²."""
+    structure = Structure.of(BayesianNetwork.from_edges([("c1", "a")]).to_dict(), NAMES)
+    names = ("c1", "class rare", "class common", "a", "class' rare", "class' common")
+    assert structure.names == names
+    # means 1, ½, ½, 3, 0, 2, of rows that have nothing else in common
+    values = torch.tensor([[5.0, 1, 0, -4, 6, 2], [-3.0, 0, 1, 10, -6, 2]], dtype=torch.float64)
+    values.requires_grad_(True)
+    near, far = literal_regularizer(values, structure)
+    # a and c1, and each class's code and its class
+    assert near.item() == (3 - 1) ** 2 + (0 - 0.5) ** 2 + (2 - 0.5) ** 2
+    of_a = 2 * (3 - 0.5) ** 2 + (3 - 0) ** 2 + (3 - 2) ** 2
+    of_classes = (0 - 1) ** 2 + (0 - 3) ** 2 + (2 - 1) ** 2 + (2 - 3) ** 2
+    assert far.item() == -(of_a + of_classes)
+    # all rows of a batch are moved alike
+    (near + far).backward()
+    assert values.grad is not None
+    assert torch.equal(values.grad[0], values.grad[1])
+    assert values.grad.any()
 
 
 def test_infogans_bound_is_the_information_of_a_gaussian_channel() -> None:

@@ -1,25 +1,75 @@
-"""One process trains in several precisions, one after the other."""
+"""A training has the precision that it was asked for, whatever else the process computes in."""
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
+import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState, GradientState
 
-from hf_oversample.numeric.precision import leave_other_precision
+from hf_oversample.training.accelerator import new_accelerator
+from hf_oversample.training.miso import MisoTrainer
+from miso_fixtures import arguments, encode, make_generator, tokenizer
+from miso_training_runs import LABELS, TEXTS, different, train
 
-
-@pytest.mark.parametrize("order", [("no", "bf16", "no"), ("bf16", "bf16", "no")])
-def test_each_accelerator_has_the_precision_asked_for(order: tuple[str, ...]) -> None:
-    for precision in order:
-        leave_other_precision(precision)
-        accelerator = Accelerator(mixed_precision=precision, cpu=True)
-        assert accelerator.mixed_precision == precision
-        assert accelerator.num_processes == 1
+PACKAGE = Path(__file__).resolve().parent.parent / "hf_oversample"
+FEW = {"pretrain_steps": 2, "critic_steps": 1, "adversarial_steps": 2}
 
 
-def test_accelerate_alone_refuses() -> None:
-    """If this fails, accelerate has learnt it, and `leave_other_precision` can go."""
-    leave_other_precision("no")
-    Accelerator(mixed_precision="no", cpu=True)
-    with pytest.raises(ValueError, match="already been initialized"):
-        Accelerator(mixed_precision="bf16", cpu=True)
+def trained(precision: str) -> dict[str, torch.Tensor]:
+    """Weights of a training that does not reset what accelerate remembers."""
+    model = make_generator(TEXTS)
+    trainer = MisoTrainer(
+        model,
+        encode(TEXTS),
+        LABELS,
+        arguments(mixed_precision=precision, **FEW),
+        padding=tokenizer().pad_token_id,
+        mask_token=tokenizer().mask_token_id,
+    )
+    trainer.train()
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("earlier", ["no", "bf16"])
+def test_a_training_does_not_depend_on_other_accelerators(earlier: str) -> None:
+    expected = {
+        precision: train(arguments(mixed_precision=precision, **FEW))[0]
+        for precision in ("no", "bf16")
+    }
+    assert different(expected["no"], expected["bf16"])
+    train(arguments(**FEW))  # resets the process
+    states_of_accelerate(earlier)
+    for precision in ("bf16", "no", "bf16"):
+        assert different(trained(precision), expected[precision]) == []
+
+
+def states_of_accelerate(precision: str) -> None:
+    """What a user's own accelerator leaves in the process."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
+    assert Accelerator(mixed_precision=precision, cpu=True).mixed_precision == precision
+
+
+def test_an_accelerator_leaves_the_users_precision_alone() -> None:
+    states_of_accelerate("bf16")
+    new_accelerator(None, gradient_accumulation_steps=1, save_steps=0, report_to="")
+    assert Accelerator().mixed_precision == "bf16"
+
+
+def private_names() -> Iterator[str]:
+    """Where the package reads a private name of accelerate, or of torch's processors."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and node.attr.startswith("_"):
+                owner = ast.unparse(node.value)
+                if "State" in owner or "accelerat" in owner or owner.startswith("torch"):
+                    yield f"{path.name}:{node.lineno} {owner}.{node.attr}"
+
+
+def test_nothing_private_of_accelerate_or_torch_is_touched() -> None:
+    assert list(private_names()) == []

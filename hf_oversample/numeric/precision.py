@@ -1,4 +1,4 @@
-"""The precision that a machine computes in natively, and that a process trains in."""
+"""The precision that a machine computes in natively."""
 
 from __future__ import annotations
 
@@ -25,20 +25,5 @@ def has_fast_bfloat16(device: str | torch.device | None = None) -> bool:
         return torch.cuda.get_device_capability(device)[0] >= 8
     if kind != "cpu":
         return False
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-
-
-def leave_other_precision(precision: str) -> None:
-    """
-    Let the next `Accelerator` of this process have a mixed precision of its own.
-
-    accelerate keeps one for all accelerators of a process: a second training would fail, or take
-    the first one's silently. Trainings that are over are not harmed; the process group stays.
-
-    Args:
-        precision: of the next one, "no" or "bf16".
-    """
-    from accelerate.state import AcceleratorState
-
-    if AcceleratorState._shared_state and AcceleratorState().mixed_precision != precision:
-        AcceleratorState._reset_state()
+    known = torch.cpu.get_capabilities()
+    return bool(known.get("avx512_bf16") or known.get("amx_tile"))

@@ -157,7 +157,6 @@ class BayesianGanTrainer:
         self.arguments, self.output_dir = a, Path(output_dir) if output_dir else None
         self.accelerator = new_accelerator(
             self.output_dir,
-            "no",
             gradient_accumulation_steps=a.gradient_accumulation_steps,
             save_steps=a.save_steps,
             report_to=a.report_to,

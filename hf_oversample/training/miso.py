@@ -87,7 +87,6 @@ class MisoTrainer:
         self.arguments, self.output_dir = arguments, Path(output_dir) if output_dir else None
         self.accelerator = new_accelerator(
             self.output_dir,
-            arguments.resolved_precision(),
             gradient_accumulation_steps=arguments.gradient_accumulation_steps,
             save_steps=arguments.save_steps,
             report_to=arguments.report_to,
@@ -283,8 +282,7 @@ class MisoTrainer:
     def _pretrain_step(self, step: int, progress: float) -> dict[str, float]:
         batch = self.batches.pretrain(step, self.pairs)
         with self.players.accumulate():
-            with self.accelerator.autocast():
-                losses = self.players.objective("pretrain", batch)
+            losses = self.players.objective("pretrain", batch)
             self.players.update("generator", losses["loss"])
         return {name: float(value.detach()) for name, value in losses.items() if name != "loss"}
 
@@ -322,9 +320,8 @@ class MisoTrainer:
         alpha = schedule.alpha(a, temperature)
         gumbel = schedule.gumbel_temperature(a, progress)
         with players.accumulate():
-            with self.accelerator.autocast():
-                parts = players.objective("adversarial", batch, temperature, gumbel)
-            q, k, z = (parts[name].float() for name in ("q", "k", "z"))
+            parts = players.objective("adversarial", batch, temperature, gumbel)
+            q, k, z = parts["q"], parts["k"], parts["z"]
             # Algorithm 1, line 6
             discriminators = players.discriminators(
                 {n: v for n, v in parts.items() if "real" in n or "generated" in n}
@@ -387,7 +384,8 @@ class MisoTrainer:
             self.model.miso.set_bank(label, self._latents(own), self._latents(other))
 
     def _latents(self, rows: np.ndarray) -> Tensor:
-        return latents_of_rows(self.model, self.batches, rows, self.accelerator)
+        is_half = self.arguments.resolved_precision() == "bf16"
+        return latents_of_rows(self.model, self.batches, rows, bfloat16=is_half)
 
     def evaluate(self) -> dict[str, float]:
         """

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from accelerate.utils import convert_to_fp32
 from torch import Tensor, nn
 
 from hf_oversample.models.miso.layers_miso import normalize_latents
@@ -39,7 +40,7 @@ class GeneratorObjective(nn.Module):
 
     Args:
         model: the generator.
-        arguments: `latent_noise` and `adversarial_rows` are read.
+        arguments: `latent_noise`, `adversarial_rows` and `mixed_precision` are read.
     """
 
     def __init__(self, model: MisoForAnchorGeneration, arguments: MisoTrainingArguments):
@@ -47,8 +48,14 @@ class GeneratorObjective(nn.Module):
         self.model, self.arguments = model, arguments
 
     def forward(self, part: str, *inputs: Any, **named: Any) -> Any:
-        """Calls the method `part`: "pretrain" or "adversarial"."""
-        return getattr(self, part)(*inputs, **named)
+        """
+        Calls the method `part`, "pretrain" or "adversarial", its products in the training's
+        precision; what it returns is float32.
+        """
+        is_half = self.arguments.resolved_precision() == "bf16"
+        with torch.autocast(self.model.device.type, torch.bfloat16, enabled=is_half):
+            result = getattr(self, part)(*inputs, **named)
+        return convert_to_fp32(result)
 
     def latents(self, ids: Tensor, mask: Tensor) -> Tensor:
         """q of token ids and mask `[n, l]`: `[n, h, d]`."""

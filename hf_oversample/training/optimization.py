@@ -13,7 +13,7 @@ from torch import nn
 _NOT_DECAYED = re.compile(
     r"bias|layernorm|layer_norm|rmsnorm|(?:^|\.)norm(?:$|\.)|_norm(?:$|\.)", re.IGNORECASE
 )
-_NORMALISATIONS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase)
+_NORMALISATIONS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm)
 
 
 def decay_groups(

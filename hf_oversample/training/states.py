@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
@@ -18,14 +17,15 @@ def latents_of_rows(
     model: MisoForAnchorGeneration,
     batches: MisoBatches,
     rows: np.ndarray,
-    accelerator: Accelerator,
+    *,
+    bfloat16: bool,
 ) -> Tensor:
-    """q of training rows `[n]`, in the accelerator's precision: `[n, h, d]` float32."""
+    """q of training rows `[n]`, by products in bfloat16 or not: `[n, h, d]` float32."""
     model.eval()
     parts = []
     for start in range(0, len(rows), ROWS_AT_A_TIME):
         ids, mask = batches.padded(rows[start : start + ROWS_AT_A_TIME])
-        with accelerator.autocast():
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=bfloat16):
             parts.append(model.miso(ids, mask).latents.float())
     return torch.cat(parts)
 

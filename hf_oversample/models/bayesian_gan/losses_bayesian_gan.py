@@ -212,9 +212,11 @@ def bounded_regularizer(
 
 def literal_regularizer(values: Tensor, structure: Structure) -> tuple[Tensor, Tensor]:
     """
-    Eq. 6 as printed, ℓ the mean squared error: Σ MSE(c'_i, parents) − Σ MSE(c'_i, all others).
+    Eq. 6 as printed: Σ ℓ(E c'_i, E p_ij) − Σ ℓ(E c'_i, E p̄_ij), with E the mean over the batch
+    and ℓ the squared error of the two means.
 
-    Unbounded below: kept for comparison.
+    It compares means and no rows, so it is blind to whether codes follow their parents, and it is
+    unbounded below: kept for comparison.
 
     Args:
         values: `[m, columns]`, in the order of `structure.names`.
@@ -223,9 +225,9 @@ def literal_regularizer(values: Tensor, structure: Structure) -> tuple[Tensor, T
     Returns:
         both sums; the second, which is to be subtracted, already with its minus sign.
     """
-    total = values.new_zeros(()), values.new_zeros(())
+    means, total = values.mean(dim=0), (values.new_zeros(()), values.new_zeros(()))
     for row, code in enumerate(structure.codes):
-        errors = (values[:, [code]] - values).square().mean(dim=0)
+        errors = (means[code] - means).square()
         far = [*structure.others[row], *structure.descendants[row]]
         total = total[0] + errors[list(structure.parents[row])].sum(), total[1] - errors[far].sum()
     return total
