@@ -265,9 +265,7 @@ def _optimizer(
         update = torch.optim.AdamW(decay_groups(head, weight_decay), rate, fused=True)
     elif name == "sgd":
         rate = 0.1 if learning_rate is None else learning_rate
-        update = torch.optim.SGD(
-            decay_groups(head, weight_decay), rate, momentum=0.9, fused=True
-        )
+        update = torch.optim.SGD(decay_groups(head, weight_decay), rate, momentum=0.9, fused=True)
     else:
         raise ValueError(f'optimizer={name!r} is unknown: choose "adamw" or "sgd"')
     if schedule == "cosine":

@@ -49,9 +49,7 @@ def decay_groups(
     for name, parameter in model.named_parameters():
         if (not parameter.requires_grad) if wanted is None else (id(parameter) not in wanted):
             continue
-        is_plain = (
-            parameter.ndim < 2 or id(parameter) in normalised or _NOT_DECAYED.search(name)
-        )
+        is_plain = parameter.ndim < 2 or id(parameter) in normalised or _NOT_DECAYED.search(name)
         (others if is_plain else decayed).append(parameter)
     groups = [
         {"params": decayed, "weight_decay": weight_decay, **options},

@@ -61,15 +61,11 @@ class Players:
                     *decay_groups(model, decay, encoder, lr=a.encoder_learning_rate),
                     *decay_groups(model, decay, rest, lr=a.learning_rate),
                     # SFM starts at nothing and is trained in the last phase alone: few steps
-                    *decay_groups(
-                        model, decay, fusion, lr=a.fusion_learning_rate, is_fusion=True
-                    ),
+                    *decay_groups(model, decay, fusion, lr=a.fusion_learning_rate, is_fusion=True),
                 ],
                 fused=True,
             ),
-            "critics": torch.optim.AdamW(
-                decay_groups(critics, decay), lr=a.critic_learning_rate
-            ),
+            "critics": torch.optim.AdamW(decay_groups(critics, decay), lr=a.critic_learning_rate),
             "discriminators": torch.optim.AdamW(
                 decay_groups(discriminators, decay), lr=a.discriminator_learning_rate
             ),
