@@ -302,6 +302,30 @@ def test_the_curves_agree_with_the_metrics() -> None:
     assert metrics["average_precision_at_train"] == expected
 
 
+def test_a_cell_has_the_papers_difficult_rows_and_those_that_are_outvoted() -> None:
+    """Six rare test rows of fifty, five by themselves with a row of the other class and one amid
+    it: all are difficult by the paper's measure, one is outvoted."""
+    places = np.concatenate([np.arange(43.0), [-100.25], -100 - 0.1 * np.arange(5), [20.5]])
+    test = Texts([f"test {place}" for place in places], np.asarray([0] * 44 + [1] * 6))
+    few = Texts(["a", "b"], np.asarray([0, 1]))
+    others = Texts(["c", "d"], np.asarray([0, 1]))
+    fold = Fold(
+        few, others, test, ["ham", "spam"], SEGMENTER, minority=1,
+        embed=lambda texts: np.asarray([[float(text.split()[1])] for text in texts]),
+    )  # fmt: skip
+    # one false alarm; the row amid the others is missed, as is one of the five
+    own = np.asarray([0.9] + [0.1] * 43 + [0.8, 0.8, 0.8, 0.8, 0.2, 0.3])
+    probabilities = np.stack([1 - own, own], 1)
+    head_reads = places[:, None].astype(np.float32)
+    scores = Scores(np.asarray([[0.8, 0.2], [0.1, 0.9]]), probabilities, features=head_reads)
+    metrics = cell_metrics(fold, scores)
+    assert (metrics["difficult_share"], metrics["outvoted_share"]) == (1.0, 1 / 6)
+    assert metrics["f1_difficult"] == metrics["f1"] == pytest.approx(8 / 11)
+    assert "f1_other" not in metrics  # there is no such row
+    assert metrics["f1_outvoted"] == 0.0
+    assert metrics["f1_not_outvoted"] == pytest.approx(8 / (5 + 4 + 1))
+
+
 # ---- the registry -------------------------------------------------------------------------------
 
 

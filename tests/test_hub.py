@@ -70,6 +70,16 @@ def test_generator_card_has_valid_metadata_and_the_records_numbers() -> None:
     assert "{{" not in text
 
 
+def test_a_card_tells_difficult_shares_beside_what_chance_gives() -> None:
+    shares = {"before": 1.0, "after": 0.9, "before_by_chance": 0.999, "after_by_chance": 0.97}
+    votes = {"before": 0.2, "after": 0.1, "before_by_chance": 0.62, "after_by_chance": 0.505}
+    run = RUN | {"difficult_share": shares, "outvoted_share": votes}
+    for text in (generator_card(run), dataset_card(run)):
+        assert "100.0 % (by chance 99.9 %) before, 90.0 % (by chance 97.0 %) after." in text
+        assert "20.0 % (by chance 62.0 %) before, 10.0 % (by chance 50.5 %) after." in text
+        assert "each class's votes over its size" in text
+
+
 def test_dataset_card_counts_the_rows() -> None:
     text = dataset_card(RUN)
     card = DatasetCard(text)

@@ -22,6 +22,7 @@ from hf_oversample.oversamplers.miso.gate import TextGate
 from hf_oversample.oversamplers.miso.judge import LinearJudge
 from hf_oversample.oversamplers.miso.latent_decoder import LatentDecoder
 from hf_oversample.oversamplers.miso.oversampler import COPY, MAJORITY_ANCHOR, OWN_ANCHOR
+from hf_oversample.oversamplers.miso.plan import AnchorPlanner
 from hf_oversample.text.copies import CopyIndex, words_of
 from hf_oversample.text.words import normalized
 from hf_oversample.transforms.embed import TextEmbedder
@@ -178,6 +179,7 @@ def plan_of(**params: Any) -> tuple[Any, np.ndarray, np.ndarray, MisoOversampler
     labels = np.asarray(dataset["label"])
     samples = difficult_samples(oversampler.embed(dataset["text"]), labels, k=5, minority=[1])
     assert oversampler.difficult_share_ == {"spam": samples.share()}
+    assert oversampler.outvoted_share_ == {"spam": samples.outvoted_share()}
     return oversampler.plan_, samples.other_class_share, samples.rows, oversampler
 
 
@@ -206,6 +208,47 @@ def test_difficult_rows_alone() -> None:
     parents = set(plan.parent[plan.extra["kind"] == OWN_ANCHOR].tolist())
     assert parents == set(rows[shares > 0].tolist())
     assert parents != set(rows.tolist())
+
+
+class FlatJudge:
+    """Places nothing with any class."""
+
+    def margin(self, embeddings: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """One for all rows: [n]."""
+        return np.full(len(codes), -1.0)
+
+
+@pytest.mark.parametrize(
+    ("sources", "expected"),
+    [
+        (("outvoted",), [49]),
+        (("difficult",), [49, 44, 45, 46, 47, 48]),
+        (("outvoted", "difficult"), [49, 44, 45, 46, 47, 48]),
+        (("minority",), [49, 44, 45, 46, 47, 48]),
+        (("majority",), []),
+    ],
+)
+def test_outvoted_rows_are_told_from_rare_rows_among_their_own(
+    sources: tuple[str, ...], expected: list[int]
+) -> None:
+    """Six rare rows of fifty, each with a row of the other class among five neighbours, and one
+    amid them."""
+    places = np.concatenate([np.arange(43.0), [-100.25], -100 - 0.1 * np.arange(5), [20.5]])
+    planner = AnchorPlanner(
+        places[:, None],
+        np.asarray([0] * 44 + [1] * 6),
+        FlatJudge(),  # type: ignore[arg-type]
+        k=5,
+        sources=sources,
+        anchor_share=1.0,
+        max_anchors_per_source=1,
+        majority_share=0.0,
+        seed=0,
+    )
+    planner.add_class(1, 20)
+    own = [parent for parent, _, kind, _ in planner.entries if kind == OWN_ANCHOR]
+    assert own == expected
+    assert (planner.difficult_share, planner.outvoted_share) == ({1: 1.0}, {1: 1 / 6})
 
 
 def test_majority_sources_are_the_nearest_that_are_not_taken_for_the_class() -> None:

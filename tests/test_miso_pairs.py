@@ -26,6 +26,8 @@ def test_pairs_are_difficult_first_with_their_nearest_neighbours(tmp_path: Path)
     assert pairs.difficulty[1] == pytest.approx(shares)
     assert shares == sorted(shares, reverse=True)
     assert shares[0] > 0
+    # of the other 37 rows 7 are the class's own: one neighbour of five is more than chance gives
+    assert pairs.outvoted[1].tolist() == [share == 1 for share in shares]
     for row, neighbors in zip(pairs.rows[1], pairs.neighbors[1], strict=True):
         assert neighbors.tolist() == np.argsort(distances[row][:30], kind="stable")[:5].tolist()
     assert pairs.counts == {1: (8, 30)}
@@ -50,5 +52,19 @@ def test_pairs_are_difficult_first_with_their_nearest_neighbours(tmp_path: Path)
     pairs.save(tmp_path / "pairs.safetensors")
     loaded = MisoPairs.load(tmp_path / "pairs.safetensors")
     assert loaded.counts == pairs.counts
-    for name in ("rows", "neighbors", "difficulty"):
+    for name in ("rows", "neighbors", "difficulty", "outvoted"):
         assert np.array_equal(getattr(loaded, name)[1], getattr(pairs, name)[1])
+
+
+def test_outvoted_rows_are_drawn_twice_as_often() -> None:
+    # all rare rows have a neighbour of another class, and one lies amid it
+    labels = np.asarray([0] * 44 + [1] * 6)
+    places = np.concatenate([np.arange(43.0), [-100.25], -100 - 0.1 * np.arange(5), [20.5]])
+    embeddings = places[:, None].astype(np.float32)
+    pairs = MisoPairs.find(embeddings, labels, [1], arguments())
+    assert (pairs.difficulty[1] > 0).all()
+    assert pairs.outvoted[1].tolist() == [True] + [False] * 5
+    drawn = np.concatenate([pairs.draw(arguments(), step, 0, 1)[1] for step in range(2000)])
+    counts = np.bincount(drawn, minlength=50)[44:]
+    assert counts[-1] / 2000 == pytest.approx(2 / 7, abs=0.04)
+    assert counts[:-1] / 2000 == pytest.approx([1 / 7] * 5, abs=0.04)

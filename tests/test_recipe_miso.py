@@ -69,6 +69,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr[-3000:]
     assert "TextCNN: anchors" in answer.stdout
+    assert "rare texts that other classes outvote among their neighbours" in answer.stdout
     return folder / "out"
 
 
@@ -91,6 +92,10 @@ def test_it_writes_what_it_promises(finished: Path) -> None:
     assert set(record["steps"]) == {"pretrain", "critics", "adversarial"}
     assert record["arguments"]["training"]["pretrain_steps"] == 4
     assert sum(record["rejections"].values()) > 0
+    for measure in ("difficult_share", "outvoted_share"):  # each beside what chance gives
+        assert set(record[measure]) == {"before", "after", "before_by_chance", "after_by_chance"}
+        assert all(0 <= share <= 1 for share in record[measure].values())
+    assert record["outvoted_share"]["before"] <= record["difficult_share"]["before"]
     assert not list(finished.glob(".*part*")), "nothing half written is left"
 
 

@@ -138,6 +138,7 @@ class BalancingRun(Run):
         """
         return run_record(self.arguments, self.data, balanced) | {
             "difficult_share": {"before": None, "after": None},  # not measured
+            "outvoted_share": {"before": None, "after": None},
             "losses": {},
             "rejections": dict(rejections or {}),
             "acceptance": [dict(pair) for pair in acceptance],

@@ -118,9 +118,10 @@ def _check_metric(a: CompareRunArguments, problem: Problem) -> None:
     if metric not in known:
         raise ValueError(f"there is no metric {metric!r}; there are {', '.join(known)}")
     kinds = [classifier_named(kind) for kind in a.classifiers]
-    if metric == "difficult_share" and not any(kind.shows_features for kind in kinds):
+    of_features = metric in ("outvoted_share", "difficult_share")
+    if of_features and not any(kind.shows_features for kind in kinds):
         raise ValueError(
-            f"difficult_share is told by what a classifier's head reads, and to {a.classifiers} "
+            f"{metric} is told by what a classifier's head reads, and to {a.classifiers} "
             "remedies make no difference there: add another classifier or choose another metric"
         )
 

@@ -38,9 +38,9 @@ def projection_figure(
 
     Args:
         embeddings: `[n, d]`, finite.
-        kinds: for each row one of "majority", "minority", "difficult" (a minority row with other
-            classes among its neighbours), "anchor" and "duplicate"; the last two appear on the
-            right only.
+        kinds: for each row one of "majority", "minority", "difficult" (a minority row that other
+            classes outvote among its neighbours), "anchor" and "duplicate"; the last two appear on
+            the right only.
         path: the PNG to write; its folder must exist.
         title: a line above both panels.
 

@@ -29,9 +29,9 @@ SHOWN = (
     "macro_f1",
     "average_precision",
     "f1_tuned",
-    "f1_difficult",
-    "f1_other",
-    "difficult_share",
+    "f1_outvoted",
+    "f1_not_outvoted",
+    "outvoted_share",
 )
 
 

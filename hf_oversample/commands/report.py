@@ -64,13 +64,23 @@ class AnchorReport:
 
     Args:
         quality: number, copies and diversity of the anchors.
-        difficult_before, difficult_after: share of the rare classes' real rows that are difficult,
-            without and with the anchors among their neighbours.
+        before, after: :meth:`~hf_oversample.neighbors.difficult.DifficultSamples.summary` of the
+            rare classes' real rows, without and with the anchors among their neighbours.
     """
 
     quality: dict[str, Any]
-    difficult_before: float
-    difficult_after: float
+    before: dict[str, float]
+    after: dict[str, float]
+
+    def shares(self, measure: str) -> dict[str, float]:
+        """One of their shares before and after, and what chance gives."""
+        chance = f"{measure}_by_chance"
+        return {
+            "before": self.before[measure],
+            "after": self.after[measure],
+            "before_by_chance": self.before[chance],
+            "after_by_chance": self.after[chance],
+        }
 
 
 def write_report(
@@ -91,7 +101,7 @@ def write_report(
     k = min(neighbors, len(train) - 1)
     found = difficult_samples(before, train.labels, k=k, minority=data.targets)
     kinds = np.where(np.isin(train.labels, data.targets), "minority", "majority").astype(object)
-    kinds[found.rows[found.is_difficult]] = "difficult"
+    kinds[found.rows[found.is_outvoted]] = "difficult"
     with output.file("report.png") as path:
         projection_figure(
             joined,
@@ -101,21 +111,21 @@ def write_report(
         )
     _write_anchors(output, data, balanced, found)
     quality: dict[str, Any] = {"anchors": len(anchors)}
-    after = found.share()
+    summary = after = found.summary()
     if len(anchors):
         quality |= text_report(anchors.texts, train.texts, data.language)
         # the same rows, with the anchors among their neighbours
         labels = np.concatenate([train.labels, anchors.labels])
         now = difficult_samples(joined, labels, k=neighbors, minority=data.targets)
-        after = float(now.is_difficult[now.rows < len(train)].mean())
-    return AnchorReport(quality, found.share(), after)
+        after = now.summary(rows=len(train))
+    return AnchorReport(quality, summary, after)
 
 
 def _write_anchors(
     output: OutputFolder, data: RunData, balanced: BalancedData, found: DifficultSamples
 ) -> None:
     """The most difficult texts that gave anchors, each beside them."""
-    order = found.rows[np.argsort(-found.other_class_share, kind="stable")]
+    order = found.rows[np.argsort(-found.weighted_other_share, kind="stable")]
     by_parent: dict[int, list[str]] = {}
     for parent, text in zip(balanced.parents.tolist(), balanced.anchors.texts, strict=True):
         by_parent.setdefault(parent, []).append(text)
@@ -154,7 +164,8 @@ def measured(
     """
     seconds = {f"training: {phase}": round(s, 2) for phase, s in trainer.record.seconds.items()}
     return {
-        "difficult_share": {"before": report.difficult_before, "after": report.difficult_after},
+        "difficult_share": report.shares("difficult_share"),
+        "outvoted_share": report.shares("outvoted_share"),
         "losses": trainer.record.losses,
         "history": trainer.record.history,
         "rejections": dict(balanced.oversampler.rejections or {}),

@@ -24,9 +24,9 @@ SHOWN = (
     "balanced_accuracy",
     "average_precision",
     "f1_tuned",
-    "f1_difficult",
-    "f1_other",
-    "difficult_share",
+    "f1_outvoted",
+    "f1_not_outvoted",
+    "outvoted_share",
     "ece",
 )
 TITLES = {
@@ -39,9 +39,12 @@ TITLES = {
     "roc_auc": "ROC AUC",
     "macro_roc_auc": "macro-averaged ROC AUC",
     "f1_tuned": "F1, tuned threshold",
-    "f1_difficult": "F1, difficult rows",
-    "f1_other": "F1, other rows",
-    "difficult_share": "difficult share",
+    "f1_outvoted": "F1, outvoted rows",
+    "f1_not_outvoted": "F1, other rows",
+    "outvoted_share": "outvoted share",
+    "f1_difficult": "F1, rows with a neighbour of another class",
+    "f1_other": "F1, rows without one",
+    "difficult_share": "share with a neighbour of another class",
     "ece": "ECE",
 }
 TEXT_TITLES = {
@@ -53,7 +56,7 @@ TEXT_TITLES = {
     "label_agreement": "of their class",
 }
 """What :mod:`hf_oversample.comparison.made_texts` says of texts."""
-SMALLER_IS_BETTER = ("ece", "difficult_share")
+SMALLER_IS_BETTER = ("ece", "outvoted_share", "difficult_share")
 RANKING = (
     *("average_precision", "roc_auc", "average_precision_at_train"),
     *("macro_average_precision", "macro_roc_auc"),

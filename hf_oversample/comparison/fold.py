@@ -17,7 +17,7 @@ from hf_oversample.comparison.embedders import (
     pretrained_embedder,
 )
 from hf_oversample.data.labeled_texts import Texts
-from hf_oversample.neighbors.difficult import difficult_samples
+from hf_oversample.neighbors.difficult import DifficultSamples, difficult_samples
 from hf_oversample.text.words import Segmenter, normalized
 
 PARTS = ("train", "validation", "test")
@@ -360,18 +360,15 @@ class Fold:
             raise ValueError("this fold has no encoder: give it `embed`, texts → [n, d]")
         return self.embed
 
-    def difficult_test_rows(self) -> np.ndarray | None:
-        """Test rows of the minority with another class among their 5 nearest test rows: `[n]`
-        booleans, by the frozen encoder; None without one."""
+    def test_neighborhood(self) -> DifficultSamples | None:
+        """The minority's test rows and their 5 nearest test rows by the frozen encoder, which say
+        which of them are difficult; None without an encoder."""
         if self.embed is None:
             return None
 
-        def find() -> np.ndarray:
-            mask = np.zeros(len(self.test), bool)
-            found = difficult_samples(
+        def find() -> DifficultSamples:
+            return difficult_samples(
                 self.embedded("test"), self.test.labels, k=TEST_NEIGHBORS, minority=[self.minority]
             )
-            mask[found.rows] = found.is_difficult
-            return mask
 
         return self.cache.get("difficult", find)

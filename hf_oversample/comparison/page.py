@@ -92,9 +92,10 @@ pre { overflow-x: auto; }
 {% endfor %}</div>
 <p class="quiet">Percent, mean ± standard deviation over the {{ runs }}, best first by {{ metric }}.
 “better than none by” is the mean difference on the same rows, in points, ± half of its 95 %
-interval; p is after correction. Difficult rows have another class among their nearest test rows
-by the embeddings, and the difficult share is that of the minority by what the classifier reads; ECE
-is the expected calibration error of its probabilities.</p>
+interval; p is after correction. A minority row is outvoted where another class has as
+many votes among its nearest test rows as its own or more, each class's votes over its size: by the
+embeddings for F1, by what the classifier reads for the share. ECE is the expected calibration error
+of its probabilities.</p>
 <div class="scroll" role="region" aria-label="Table: {{ part.title }}" tabindex="0"><table>
 <thead><tr><th scope="col">remedy</th><th scope="col">{{ part.columns[0] }}</th>
 <th scope="col">better than none by</th><th scope="col">p</th><th scope="col">verdict</th>

@@ -15,9 +15,10 @@ from hf_oversample.metrics.classification import (
     average_precision_at,
     best_threshold,
     binary_report,
+    f1_on_rows,
     multiclass_report,
 )
-from hf_oversample.neighbors.difficult import difficult_samples
+from hf_oversample.neighbors.difficult import DifficultSamples, difficult_samples
 
 RECALLS = np.linspace(0.0, 1.0, 51)
 CALIBRATION_BINS = 10
@@ -25,8 +26,9 @@ MACRO_RANKING = ("macro_average_precision", "macro_roc_auc")
 """Measures that two classes have none of: the minority's say it all."""
 METRICS = (
     *("f1", "precision", "recall", "macro_f1", "balanced_accuracy", "average_precision"),
-    *("roc_auc", "average_precision_at_train", "f1_tuned", "f1_difficult", "f1_other", "ece"),
-    "difficult_share",
+    *("roc_auc", "average_precision_at_train", "f1_tuned", "ece"),
+    *("f1_outvoted", "f1_not_outvoted", "outvoted_share"),
+    *("f1_difficult", "f1_other", "difficult_share"),
     *MACRO_RANKING,
 )
 """What `cell_metrics` may give, but for the figures of single classes."""
@@ -147,10 +149,13 @@ def cell_metrics(fold: Fold, scores: Scores) -> dict[str, float]:
     Returns:
         f1, precision and recall (of the minority), macro_f1, balanced_accuracy, average_precision
         and roc_auc (of the minority against the rest), average_precision_at_train (at the
-        prevalence of the training part), f1_tuned (threshold from validation), f1_difficult,
-        f1_other, ece (of the minority's probability; of several classes, of the predicted class),
-        with features, difficult_share, and, where the scores have it, train_recall. Of several
-        classes also macro_average_precision, macro_roc_auc, f1/NAME, recall/NAME and roc_auc/NAME.
+        prevalence of the training part), f1_tuned (threshold from validation), f1_outvoted and
+        f1_not_outvoted (test rows that other classes outvote among their neighbours, and the
+        others), f1_difficult and f1_other (the paper's: with a neighbour of another class, and
+        without), ece (of the minority's probability; of several classes, of the predicted class),
+        with features, outvoted_share and difficult_share, and, where the scores have it,
+        train_recall. Of several classes also macro_average_precision, macro_roc_auc, f1/NAME,
+        recall/NAME and roc_auc/NAME.
 
     Raises:
         ValueError: a held-out part has no row of the minority or of the others, or a score is not
@@ -159,21 +164,20 @@ def cell_metrics(fold: Fold, scores: Scores) -> dict[str, float]:
     minority = fold.minority
     truth = (fold.test.labels == minority).astype(int)
     own = scores.test[:, minority]
-    difficult = fold.difficult_test_rows()
     # Of several classes, "at 0.5" means: as predicted. Scores elsewhere rank as they are.
-    binary = binary_report(truth, own, difficult=difficult)
+    binary = binary_report(truth, own)
+    stated = own >= 0.5
     report = {name: binary[name] for name in ("average_precision", "roc_auc")}
     if len(fold.class_names) > 2:
         whole = multiclass_report(fold.test.labels, scores.test, fold.class_names)
-        predicted = (scores.test.argmax(axis=1) == minority).astype(float)
-        binary = binary_report(truth, predicted, difficult=difficult)
+        stated = scores.test.argmax(axis=1) == minority
+        binary = binary_report(truth, stated.astype(float))
         report |= {name: value for name, value in whole.items() if name != "accuracy"}
     else:
         report |= {name: binary[name] for name in ("macro_f1", "balanced_accuracy", "ece")}
     report |= {name: binary[name] for name in ("f1", "precision", "recall")}
-    for name in ("f1_difficult", "f1_other"):
-        if name in binary and np.isfinite(binary[name]):
-            report[name] = binary[name]
+    if (around := fold.test_neighborhood()) is not None:
+        report |= _f1_by_difficulty(around, truth, stated)
     validation = (fold.validation.labels == minority).astype(int)
     threshold = best_threshold(validation, scores.validation[:, minority])
     report["f1_tuned"] = binary_report(truth, own, threshold=threshold)["f1"]
@@ -183,10 +187,28 @@ def cell_metrics(fold: Fold, scores: Scores) -> dict[str, float]:
         found = difficult_samples(
             scores.features, fold.test.labels, k=TEST_NEIGHBORS, minority=[minority]
         )
+        report["outvoted_share"] = found.outvoted_share()
         report["difficult_share"] = found.share()
     if scores.train_recall is not None:
         report["train_recall"] = scores.train_recall()
     return {name: float(value) for name, value in report.items()}
+
+
+def _f1_by_difficulty(
+    around: DifficultSamples, truth: np.ndarray, stated: np.ndarray
+) -> dict[str, float]:
+    """F1 on the test rows of each kind that there are."""
+    kinds = {
+        "f1_outvoted": around.is_outvoted,
+        "f1_not_outvoted": ~around.is_outvoted,
+        "f1_difficult": around.is_difficult,
+        "f1_other": ~around.is_difficult,
+    }
+    return {
+        name: f1_on_rows(truth, stated, around.rows[kind])
+        for name, kind in kinds.items()
+        if kind.any()
+    }
 
 
 def cell_curves(fold: Fold, scores: Scores) -> dict[str, list[Any]]:

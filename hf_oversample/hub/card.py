@@ -34,7 +34,10 @@ _NEEDED: dict[str, tuple[str, ...]] = {
     "metrics": (),
 }
 # Metrics that the Hub knows by another name than ours.
-_HUB_METRICS = {"macro_f1": "f1", "f1_difficult": "f1", "f1_other": "f1", "f1_tuned": "f1"}
+_HUB_METRICS = {
+    **{"macro_f1": "f1", "f1_tuned": "f1", "f1_difficult": "f1", "f1_other": "f1"},
+    **{"f1_outvoted": "f1", "f1_not_outvoted": "f1"},
+}
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -150,7 +153,6 @@ def _render(
     before, after = run["counts"]["before"], run["counts"]["after"]
     data["rare_classes"] = _listed([c for c in after if after[c] > before.get(c, 0)])
     ratio = data.get("imbalance_ratio")
-    difficult = run["difficult_share"]
     return environment.from_string(text).render(
         metadata=metadata.strip(),
         name=name,
@@ -178,11 +180,7 @@ def _render(
         timings="Seconds: "
         + ", ".join(f"{phase} {_number(value)}" for phase, value in run["timings"].items())
         + ".",
-        difficult=(
-            "Share of rare rows that are difficult (a row of another class among their nearest "
-            f"neighbours): {_share(difficult['before'])} before, "
-            f"{_share(difficult['after'])} after."
-        ),
+        difficult=_difficult(run),
         arguments_table=markdown_table(
             ["argument", "value"],
             [(k, _public(v)) for k, v in run["arguments"].items() if v is not None],
@@ -193,6 +191,32 @@ def _render(
         + ", ".join(f"{key} {value}" for key, value in run["machine"].items())
         + ".",
     )
+
+
+def _difficult(run: Mapping[str, Any]) -> str:
+    """The share of difficult rows, and where the run measured it that of outvoted ones, each with
+    what chance gives."""
+    measures = {
+        "difficult_share": (
+            "Share of rare rows that are difficult (a row of another class among their nearest "
+            "neighbours)"
+        ),
+        "outvoted_share": (
+            "Share of rare rows that other classes outvote (among their nearest neighbours, each "
+            "class's votes over its size)"
+        ),
+    }
+    lines = []
+    for name, words in measures.items():
+        if name in run:
+            before, after = (_with_chance(run[name], when) for when in ("before", "after"))
+            lines.append(f"{words}: {before} before, {after} after.")
+    return "\n\n".join(lines)
+
+
+def _with_chance(shares: Mapping[str, Any], when: str) -> str:
+    chance = shares.get(f"{when}_by_chance")
+    return _share(shares[when]) + ("" if chance is None else f" (by chance {_share(chance)})")
 
 
 def _acceptance_table(pairs: Sequence[Mapping[str, Any]]) -> str:

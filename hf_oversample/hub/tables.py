@@ -41,7 +41,8 @@ def metrics_table(
     """A Markdown table of remedies (rows) and metrics (columns), the best of each column in bold.
 
     Shares between 0 and 1 are printed as percentages with one decimal. Larger is better, but for
-    metrics whose name is or ends in `ece`, `error`, `loss` or `difficult_share`.
+    metrics whose name is or ends in `ece`, `error`, `loss`, `difficult_share` or
+    `outvoted_share`.
 
     Args:
         metrics: `{remedy: {metric: value}}`; a value that is missing or not a number prints as "–".
@@ -53,7 +54,7 @@ def metrics_table(
     for column in columns:
         values = [row[column] for row in metrics.values() if _is_number(row.get(column))]
         if len(values) > 1:
-            smaller = column.endswith(("ece", "error", "loss", "difficult_share"))
+            smaller = column.endswith(("ece", "error", "loss", "difficult_share", "outvoted_share"))
             best[column] = min(values) if smaller else max(values)
     body = []
     for remedy, row in metrics.items():

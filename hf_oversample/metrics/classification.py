@@ -65,8 +65,7 @@ def binary_report(
         if mask.shape != labels.shape:
             raise ValueError(f"difficult has shape {mask.shape}, labels {labels.shape}")
         for name, minority in (("f1_difficult", mask), ("f1_other", ~mask)):
-            rows = (labels == 0) | minority
-            report[name] = _f1(labels[rows], predicted[rows])
+            report[name] = f1_on_rows(labels, predicted, np.flatnonzero(minority & (labels == 1)))
     return report
 
 
@@ -202,8 +201,20 @@ def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.int64], N
     return truth.astype(np.int64), stated
 
 
-def _f1(labels: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
-    if not labels.any():
+def f1_on_rows(labels: ArrayLike, predicted: ArrayLike, rows: ArrayLike) -> float:
+    """F1 of the minority over some of its rows and all rows of the majority.
+
+    Args:
+        labels: [n], 1 or true for the minority.
+        predicted: [n], likewise.
+        rows: row numbers of the minority rows that count.
+
+    Returns:
+        NaN where no row counts.
+    """
+    truth, stated = np.asarray(labels, bool), np.asarray(predicted, bool)
+    chosen = np.asarray(rows, np.int64)
+    if not len(chosen):
         return float("nan")
-    hits = int((labels & predicted).sum())
-    return 2 * hits / int(labels.sum() + predicted.sum())
+    hits, alarms = int(stated[chosen].sum()), int((stated & ~truth).sum())
+    return 2 * hits / (len(chosen) + hits + alarms)

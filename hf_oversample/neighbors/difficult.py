@@ -11,6 +11,11 @@ import numpy.typing as npt
 import torch
 
 from hf_oversample.neighbors.search import Search
+from hf_oversample.neighbors.votes import (
+    difficult_by_chance,
+    outvoted_by_chance,
+    weighted_votes,
+)
 from hf_oversample.numeric.precision import has_fast_bfloat16
 
 Matrix = torch.Tensor | npt.ArrayLike
@@ -135,6 +140,11 @@ def _as_exclude(
 class DifficultSamples:
     """Rows of the minority class(es) and what surrounds them (MISO, section 7.1).
 
+    The paper's measure is `is_difficult`. It saturates: where rows are rare, each has a neighbour
+    of another class. `is_outvoted` weighs the neighbours' votes by the size of their class, and
+    tells rows apart at any ratio (:mod:`hf_oversample.neighbors.votes` has the formulas). Both come
+    with what chance gives, labels that say nothing of places.
+
     Attributes:
         rows: int64 [m], their row numbers, ascending.
         labels: int64 [m], their labels.
@@ -144,6 +154,14 @@ class DifficultSamples:
         is_difficult: bool [m], whether at least one neighbour is of another class.
         confusers: int64 [m, k], the neighbours of another class, nearest first, padded with −1:
             the rows that make the row difficult.
+        own_lift: float64 [m], the share of the k neighbours that are of the row's own class over
+            the share of that class among all other rows: 1 is chance at any ratio, 0 is none.
+        weighted_other_share: float64 [m] in [0, 1], the other classes' part of the votes, each
+            class's votes over its size.
+        is_outvoted: bool [m], whether another class has as many weighted votes as the row's own or
+            more: its class is no denser there than another.
+        difficult_by_chance, outvoted_by_chance: float64 [m], the chance of either if the labels
+            were dealt out at random.
     """
 
     rows: npt.NDArray[np.int64]
@@ -153,6 +171,11 @@ class DifficultSamples:
     other_class_share: npt.NDArray[np.float64]
     is_difficult: npt.NDArray[np.bool_]
     confusers: npt.NDArray[np.int64]
+    own_lift: npt.NDArray[np.float64]
+    weighted_other_share: npt.NDArray[np.float64]
+    is_outvoted: npt.NDArray[np.bool_]
+    difficult_by_chance: npt.NDArray[np.float64]
+    outvoted_by_chance: npt.NDArray[np.float64]
 
     def share(self, label: int | None = None) -> float:
         """Share of difficult rows among all minority rows, or among those of one label.
@@ -160,13 +183,45 @@ class DifficultSamples:
         Raises:
             ValueError: ``label`` is not among the minority labels.
         """
+        return float(self.is_difficult[self._of(label)].mean())
+
+    def outvoted_share(self, label: int | None = None) -> float:
+        """Share of outvoted rows among all minority rows, or among those of one label.
+
+        Raises:
+            ValueError: ``label`` is not among the minority labels.
+        """
+        return float(self.is_outvoted[self._of(label)].mean())
+
+    def summary(self, rows: int | None = None) -> dict[str, float]:
+        """What reports say of the minority rows.
+
+        Args:
+            rows: only those with a row number below this, where rows that were made stand last;
+                default: all.
+
+        Returns:
+            difficult_share, outvoted_share, each with what chance gives
+            (difficult_share_by_chance, outvoted_share_by_chance), and the mean own_lift.
+        """
+        chosen = self.rows < (np.inf if rows is None else rows)
+        values = {
+            "difficult_share": self.is_difficult,
+            "difficult_share_by_chance": self.difficult_by_chance,
+            "outvoted_share": self.is_outvoted,
+            "outvoted_share_by_chance": self.outvoted_by_chance,
+            "own_lift": self.own_lift,
+        }
+        return {name: float(value[chosen].mean()) for name, value in values.items()}
+
+    def _of(self, label: int | None) -> npt.NDArray[np.bool_]:
         if label is None:
-            return float(self.is_difficult.mean())
+            return np.ones(len(self.rows), bool)
         chosen = self.labels == label
         if not chosen.any():
             present = np.unique(self.labels).tolist()
             raise ValueError(f"no minority row has label {label}; the labels are {present}")
-        return float(self.is_difficult[chosen].mean())
+        return chosen
 
 
 def difficult_samples(
@@ -182,7 +237,9 @@ def difficult_samples(
     """Find the minority rows that have a row of another class among their k nearest neighbours.
 
     This is the *difficult sample* of MISO, section 7.1 (k = 5 unless set), in the representation
-    space of ``embeddings``. A row is never its own neighbour; copies of it are.
+    space of ``embeddings``. A row is never its own neighbour; copies of it are. Rows that other
+    classes *outvote*, votes weighted by class size, are found beside them: with few minority rows
+    nearly all are difficult, and only the weighted votes tell which lie among their own.
 
     Args:
         embeddings: [n, d], NumPy or torch.
@@ -238,12 +295,28 @@ def difficult_samples(
     confusers = np.where(
         np.take_along_axis(other, order, 1), np.take_along_axis(neighbors, order, 1), -1
     )
+    own = all_labels[rows]
+    votes = weighted_votes(own, all_labels[neighbors], all_labels)
+    by_chance = {
+        label: (
+            difficult_by_chance(counts.tolist(), place, k),
+            outvoted_by_chance(counts.tolist(), place, k),
+        )
+        for place, label in enumerate(present.tolist())
+        if label in examined
+    }
+    chances = np.array([by_chance[label] for label in own.tolist()])
     return DifficultSamples(
         rows=rows,
-        labels=all_labels[rows],
+        labels=own,
         neighbors=neighbors,
         distances=distances.cpu().numpy(),
         other_class_share=other.mean(axis=1),
         is_difficult=other.any(axis=1),
         confusers=confusers,
+        own_lift=votes.own_lift,
+        weighted_other_share=votes.other_share,
+        is_outvoted=votes.is_outvoted,
+        difficult_by_chance=chances[:, 0],
+        outvoted_by_chance=chances[:, 1],
     )

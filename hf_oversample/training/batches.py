@@ -29,12 +29,15 @@ class MisoPairs:
         rows: class → `[m]` training rows, the most difficult first.
         neighbors: class → `[m, k]` nearest rows of other classes, nearest first.
         difficulty: class → `[m]`, the share of other classes among a row's k nearest neighbours.
+        outvoted: class → `[m]`, whether other classes outvote the row's own there, votes weighted
+            by class size: at any ratio, rows that lie among their own are told from the others.
         counts: class → (its rows, rows of the largest class): n₊ and n₋ of the temperature.
     """
 
     rows: dict[int, np.ndarray]
     neighbors: dict[int, np.ndarray]
     difficulty: dict[int, np.ndarray]
+    outvoted: dict[int, np.ndarray]
     counts: dict[int, tuple[int, int]]
 
     @classmethod
@@ -58,19 +61,19 @@ class MisoPairs:
         samples = difficult_samples(
             embeddings, labels, k=arguments.neighbors, minority=list(targets)
         )
-        rows, neighbors, difficulty, counts = {}, {}, {}, {}
+        rows, neighbors, difficulty, outvoted, counts = {}, {}, {}, {}, {}
         for label in targets:
             own = samples.labels == label
-            share = np.asarray(samples.other_class_share)[own]
-            order = np.argsort(-share, kind="stable")
-            rows[label] = np.asarray(samples.rows)[own][order].astype(np.int64)
-            difficulty[label] = share[order].astype(np.float32)
+            order = np.argsort(-samples.weighted_other_share[own], kind="stable")
+            rows[label] = samples.rows[own][order].astype(np.int64)
+            difficulty[label] = samples.other_class_share[own][order].astype(np.float32)
+            outvoted[label] = samples.is_outvoted[own][order]
             others = np.flatnonzero(labels != label)
             k = min(arguments.neighbors, len(others))
             _, found = nearest_neighbors(embeddings[rows[label]], embeddings[others], k)
             neighbors[label] = others[np.asarray(found)].astype(np.int64)
             counts[label] = (int(own.sum()), largest)
-        return cls(rows, neighbors, difficulty, counts)
+        return cls(rows, neighbors, difficulty, outvoted, counts)
 
     def all_rows(self) -> np.ndarray:
         """Every training row that a pair can hold: sorted, `[m]`."""
@@ -92,8 +95,8 @@ class MisoPairs:
             np.asarray([len(self.rows[c]) for c in classes], float) ** arguments.class_smoothing
         )
         label = classes[rng.choice(len(classes), p=weights / weights.sum())]
-        # difficult rows twice as often as the others
-        chance = np.where(self.difficulty[label] > 0, 2.0, 1.0)
+        # difficult rows, those that are outvoted, twice as often as the others
+        chance = np.where(self.outvoted[label], 2.0, 1.0)
         replace = len(chance) < size
         chosen = rng.choice(len(chance), size, replace=replace, p=chance / chance.sum())
         neighbor = rng.integers(self.neighbors[label].shape[1], size=size)
@@ -122,6 +125,7 @@ class MisoPairs:
             arrays[f"rows.{label}"] = self.rows[label]
             arrays[f"neighbors.{label}"] = self.neighbors[label]
             arrays[f"difficulty.{label}"] = self.difficulty[label]
+            arrays[f"outvoted.{label}"] = self.outvoted[label]
             arrays[f"counts.{label}"] = np.asarray(self.counts[label])
         save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, str(path))
 
@@ -134,6 +138,7 @@ class MisoPairs:
             {c: arrays[f"rows.{c}"] for c in labels},
             {c: arrays[f"neighbors.{c}"] for c in labels},
             {c: arrays[f"difficulty.{c}"] for c in labels},
+            {c: arrays[f"outvoted.{c}"] for c in labels},
             {c: (int(arrays[f"counts.{c}"][0]), int(arrays[f"counts.{c}"][1])) for c in labels},
         )
 

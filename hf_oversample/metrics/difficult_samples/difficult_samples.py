@@ -11,7 +11,9 @@ from hf_oversample.metrics.difficult import difficult_report
 
 _DESCRIPTION = """Difficult samples (MISO, section 7.1): minority rows with a row of another class
 among their k nearest neighbours. Their share, and F1 of the minority over the difficult ones and
-over the others, each with all rows of other classes."""
+over the others, each with all rows of other classes. With few minority rows nearly all are
+difficult; the same for rows that other classes outvote, votes weighted by class size, means
+something at any ratio."""
 _INPUTS = """
 Args:
     predictions: list of predicted class ids.
@@ -20,7 +22,11 @@ Args:
     minority: the class; default 1.
     k: neighbours; default 5.
 Returns:
-    difficult_share, f1_difficult, f1_other: F1 is NaN where there is no such row.
+    difficult_share, f1_difficult, f1_other: of rows with a neighbour of another class.
+    outvoted_share, f1_outvoted, f1_not_outvoted: of rows that other classes outvote.
+    difficult_share_by_chance, outvoted_share_by_chance: the shares, if labels were dealt at random.
+    own_lift: neighbours of the own class over what chance gives; 1 is chance.
+    F1 is NaN where there is no such row.
 """
 
 

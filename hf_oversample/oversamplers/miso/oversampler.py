@@ -19,6 +19,7 @@ from hf_oversample.oversamplers.miso.gate import TextGate, check_gate
 from hf_oversample.oversamplers.miso.judge import LinearJudge
 from hf_oversample.oversamplers.miso.models import MisoModels
 from hf_oversample.oversamplers.miso.plan import (
+    ALL_SOURCES,
     COPY,
     MAJORITY_ANCHOR,
     OWN_ANCHOR,
@@ -35,7 +36,7 @@ class MisoOversampler(Oversampler):
     """
     Writes new texts (*anchors*) of the rare classes with a trained MISO generator.
 
-    Sources are difficult texts first, then all texts of the class, and texts of other classes next
+    Sources are outvoted texts first, then all texts of the class, and texts of other classes next
     to them. Half of the children are anchors by default and half are repeated real rows. Every
     anchor passes a quality gate, or is redrawn, or, when its tries are used up, is replaced by a
     real row marked `resampled`: asked counts are met exactly (Algorithm 1, lines 10–12; departures
@@ -47,7 +48,10 @@ class MisoOversampler(Oversampler):
             which class a text seems to be of (the gate's classifier); None takes the generator's
             own encoder.
         sampling_strategy, seed, copy_columns: as for every oversampler.
-        sources: among "difficult", "minority", "majority"; which rows anchors start from.
+        sources: which rows anchors start from, among "outvoted" (rows of the class that other
+            classes outvote among their neighbours, votes weighted by class size: these tell rows
+            apart at any ratio), "difficult" (the paper's: rows of the class with a neighbour of
+            another), "minority" (all rows of the class) and "majority".
         anchor_share: share of a class's children that are anchors, the rest repeated real rows.
             As many distinct anchors as the sources can give are made, no more.
         max_anchors_per_source: distinct anchors that one row of the class may give; rows of other
@@ -121,9 +125,9 @@ class MisoOversampler(Oversampler):
         max_length: int = 64,
     ):
         super().__init__(sampling_strategy=sampling_strategy, seed=seed, copy_columns=copy_columns)
-        unknown = [s for s in sources if s not in SOURCES]
+        unknown = [s for s in sources if s not in ALL_SOURCES]
         if unknown or not sources:
-            raise ValueError(f"sources is {list(sources)}; it takes some of {list(SOURCES)}.")
+            raise ValueError(f"sources is {list(sources)}; it takes some of {list(ALL_SOURCES)}.")
         check_gate(gate, gate_quantile)
         if realizer not in ("edit", "generate"):
             raise ValueError(f"realizer is {realizer!r}; it must be 'edit' or 'generate'.")
@@ -227,6 +231,9 @@ class MisoOversampler(Oversampler):
             self.class_texts_[code] = (rows.tolist(), [texts[row] for row in rows])
         self.difficult_share_ = {
             str(self.label_names_[code]): share for code, share in planner.difficult_share.items()
+        }
+        self.outvoted_share_ = {
+            str(self.label_names_[code]): share for code, share in planner.outvoted_share.items()
         }
         return planner.plan()
 
@@ -346,6 +353,7 @@ class MisoOversampler(Oversampler):
                 [code, rows, texts] for code, (rows, texts) in self.class_texts_.items()
             ],
             "difficult_share": self.difficult_share_,
+            "outvoted_share": self.outvoted_share_,
             "generator_digest": self.generator_digest_,
             "models": ["generator"] + (["embedder"] if self.embedder is not None else []),
         }
@@ -353,6 +361,7 @@ class MisoOversampler(Oversampler):
     def _load_state_config(self, config: dict[str, Any]) -> None:
         self.class_texts_ = {code: (rows, texts) for code, rows, texts in config["class_texts"]}
         self.difficult_share_ = config["difficult_share"]
+        self.outvoted_share_ = config["outvoted_share"]
         self.generator_digest_ = config["generator_digest"]
 
     def _save_files(self, folder: Path) -> None:

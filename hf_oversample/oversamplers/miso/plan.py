@@ -13,7 +13,9 @@ from hf_oversample.oversamplers.strategy import spread
 
 # kinds of children in a plan
 OWN_ANCHOR, MAJORITY_ANCHOR, COPY = range(3)
-SOURCES = ("difficult", "minority", "majority")
+SOURCES = ("outvoted", "minority", "majority")
+"""By default: rows that other classes outvote, then all rows of the class, and rows of others."""
+ALL_SOURCES = ("outvoted", "difficult", "minority", "majority")
 
 
 class AnchorPlanner:
@@ -27,14 +29,17 @@ class AnchorPlanner:
         labels: `[n]`, class codes.
         judge: says which rows of other classes are next to a class.
         k: neighbours that say what is difficult.
-        sources: among `SOURCES`.
+        sources: among `ALL_SOURCES`. "outvoted" and "difficult" are rows of the class as
+            :class:`~hf_oversample.neighbors.difficult.DifficultSamples` tells them; the most
+            outvoted come first in any case.
         anchor_share: share of a class's children that are anchors.
         max_anchors_per_source: anchors that one row of the class gives at most.
         majority_share: share of the anchors that starts from rows of other classes.
         seed: chooses the rows that are repeated once more than others.
 
     Attributes:
-        difficult_share: class code → share of its rows that are difficult.
+        difficult_share: class code → share of its rows that have a neighbour of another class.
+        outvoted_share: class code → share of its rows that other classes outvote.
     """
 
     def __init__(
@@ -55,17 +60,19 @@ class AnchorPlanner:
         self.anchor_share, self.majority_share = anchor_share, majority_share
         self.max_anchors_per_source = max_anchors_per_source
         self.difficult_share: dict[int, float] = {}
+        self.outvoted_share: dict[int, float] = {}
         self.used: set[int] = set()
         # parent, label, kind, class to avoid
         self.entries: list[tuple[int, int, int, int]] = []
 
     def add_class(self, code: int, total: int) -> None:
         """
-        `total` children of class `code`: anchors of its own rows (difficult ones first, the most
-        difficult first), anchors of other classes' rows, and repeated rows.
+        `total` children of class `code`: anchors of its own rows (the most outvoted first),
+        anchors of other classes' rows, and repeated rows.
         """
         samples = difficult_samples(self.embeddings, self.labels, k=self.k, minority=[code])
         self.difficult_share[code] = samples.share()
+        self.outvoted_share[code] = samples.outvoted_share()
         rows, own = samples.rows, self._own_sources(samples)
         # the class that most of a row's confusers are of, else the largest other class
         counts = np.bincount(self.labels)
@@ -92,11 +99,16 @@ class AnchorPlanner:
         self.entries += entries
 
     def _own_sources(self, samples: DifficultSamples) -> np.ndarray:
-        """Places among the samples, the most difficult first."""
-        own = np.argsort(-samples.other_class_share, kind="stable")
+        """Places among the samples, the most outvoted first."""
+        own = np.argsort(-samples.weighted_other_share, kind="stable")
         if "minority" in self.sources:
             return own
-        return own[samples.is_difficult[own]] if "difficult" in self.sources else own[:0]
+        chosen = np.zeros(len(own), bool)
+        if "outvoted" in self.sources:
+            chosen |= samples.is_outvoted
+        if "difficult" in self.sources:
+            chosen |= samples.is_difficult
+        return own[chosen[own]]
 
     def _other_sources(self, code: int, wanted: int) -> np.ndarray:
         """
