@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import inspect
 import numbers
-from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any, ClassVar
 
@@ -240,8 +239,3 @@ def _stacked(X: Any, made: Any) -> Any:
     result = np.empty((len(X) + len(made), X.shape[1]), dtype=X.dtype)
     result[: len(X)], result[len(X) :] = X, made
     return result
-
-
-def samplers() -> Mapping[str, type[OversamplerSampler]]:
-    """All samplers by name."""
-    return {name: globals()[name] for name in __all__}

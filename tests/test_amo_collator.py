@@ -16,7 +16,7 @@ from hf_oversample.oversamplers.amo.collator import AmoCollator
 from hf_oversample.oversamplers.amo.oversampler import AmoOversampler
 from hf_oversample.oversamplers.amo.translation import Translated
 from hf_oversample.training.heads import new_head, train_head
-from hf_oversample.training.losses import deferred_row_weights
+from hf_oversample.training.losses import balanced_class_weights
 
 
 def new_collator(
@@ -97,7 +97,8 @@ def test_in_a_data_loader() -> None:
     collator, rows, labels, f = new_collator(start_step=5)
     update = torch.optim.SGD(f.parameters(), lr=0.1)
     for epoch in range(2):
-        weights = deferred_row_weights(labels, epoch, 1)
+        of_class = balanced_class_weights(np.bincount(labels)) if epoch else np.ones(3)
+        weights = of_class[np.asarray(labels)]
         sampler = WeightedRandomSampler(weights.tolist(), 320)
         loader = DataLoader(range(len(rows)), batch_size=64, sampler=sampler, collate_fn=collator)
         losses = []

@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from hf_oversample.models.classifiers.textcnn import TextCnnConfig, TextCnnForSequenceClassification
 from hf_oversample.models.classifiers.textrnn import TextRnnConfig, TextRnnForSequenceClassification
-from hf_oversample.training.losses import LogitAdjustedLoss, balanced_class_weights, logit_adjust
+from hf_oversample.training.losses import LogitAdjustedLoss, balanced_class_weights
 
 SIZES = {"vocab_size": 40, "embedding_size": 12}
 VARIANTS = {
@@ -152,12 +152,6 @@ def test_a_filter_sees_neighbouring_words_in_order():
 
 
 class TestLosses:
-    def test_adjustment_by_hand(self):
-        logits = torch.zeros(1, 2)
-        adjusted = logit_adjust(logits, [99, 1])
-        torch.testing.assert_close(adjusted.softmax(-1), torch.tensor([[0.01, 0.99]]))
-        torch.testing.assert_close(logit_adjust(logits, [99, 1], tau=0.0), logits)
-
     def test_loss_is_right_at_equal_frequency(self):
         # With the logits 0, the adjusted probabilities are the class shares.
         loss = LogitAdjustedLoss([3, 1], reduction="none")
@@ -173,7 +167,7 @@ class TestLosses:
         with pytest.raises(ValueError, match=r"counts=\[0, 1\]"):
             balanced_class_weights([0, 1])
         with pytest.raises(ValueError, match="3 counts, but logits of 2"):
-            logit_adjust(torch.zeros(1, 2), [1, 1, 1])
+            LogitAdjustedLoss([1, 1, 1])(torch.zeros(1, 2), torch.tensor([0]))
 
 
 @pytest.mark.parametrize("config", [TextCnnConfig, TextRnnConfig])

@@ -14,8 +14,6 @@ from hf_oversample.training.losses import (
     LdamLoss,
     SelfAdjustingDiceLoss,
     class_balanced_weights,
-    deferred_class_weights,
-    deferred_row_weights,
 )
 
 COUNTS = [100, 30, 4]
@@ -148,20 +146,3 @@ def test_class_balanced_weights_by_the_geometric_sum(counts: list[int], beta: fl
 def test_class_balanced_weights_wrong_beta() -> None:
     with pytest.raises(ValueError, match="beta=1"):
         class_balanced_weights(COUNTS, 1.0)
-
-
-def test_deferred_re_weighting() -> None:
-    assert deferred_class_weights(COUNTS, 9, 10).tolist() == [1, 1, 1]
-    late = deferred_class_weights(COUNTS, 10, 10)
-    np.testing.assert_array_equal(late, class_balanced_weights(COUNTS))
-    assert late[2] > late[1] > late[0]
-
-
-def test_deferred_re_sampling() -> None:
-    labels = [0] * 6 + [2] * 2  # class 1 has no rows
-    np.testing.assert_allclose(deferred_row_weights(labels, 2, 3), np.full(8, 1 / 8))
-    late = deferred_row_weights(labels, 3, 3)
-    np.testing.assert_allclose(late[:6].sum(), 0.5)
-    np.testing.assert_allclose(late[6:], 0.25)
-    with pytest.raises(ValueError, match="class ids"):
-        deferred_row_weights([], 0, 0)

@@ -61,17 +61,14 @@ def test_edges_say_which_variables_are_observed() -> None:
     assert network.latent == ("a", "b")
     assert network.parents("b") == ("c2", "a")
     assert network.children("a") == ("b",)
-    assert not network.is_one_to_one
 
 
 def test_presets() -> None:
     plain = BayesianNetwork.disentangled(2)
     assert plain.edges == (("c1", "c1'"), ("c2", "c2'"))
-    assert plain.is_one_to_one
     joint = BayesianNetwork.entangled({"size": ("width", "height")}, ("width", "height", "tilt"))
     assert joint.latent == ("width'", "height'", "tilt'", "size")
     assert joint.parents("size") == ("width'", "height'")
-    assert not joint.is_one_to_one
     for groups, message in (({"j": ["c1"]}, "at least two"), ({"j": ["c1", "e"]}, "'e'")):
         with pytest.raises(ValueError, match=message):
             BayesianNetwork.entangled(groups, ["c1", "c2"])

@@ -24,7 +24,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 import hf_oversample.sklearn as module
-from hf_oversample.sklearn import RandomSampler, SmoteSampler, samplers
+from hf_oversample.sklearn import RandomSampler, SmoteSampler
 
 # What a fast instance of a method needs beyond its defaults.
 QUICK: dict[str, dict[str, Any]] = {
@@ -38,7 +38,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "AdasynSampler": {"fallback": "smote"},
 }
 NO_FALLBACK = {name: {"fallback": "raise"} for name in ("BorderlineSmoteSampler", "AdasynSampler")}
-SAMPLERS = samplers()
+SAMPLERS = {name: getattr(module, name) for name in module.__all__}
 
 
 def make(name: str, **params: Any) -> Any:

@@ -121,8 +121,3 @@ class MisoTrainingArguments(CheckedArguments):
         if self.mixed_precision != "auto":
             return self.mixed_precision
         return "bf16" if has_fast_bfloat16() else "no"
-
-    @property
-    def total_steps(self) -> int:
-        """Steps of all phases together."""
-        return self.pretrain_steps + self.critic_steps + self.adversarial_steps

@@ -1,4 +1,4 @@
-"""Losses, weights and deferred schedules for imbalanced classes."""
+"""Losses and class weights for imbalanced classes."""
 
 from __future__ import annotations
 
@@ -9,24 +9,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-
-def logit_adjust(logits: Tensor, counts: Sequence[int], tau: float = 1.0) -> Tensor:
-    """Scores of a trained classifier, moved to where all classes are equally frequent.
-
-    Menon et al. 2021, "Long-tail learning via logit adjustment", equation 9: subtracts τ · ln π,
-    where π are the class shares in training. In a binary problem it moves the threshold, and leaves
-    average precision and ROC AUC as they were.
-
-    Args:
-        logits: [n, classes].
-        counts: rows of each class in training.
-        tau: strength; 1 is right for calibrated scores.
-
-    Raises:
-        ValueError: the number of counts differs from the classes, or one is below 1.
-    """
-    return logits - tau * _log_shares(counts, logits)
 
 
 class LogitAdjustedLoss(nn.Module):
@@ -217,45 +199,6 @@ def class_balanced_weights(counts: Sequence[int], beta: float = 0.9999) -> np.nd
         raise ValueError(f"beta={beta} must be in [0, 1)")
     weights = (1 - beta) / (1 - np.power(beta, np.asarray(counts, dtype=np.float64)))
     return weights * (len(weights) / weights.sum())
-
-
-def deferred_class_weights(
-    counts: Sequence[int], epoch: int, start_epoch: int, beta: float = 0.9999
-) -> np.ndarray:
-    """Deferred re-weighting: 1 for all classes, :func:`class_balanced_weights` from ``start_epoch``
-    on (Cao et al. 2019, Algorithm 1, with the weights of their experiments).
-
-    Returns:
-        [classes] float64.
-
-    Raises:
-        ValueError: as :func:`class_balanced_weights`.
-    """
-    weights = class_balanced_weights(counts, beta)
-    return weights if epoch >= start_epoch else np.ones_like(weights)
-
-
-def deferred_row_weights(labels: Sequence[int], epoch: int, start_epoch: int) -> np.ndarray:
-    """Deferred re-sampling: chances of the rows to be drawn, all alike, and from ``start_epoch`` on
-    such that every class that has rows is drawn equally often (Cao et al. 2019, section 4).
-
-    Args:
-        labels: [n] class ids.
-        epoch, start_epoch: from 0.
-
-    Returns:
-        [n] float64 that sum to 1, for ``torch.utils.data.WeightedRandomSampler``.
-
-    Raises:
-        ValueError: no labels, or a negative one.
-    """
-    classes = np.asarray(labels, dtype=np.int64)
-    if not len(classes) or classes.min() < 0:
-        raise ValueError(f"labels must be class ids from 0 on, got {classes.tolist()[:10]}")
-    weights = np.ones(len(classes))
-    if epoch >= start_epoch:
-        weights = 1.0 / np.bincount(classes)[classes]
-    return weights / weights.sum()
 
 
 def _check_counts(counts: Sequence[int]) -> None:

@@ -181,14 +181,6 @@ class BayesianNetwork:
         """Codes that depend directly on a variable, in the order of the edges."""
         return tuple(child for parent, child in self.edges if parent == name)
 
-    @property
-    def is_one_to_one(self) -> bool:
-        """Whether each code has one parent, an observed variable of its own (InfoGAN's case)."""
-        return len(self.observed) == len(self.latent) and all(
-            len(self.parents(code)) == 1 and self.parents(code)[0] in self.observed
-            for code in self.latent
-        )
-
     def to_dict(self) -> dict[str, list[Any]]:
         """Plain values, which JSON and model configurations hold."""
         return {

@@ -28,10 +28,12 @@ class AmoCollator:
     rejects that: then it stays itself. Before ``start_step`` all rows stay (deferred start).
 
     The batch should come class-balanced from ``start_step`` on
-    (:func:`hf_oversample.training.losses.deferred_row_weights`, or ``sampling="balanced"`` of
-    :func:`hf_oversample.training.heads.train_head`). As ``collate_fn`` of a DataLoader over
-    ``range(n)``, it needs ``num_workers=0``: another process would not see f being trained. Draws
-    depend on (seed, step, place in the batch) alone; set ``step`` when a training is resumed.
+    (``sampling="balanced"`` of :func:`hf_oversample.training.heads.train_head`, or a
+    ``WeightedRandomSampler`` whose weights of the rows are
+    ``balanced_class_weights(counts)[labels]`` of :mod:`hf_oversample.training.losses`). As
+    ``collate_fn`` of a DataLoader over ``range(n)``, it needs ``num_workers=0``: another process
+    would not see f being trained. Draws depend on (seed, step, place in the batch) alone; set
+    ``step`` when a training is resumed.
 
     Rows and batches are on the CPU; what is translated goes to the classifiers' device and back.
     A loader prepared by Accelerate (``accelerator.prepare``) fetches one batch ahead: f is then as

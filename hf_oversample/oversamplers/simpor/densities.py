@@ -238,21 +238,6 @@ def bandwidth_from_neighbors(
     return float(torch.cat(found).median())
 
 
-def effective_neighbor_counts(
-    rows: npt.NDArray[np.float32],
-    queries: npt.ArrayLike,
-    bandwidth: float,
-    effective_neighbors: float = 5.0,
-    *,
-    block_bytes: int = 64 * 2**20,
-) -> npt.NDArray[np.float64]:
-    """Effective number of neighbours [q] of some rows at a bandwidth; near-duplicates as in
-    :func:`bandwidth_from_neighbors`, for the same ``effective_neighbors``."""
-    blocks = _distinct_squares(rows, np.asarray(queries), effective_neighbors, block_bytes)
-    counts = [_perplexity(s, torch.full((len(s),), bandwidth, dtype=torch.float64)) for s in blocks]
-    return torch.cat(counts).numpy()
-
-
 def _distinct_squares(
     rows: npt.NDArray[np.float32], queries: npt.NDArray[np.int64], m: float, block_bytes: int
 ) -> Iterator[Tensor]:
