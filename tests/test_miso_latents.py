@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from hf_oversample import MisoForAnchorGeneration
-from hf_oversample.models.miso.layers_miso import SemanticFusion
+from hf_oversample.models.miso.layers_miso import SemanticFusion, attention_perplexity
 from miso_fixtures import make_generator, set_random_bank
 from miso_model_fixtures import TEXTS, batch_of, generator_with_bank
 
@@ -83,10 +83,10 @@ def test_fusion_is_the_papers_equation() -> None:
     result = SemanticFusion.attend(q, q, k, 3.0)
     for head in range(3):
         own, other = q[:, head], k[:, head]
-        gate = torch.softmax(own.T @ other / 3.0**0.5, -1)
+        gate = torch.softmax(own.T @ other / (7 * 3.0**0.5), -1)  # the mean over 7 pairs
         expected = torch.softmax(own @ other.T / 3.0**0.5, -1) @ own @ gate
         torch.testing.assert_close(result[:, head], expected)
-    torch.testing.assert_close(fusion(q, k, 3.0), fusion.fuse(q, result))
+    torch.testing.assert_close(fusion(q, k, 3.0), fusion.fuse(q, result, k))
 
 
 def test_a_high_temperature_gives_uniform_attention() -> None:
@@ -118,6 +118,56 @@ def test_permuting_the_pairs_permutes_the_output(order: list[int], temperature: 
     fusion, q, k = fusion_and_pairs()
     moved = fusion(q[order], k[order], temperature)
     torch.testing.assert_close(moved, fusion(q, k, temperature)[order], atol=1e-5, rtol=0)
+
+
+@settings(deadline=None, max_examples=25)
+@given(copies=st.integers(2, 9), temperature=st.floats(1, 500), seed=st.integers(0, 99))
+def test_fusion_is_the_same_for_any_number_of_pairs(
+    copies: int, temperature: float, seed: int
+) -> None:
+    """Attention is scale-free: the same pairs, each several times over, give the same z."""
+    fusion, q, k = fusion_and_pairs(seed=seed)
+    many_q, many_k = q.repeat(copies, 1, 1), k.repeat(copies, 1, 1)
+    expected = SemanticFusion.attend(q, q, k, temperature)
+    attended = SemanticFusion.attend(q, many_q, many_k, temperature)
+    torch.testing.assert_close(attended, expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        fusion(many_q, many_k, temperature)[:7], fusion(q, k, temperature), atol=1e-5, rtol=0
+    )
+    near = SemanticFusion.neighbors(q, k, temperature)
+    torch.testing.assert_close(
+        SemanticFusion.neighbors(q, many_k, temperature), near, atol=1e-5, rtol=0
+    )
+
+
+def test_attention_perplexities_by_hand() -> None:
+    one_hot = 100 * torch.eye(4).unsqueeze(1)  # each text attends to one pair
+    pairs, features = attention_perplexity(one_hot, one_hot, 1.0)
+    assert pairs == pytest.approx(1)
+    assert features == pytest.approx(1)
+    pairs, features = attention_perplexity(one_hot, torch.zeros(4, 1, 4), 1.0)
+    assert pairs == pytest.approx(4)
+    assert features == pytest.approx(4)
+    # half and half: two keys that are alike
+    keys = torch.tensor([[[9.0, 0.0]], [[9.0, 0.0]]])
+    pairs, features = attention_perplexity(torch.tensor([[[9.0, 0.0]], [[0.0, 9.0]]]), keys, 1.0)
+    assert pairs == pytest.approx(2)
+    # features: row 1 of QᵀK/2 is (81/2, 0), row 2 the same
+    assert features == pytest.approx(1)
+
+
+@pytest.mark.parametrize("n", [32, 64, 512])
+def test_the_gate_is_not_one_hot_however_many_pairs_there_are(n: int) -> None:
+    """Latents that have a part in common, as those of an encoder have: a sum over 32 pairs has a
+    perplexity of 1.1 of 64 features."""
+    generator = torch.Generator().manual_seed(0)
+    common = torch.randn(1, 8, 64, generator=generator)
+    q, k = (
+        torch.nn.functional.layer_norm(common + torch.randn(n, 8, 64, generator=generator), (64,))
+        for _ in range(2)
+    )
+    _, features = attention_perplexity(q, k, 1.0)
+    assert 16 < features < 64
 
 
 def test_q_and_k_get_a_gradient() -> None:
@@ -182,6 +232,30 @@ def test_fusing_without_a_bank_is_an_error(model: MisoForAnchorGeneration) -> No
         model.miso(ids, mask, class_ids=torch.tensor([1, 0]), fuse=True)
     with pytest.raises(ValueError, match="Fused latents need class_ids"):
         model.miso(ids, mask, fuse=True)
+
+
+def test_z_is_that_of_the_pair_where_one_is_given(model: MisoForAnchorGeneration) -> None:
+    ids, mask = batch_of(TEXTS[:6])
+    classes = torch.ones(6, dtype=torch.long)
+    with torch.no_grad():
+        k = torch.randn(6, 4, 16, generator=torch.Generator().manual_seed(3))
+
+        def fused(partners: Tensor | None) -> Tensor:
+            output = model.miso(ids, mask, class_ids=classes, fuse=True, partners=partners)
+            return output.last_hidden_state
+
+        alone, paired, swapped = fused(None), fused(k), fused(k.roll(1, 0))
+        # each text by itself
+        one = model.miso(
+            ids[:1, : int(mask[0].sum())], class_ids=classes[:1], fuse=True, partners=k[:1]
+        )
+        q = model.miso(ids, mask).latents
+        bank = model.miso.bank_keys[1]
+        stand_in = fused(SemanticFusion.neighbors(q, bank, model.config.bank_temperature))
+    torch.testing.assert_close(one.last_hidden_state[0], paired[0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(alone, stand_in)
+    for other in (alone, swapped):
+        assert (other - paired).abs().amax((1, 2)).min() > 1e-2
 
 
 def test_evidence_is_the_difference_of_the_critics(model: MisoForAnchorGeneration) -> None:

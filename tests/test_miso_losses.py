@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from hf_oversample.models.miso.losses_miso import (
     donsker_varadhan,
     effective_rank,
     jensen_shannon,
+    score_shares,
     straight_through_embeddings,
 )
 
@@ -255,7 +257,76 @@ def test_pairs_of_classes() -> None:
         assert torch.equal(fourth, d)
 
 
-@pytest.mark.parametrize("mode", ["instance", "class"])
+def test_pairs_of_classes_and_texts() -> None:
+    q, k, z = latents_of_pairs(n=40)
+    generator = torch.Generator().manual_seed
+    of_class = critic_pairs("class", q, k, z, generator(0))
+    pairs = critic_pairs("pair", q, k, z, generator(0))
+    assert pairs.keys() == of_class.keys()
+    for name, own in (("minority", q), ("majority", k)):
+        for side in (name, f"{name}_of_z"):
+            # the class's half, and then a text with its own z against another text's
+            halves = [(part[:40], part[40:]) for part in pairs[side]]
+            for (first, _), expected in zip(halves, of_class[side], strict=True):
+                assert torch.equal(first, expected)
+            a, b, c, d = (second for _, second in halves)
+            assert torch.equal(a, own.flatten(1))
+            assert torch.equal(b, z.flatten(1))
+            assert torch.equal(c, a)
+            assert not (d == b).all(1).any()
+            assert torch.equal(d.sort(0).values, b.sort(0).values)
+
+
+def test_critics_of_classes_learn_without_z() -> None:
+    q, k, z = latents_of_pairs()
+    pairs = critic_pairs("class", q, k, None, torch.Generator().manual_seed(0))
+    assert set(pairs) == {"minority", "majority"}
+    whole = critic_pairs("class", q, k, z, torch.Generator().manual_seed(0))
+    for name, parts in pairs.items():
+        assert all(torch.equal(x, y) for x, y in zip(parts, whole[name], strict=True))
+    for mode in ("pair", "instance"):
+        with pytest.raises(ValueError, match=f"mode '{mode}' learn from z, and none is given"):
+            critic_pairs(mode, q, k, None)
+
+
+@pytest.mark.parametrize("bound", [donsker_varadhan, jensen_shannon])
+@pytest.mark.parametrize("side", ["minority", "majority"])
+@pytest.mark.parametrize("mode", ["class", "pair"])
+def test_what_moves_z_moves_nothing_else(mode: str, side: str, bound: Any) -> None:
+    """q and k normalise the critics' scores of z: through the normaliser they would be moved to
+    make it small, which says nothing of z."""
+    torch.manual_seed(0)
+    q, k, z = (torch.randn(6, 2, 3, requires_grad=True) for _ in range(3))
+    pairs = critic_pairs(mode, q, k, z, torch.Generator().manual_seed(7))
+    critic = MutualInformationCritic(6, 8)
+    a, b, c, d = pairs[f"{side}_of_z"]
+    bound(critic(a, b), critic(c, d)).backward()
+    assert q.grad is None
+    assert k.grad is None
+    assert (z.grad.flatten(1).norm(dim=1) > 0).all()
+    # critics have both sides' gradients still: of their own pairs all parts are what they are
+    assert all(x.requires_grad for x in pairs[side][:2])
+
+
+def test_shares_of_a_critics_scores_by_hand() -> None:
+    a = torch.tensor([1.0, -1.0]).view(2, 1, 1)
+    z, k = torch.tensor([3.0, -3.0]).view(2, 1, 1), torch.tensor([1.0, -1.0]).view(2, 1, 1)
+
+    def shares(score: Any) -> tuple[float, float]:
+        return score_shares(score, "pair", a, [z, k])
+
+    assert shares(lambda x, y: x[..., 0]) == pytest.approx((0, 0))
+    assert shares(lambda x, y: y[..., 0]) == pytest.approx((0, 0))
+    assert shares(lambda x, y: (x * y)[..., 0]) == pytest.approx((0, 1))
+    assert shares(lambda x, y: (y[..., 0].abs() > 2).float()) == pytest.approx((1, 0))
+    assert shares(lambda x, y: 0 * y[..., 0]) == (0, 0)
+    # variances: of the class 1, of the pair 5 (the mean of 9 and 1)
+    found = shares(lambda x, y: 2 * (y[..., 0].abs() > 2).float() + (x * y)[..., 0])
+    assert found == pytest.approx((1 / 6, 5 / 6))
+    assert score_shares(lambda x, y: (x * y)[..., 0], "instance", a, [z, k]) == (0, 1)
+
+
+@pytest.mark.parametrize("mode", ["instance", "class", "pair"])
 def test_pairs_reach_z_and_are_repeatable(mode: str) -> None:
     q, k, z = (torch.randn(5, 2, 3, requires_grad=True) for _ in range(3))
     one, two = (critic_pairs(mode, q, k, z, torch.Generator().manual_seed(7)) for _ in range(2))

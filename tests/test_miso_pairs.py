@@ -32,19 +32,26 @@ def test_pairs_are_difficult_first_with_their_nearest_neighbours(tmp_path: Path)
         assert neighbors.tolist() == np.argsort(distances[row][:30], kind="stable")[:5].tolist()
     assert pairs.counts == {1: (8, 30)}
 
+    # difficult rows alone are paired (section 4.2)
+    hard = sum(share > 0 for share in shares)
+    assert 1 < hard < 8, "the example has both kinds"
     own, other = pairs.reference(1, 20)
-    assert own.tolist() == (pairs.rows[1].tolist() * 3)[:20]
-    assert other[:8].tolist() == pairs.neighbors[1][:, 0].tolist()
-    assert other[8:16].tolist() == pairs.neighbors[1][:, 1].tolist()
+    assert own.tolist() == (pairs.rows[1][:hard].tolist() * 20)[:20]
+    assert other[:hard].tolist() == pairs.neighbors[1][:hard, 0].tolist()
+    assert other[hard : 2 * hard].tolist() == pairs.neighbors[1][:hard, 1].tolist()
 
-    label, drawn, partners = pairs.draw(arguments(), 3, 0, 6)
-    again = pairs.draw(arguments(), 3, 0, 6)
+    size = min(hard, 3)
+    label, drawn, partners = pairs.draw(arguments(), 3, 0, size)
+    again = pairs.draw(arguments(), 3, 0, size)
     assert label == 1
     assert (drawn == again[1]).all()
     assert (partners == again[2]).all()
-    assert len(set(drawn.tolist())) == 6  # no row twice where there are enough
-    for step, process in ((4, 0), (3, 1)):
-        assert pairs.draw(arguments(), step, process, 6)[1].tolist() != drawn.tolist()
+    assert len(set(drawn.tolist())) == size  # no row twice where there are enough
+    many = [pairs.draw(arguments(), 3, process, 50) for process in (0, 1)]
+    assert many[0][1].tolist() != many[1][1].tolist()
+    assert many[0][1].tolist() != pairs.draw(arguments(), 4, 0, 50)[1].tolist()
+    for _, rows, _ in many:
+        assert set(rows.tolist()) == set(pairs.rows[1][:hard].tolist())
     for row, partner in zip(drawn, partners, strict=True):
         place = int(np.flatnonzero(pairs.rows[1] == row)[0])
         assert partner in pairs.neighbors[1][place]
@@ -68,3 +75,14 @@ def test_outvoted_rows_are_drawn_twice_as_often() -> None:
     counts = np.bincount(drawn, minlength=50)[44:]
     assert counts[-1] / 2000 == pytest.approx(2 / 7, abs=0.04)
     assert counts[:-1] / 2000 == pytest.approx([1 / 7] * 5, abs=0.04)
+
+
+def test_a_class_without_difficult_rows_is_paired_all_the_same() -> None:
+    labels = np.asarray([0] * 20 + [1] * 8)
+    embeddings = np.eye(28, dtype=np.float32) + 50 * labels[:, None]
+    pairs = MisoPairs.find(embeddings, labels, [1], arguments())
+    assert not pairs.difficulty[1].any()
+    _, drawn, partners = pairs.draw(arguments(), 0, 0, 60)
+    assert set(drawn.tolist()) == set(range(20, 28))
+    assert set(labels[partners].tolist()) == {0}
+    assert set(pairs.reference(1, 8)[0].tolist()) == set(range(20, 28))

@@ -11,7 +11,7 @@ import torch
 import hf_oversample.training.miso as miso_training
 from hf_oversample.models.miso.losses_miso import critic_pairs
 from hf_oversample.training.miso_critics import CriticSteps
-from hf_oversample.training.miso_objectives import SIDES, Pairs
+from hf_oversample.training.miso_objectives import SIDES, Pairs, surrogate_latents
 from miso_fixtures import arguments, make_corpus, make_generator, make_trainer
 from miso_training_runs import LABELS, OPPONENTS, TEXTS, different, player_of, train
 
@@ -37,7 +37,8 @@ def test_each_phase_trains_its_players() -> None:
     assert third["miso.bank_is_filled"].tolist() == [False, True]
     assert set(trainer.record.losses["adversarial"]) >= {
         "I(K)", "I(Q)", "reconstruction", "filling", "adversarial", "discriminators", "tau",
-        "alpha", "z/spread", "z/rank", "proximity",
+        "alpha", "z/spread", "z/rank", "proximity", "z/swap", "attention/pairs",
+        "attention/features", "critic/class", "critic/pair",
     }  # fmt: skip
     assert len(trainer.record.history) == 12
     assert all(parameter.requires_grad for parameter in trainer.players.critics.parameters())
@@ -60,6 +61,7 @@ def test_word_embeddings(choice: str, pretrained: bool, trained: bool) -> None:
         {"use_mi": False},
         {"use_sfm": False},
         {"critic_mode": "instance"},
+        {"critic_mode": "pair"},
         {"critic_bound": "jsd"},
         {"share_decoder": False},
         {"latent_dropout": 0.2, "critic_mode": "instance", "critic_bound": "jsd"},
@@ -76,6 +78,22 @@ def test_variants(settings: dict[str, Any]) -> None:
     losses = trainer.record.losses["adversarial"]
     assert ("I(K)" in losses) == uses_mi
     assert ("proximity" in losses) == uses_sfm
+
+
+@pytest.mark.parametrize(("mode", "learns"), [("class", False), ("pair", True)])
+def test_the_stand_in_of_fusion_is_computed_where_it_is_read(
+    mode: str, learns: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed: list[int] = []
+
+    def surrogate(model: Any, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
+        computed.append(len(q))
+        return surrogate_latents(model, q, k)
+
+    monkeypatch.setattr(miso_training, "surrogate_latents", surrogate)
+    _, trainer = train(arguments(adversarial_steps=0), settings={"critic_mode": mode})
+    assert len(computed) == (4 if learns else 0)
+    assert ("I(K)" in trainer.record.losses["critics"]) == learns
 
 
 def test_several_target_classes() -> None:

@@ -34,8 +34,8 @@ class MisoRunArguments(RunArguments):
     share_decoder: bool = argument(
         True, "one decoder told apart by class embeddings; false: the paper's pair"
     )
-    critic_mode: Literal["class", "instance"] = argument(
-        "class", "class, or instance (the paper's, whose optimum is a copy)"
+    critic_mode: Literal["class", "pair", "instance"] = argument(
+        "class", "class, pair (class and texts), or instance (the paper's, whose optimum is a copy)"
     )
     critic_bound: Literal["dv", "jsd"] = argument("dv", "dv or jsd")
     # ---- the anchors

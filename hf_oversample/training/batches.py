@@ -81,11 +81,17 @@ class MisoPairs:
             np.concatenate([*self.rows.values(), *(n.ravel() for n in self.neighbors.values())])
         )
 
+    def number_paired(self, label: int) -> int:
+        """How many of a class's rows, from its first on, are difficult; all if none is."""
+        return int((self.difficulty[label] > 0).sum()) or len(self.difficulty[label])
+
     def draw(
         self, arguments: MisoTrainingArguments, step: int, process: int, size: int
     ) -> tuple[int, np.ndarray, np.ndarray]:
         """
-        Pairs of one target class, drawn by (seed, step, process).
+        Pairs of one target class, drawn by (seed, step, process): its difficult rows, outvoted
+        ones twice as often, and majority neighbours of theirs (section 4.2); all rows of a class
+        that has no difficult one.
 
         Returns: the class, `[size]` of its rows, and `[size]` majority neighbours of theirs.
         """
@@ -95,8 +101,8 @@ class MisoPairs:
             np.asarray([len(self.rows[c]) for c in classes], float) ** arguments.class_smoothing
         )
         label = classes[rng.choice(len(classes), p=weights / weights.sum())]
-        # difficult rows, those that are outvoted, twice as often as the others
-        chance = np.where(self.outvoted[label], 2.0, 1.0)
+        # the rows that other classes outvote twice as often as the other difficult ones
+        chance = np.where(self.outvoted[label], 2.0, 1.0)[: self.number_paired(label)]
         replace = len(chance) < size
         chosen = rng.choice(len(chance), size, replace=replace, p=chance / chance.sum())
         neighbor = rng.integers(self.neighbors[label].shape[1], size=size)
@@ -109,14 +115,15 @@ class MisoPairs:
 
     def reference(self, label: int, size: int) -> tuple[np.ndarray, np.ndarray]:
         """
-        Pairs for the reference bank, the most difficult first, neighbours cycled.
+        Pairs for the reference bank, difficult rows as in training, the most difficult first,
+        neighbours cycled.
 
         Returns: `[size]` rows of the class, and `[size]` majority neighbours.
         """
-        number = np.arange(size)
+        number, paired = np.arange(size), self.number_paired(label)
         own, other = self.rows[label], self.neighbors[label]
-        row = number % len(own)
-        return own[row], other[row, (number // len(own)) % other.shape[1]]
+        row = number % paired
+        return own[row], other[row, (number // paired) % other.shape[1]]
 
     def save(self, path: Path) -> None:
         """A safetensors file."""

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from hf_oversample.models.miso.losses_miso import effective_rank
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.numeric import noise
 from hf_oversample.text.encoding import EncodedText
@@ -32,6 +31,7 @@ from hf_oversample.training.miso_objectives import (
     surrogate_latents,
 )
 from hf_oversample.training.miso_record import MisoTrainingRecord
+from hf_oversample.training.miso_reports import critic_report, fusion_report, spread_report
 from hf_oversample.training.players import Players
 from hf_oversample.training.states import latents_of_rows, mean_states
 
@@ -294,21 +294,28 @@ class MisoTrainer:
         self.cached_latents = dict(zip(rows.tolist(), self._latents(rows), strict=True))
 
     def _critic_step(self, step: int, progress: float) -> dict[str, float]:
-        """Critics alone, on Q, Q̃ and K; the encoder is frozen, so its latents are computed once."""
+        """
+        Critics alone, on Q, K and, where they learn from it, Q̃; the encoder is frozen, so its
+        latents are computed once.
+        """
         a, pairs = self.arguments, self.find_pairs()
         if self.cached_latents is None:
             raise RuntimeError("The latents of phase 2 are read before they were computed.")
         _, own, other = pairs.draw(a, step, self.process, a.batch_size)
         q = torch.stack([self.cached_latents[row] for row in own.tolist()])
         k = torch.stack([self.cached_latents[row] for row in other.tolist()])
-        with torch.no_grad():
-            z = surrogate_latents(self.model, q, k)
+        z = None
+        if self.critics.learn_from_z:
+            with torch.no_grad():
+                z = surrogate_latents(self.model, q, k)
         with self.players.accumulate():
             loss = self.players.critics(self.critics.pairs(q, k, z, step, 0))
             self.players.update("critics", loss)
-        with torch.no_grad():
-            values = information(self.model, self.critics.pairs(q, k, z, step, 1))
-        return {"critics": loss.item()} | values
+        losses = {"critics": loss.item()}
+        if z is not None:
+            with torch.no_grad():
+                losses |= information(self.model, self.critics.pairs(q, k, z, step, 1))
+        return losses
 
     # ---- phase 3
 
@@ -344,10 +351,12 @@ class MisoTrainer:
                 total = total + (1 - alpha) * information_loss(self.model, latents)
                 with torch.no_grad():
                     losses |= information(self.model, latents)
+                losses |= critic_report(self.model, q, k, z)
             if config.use_sfm:
                 proximity = (z - q.detach()).square().mean()
                 total = total + a.proximity * proximity
                 losses["proximity"] = proximity.item()
+                losses |= fusion_report(self.model, q, k, z, temperature)
             players.update("generator", total)
             players.train_opponents(True)
         losses |= {
@@ -356,11 +365,8 @@ class MisoTrainer:
             "adversarial": adversarial.item(),
             "tau": temperature,
             "alpha": alpha,
-            # a collapse of SFM shows here: all z alike have no spread and rank 1 (PAPERS.md)
-            "z/spread": (z.std(0).mean() / q.std(0).mean()).item(),
-            "z/rank": float(effective_rank(z)),
         }
-        return losses
+        return losses | spread_report(q.detach(), z.detach())
 
     # ---- pairs, bank, evaluation
 

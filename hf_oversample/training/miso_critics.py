@@ -29,21 +29,27 @@ class CriticSteps:
         self,
         players: Players,
         arguments: MisoTrainingArguments,
-        mode: Literal["class", "instance"],
+        mode: Literal["class", "pair", "instance"],
         process: int,
     ) -> None:
         self.players, self.arguments = players, arguments
-        self.mode: Literal["class", "instance"] = mode
+        self.mode: Literal["class", "pair", "instance"] = mode
         self.process = process
         # step and (q, k, z) of each micro-step since the last `update`
         self._waiting: list[tuple[int, tuple[Tensor, Tensor, Tensor]]] = []
 
-    def pairs(self, q: Tensor, k: Tensor, z: Tensor, step: int, draw: int) -> Pairs:
+    @property
+    def learn_from_z(self) -> bool:
+        """Whether the critics' own pairs hold z: those of classes are of texts alone."""
+        return self.mode != "class"
+
+    def pairs(self, q: Tensor, k: Tensor, z: Tensor | None, step: int, draw: int) -> Pairs:
         """
         The critics' pairs of a micro-step.
 
         Args:
-            q, k, z: latents of a class, of its majority neighbours, and fused: `[n, h, d]`.
+            q, k, z: latents of a class, of its majority neighbours, and fused: `[n, h, d]`; z may
+                be None for critics that do not learn from it.
             step, draw: address the derangement, with seed and process.
         """
         key = int(

@@ -33,9 +33,10 @@ class MisoConfig(PreTrainedConfig):
         use_sfm (`bool`, defaults to `True`), use_mi (`bool`, defaults to `True`):
             Semantic fusion module and mutual-information loss; both off is the paper's CAG ablation
             (section 7.2).
-        critic_mode (`"class"` or `"instance"`, defaults to `"class"`):
+        critic_mode (`"class"`, `"pair"` or `"instance"`, defaults to `"class"`):
             `"instance"` is the paper's I(K; Q̄) − I(Q; Q̄) between single texts, whose optimum is a
-            copy; `"class"` estimates how much a latent tells of its class (PAPERS.md).
+            copy; `"class"` estimates how much a latent tells of its class, and `"pair"` that and
+            how much it tells of the texts that it is made of (PAPERS.md).
         critic_bound (`"dv"` or `"jsd"`, defaults to `"dv"`):
             What the critics ascend: Donsker–Varadhan with an EMA-corrected gradient, or
             Jensen–Shannon.
@@ -73,7 +74,7 @@ class MisoConfig(PreTrainedConfig):
     share_decoder: bool = True
     use_sfm: bool = True
     use_mi: bool = True
-    critic_mode: Literal["class", "instance"] = "class"
+    critic_mode: Literal["class", "pair", "instance"] = "class"
     critic_bound: Literal["dv", "jsd"] = "dv"
     critic_hidden_size: int = 256
     critic_score_limit: float | int = 5.0

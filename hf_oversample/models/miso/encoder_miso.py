@@ -98,7 +98,7 @@ class MisoModel(MisoPreTrainedModel):
         self.fusion = SemanticFusion(config.latent_size)
         # Q̃ = FFN(concat(K, Q)), SFM's stand-in while the encoder–decoders and critics are
         # pre-trained (section 5)
-        self.surrogate_fusion = SemanticFusion(config.latent_size)
+        self.surrogate_fusion = SemanticFusion(config.latent_size, inputs=2)
         shape = (config.num_labels, config.bank_size, config.num_latent_heads, config.latent_size)
         self.bank_queries = nn.Buffer(torch.zeros(shape))
         self.bank_keys = nn.Buffer(torch.zeros(shape))
@@ -119,6 +119,7 @@ class MisoModel(MisoPreTrainedModel):
         attention_mask: Tensor | None = None,
         class_ids: Tensor | None = None,
         fuse: bool = False,
+        partners: Tensor | None = None,
         **kwargs: Any,
     ) -> MisoModelOutput:
         """
@@ -129,6 +130,8 @@ class MisoModel(MisoPreTrainedModel):
             attention_mask: `[batch, length]`, 1 for tokens and 0 for padding; all ones by default.
             class_ids: `[batch]`, the class that each anchor is for; needed with `fuse`.
             fuse: return z instead of q as `last_hidden_state`.
+            partners: k, latents of the majority text that each text is paired with, `[batch, heads,
+                latent_size]`; by default those of the class's bank that it attends to stand for it.
 
         Raises:
             ValueError: as `fuse_with_bank`.
@@ -137,12 +140,15 @@ class MisoModel(MisoPreTrainedModel):
             attention_mask = torch.ones_like(input_ids)
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         latents = self.pooling(states, attention_mask)
-        fused = self.fuse_with_bank(latents, class_ids) if fuse else latents
+        fused = self.fuse_with_bank(latents, class_ids, partners) if fuse else latents
         return MisoModelOutput(last_hidden_state=fused, latents=latents)
 
-    def fuse_with_bank(self, latents: Tensor, class_ids: Tensor | None) -> Tensor:
+    def fuse_with_bank(
+        self, latents: Tensor, class_ids: Tensor | None, partners: Tensor | None = None
+    ) -> Tensor:
         """
-        z of latents `[n, h, d]` against the reference pairs of the classes `[n]`.
+        z of latents `[n, h, d]` against the reference pairs of the classes `[n]`, and against
+        `partners` `[n, h, d]`, the majority texts that they are paired with, if they are.
 
         Raises:
             ValueError: if no class is given, or a class has no reference pairs (it was not trained
@@ -159,13 +165,14 @@ class MisoModel(MisoPreTrainedModel):
                     "targets, or pass fuse=False."
                 )
             rows = class_ids == label
-            attended = self.fusion.attend(
-                latents[rows],
-                self.bank_queries[label],
-                self.bank_keys[label],
-                self.config.bank_temperature,
-            )
-            result[rows] = self.fusion.fuse(latents[rows], attended)
+            own, temperature = latents[rows], self.config.bank_temperature
+            queries, keys = self.bank_queries[label], self.bank_keys[label]
+            attended = self.fusion.attend(own, queries, keys, temperature)
+            if partners is None:
+                other = self.fusion.neighbors(own, keys, temperature)
+            else:
+                other = partners[rows]
+            result[rows] = self.fusion.fuse(own, attended, other)
         return result
 
     def set_bank(self, label: int, queries: Tensor, keys: Tensor) -> None:

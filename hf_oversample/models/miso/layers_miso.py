@@ -39,22 +39,39 @@ class LatentPooling(nn.Module):
 
 class SemanticFusion(nn.Module):
     """
-    SFM (section 4.2): Q̄ = [softmax(QKᵀ/√τ) Q] softmax(QᵀK/√τ) per head, then a feed-forward layer.
+    SFM (section 4.2): Q̄ = [softmax(QKᵀ/√τ) Q] softmax(QᵀK/(m√τ)) per head, then a feed-forward
+    layer.
 
-    Row i of Q and K is pair i: a difficult text and one of its majority neighbours. QKᵀ compares
-    each difficult text with the batch's majority texts, τ says with how many; QᵀK gates features.
+    Row i of Q and K is pair i of m: a difficult text and one of its majority neighbours. QKᵀ
+    compares each difficult text with the batch's majority texts, τ says with how many; QᵀK/m gates
+    features.
 
-    Departure: z = normalise(q + FFN[q; q̄]) with the FFN's last layer zero at first. Without a
-    residual the attention averages every text into one.
+    Departures (PAPERS.md): QᵀK is a mean over the pairs, so that fusion is the same for any number
+    of them; z = normalise(q + FFN[q; q̄; k]) with the FFN's last layer zero at first. Without a
+    residual the attention averages every text into one, and without k z hardly depends on it.
 
     Args:
         latent_size: d of section 6.
+        inputs: how many latents the feed-forward layer reads: 3 for SFM, q, q̄ and k; 2 for
+            Q̃ = FFN(concat(K, Q)).
     """
 
-    def __init__(self, latent_size: int):
+    def __init__(self, latent_size: int, inputs: int = 3):
         super().__init__()
-        self.widen = nn.Linear(2 * latent_size, 4 * latent_size)
+        self.widen = nn.Linear(inputs * latent_size, 4 * latent_size)
         self.narrow = nn.Linear(4 * latent_size, latent_size)
+
+    @staticmethod
+    def weights(queries: Tensor, keys: Tensor, temperature: Tensor | float) -> Tensor:
+        """softmax(QKᵀ/√τ) of texts `[n, h, d]` over keys `[m, h, d]`: `[h, n, m]`."""
+        scores = torch.einsum("nhd,mhd->hnm", queries, keys)
+        return torch.softmax(scores / temperature**0.5, dim=-1)
+
+    @staticmethod
+    def gate(queries: Tensor, keys: Tensor, temperature: Tensor | float) -> Tensor:
+        """softmax(QᵀK/(m√τ)) of m pairs `[m, h, d]` each, over the features: `[h, d, d]`."""
+        scores = torch.einsum("mhd,mhe->hde", queries, keys) / queries.shape[0]
+        return torch.softmax(scores / temperature**0.5, dim=-1)
 
     @staticmethod
     def attend(
@@ -70,20 +87,50 @@ class SemanticFusion(nn.Module):
 
         Returns: `[n, h, d]`.
         """
-        scale = temperature**0.5
-        weights = torch.softmax(torch.einsum("nhd,mhd->hnm", queries, bank_keys) / scale, dim=-1)
+        weights = SemanticFusion.weights(queries, bank_keys, temperature)
         attended = torch.einsum("hnm,mhd->hnd", weights, bank_queries)
-        gate = torch.softmax(torch.einsum("mhd,mhe->hde", bank_queries, bank_keys) / scale, dim=-1)
+        gate = SemanticFusion.gate(bank_queries, bank_keys, temperature)
         return torch.einsum("hnd,hde->nhe", attended, gate)
 
-    def fuse(self, queries: Tensor, other: Tensor) -> Tensor:
-        """normalise(q + FFN[q; other]), `[n, h, d]` twice → `[n, h, d]`."""
-        hidden = F.gelu(self.widen(torch.cat([queries, other], dim=-1)))
+    @staticmethod
+    def neighbors(queries: Tensor, bank_keys: Tensor, temperature: Tensor | float) -> Tensor:
+        """
+        What stands for k where a text `[n, h, d]` comes without a majority text: the majority texts
+        `[m, h, d]` that it attends to, as one latent `[n, h, d]`.
+        """
+        weights = SemanticFusion.weights(queries, bank_keys, temperature)
+        return normalize_latents(torch.einsum("hnm,mhd->nhd", weights, bank_keys))
+
+    def fuse(self, queries: Tensor, *others: Tensor) -> Tensor:
+        """normalise(q + FFN[q; others]), `[n, h, d]` each → `[n, h, d]`."""
+        hidden = F.gelu(self.widen(torch.cat([queries, *others], dim=-1)))
         return normalize_latents(queries + self.narrow(hidden))
 
     def forward(self, queries: Tensor, keys: Tensor, temperature: Tensor | float) -> Tensor:
         """z of a batch of pairs, `[n, h, d]` twice → `[n, h, d]`."""
-        return self.fuse(queries, self.attend(queries, queries, keys, temperature))
+        return self.fuse(queries, self.attend(queries, queries, keys, temperature), keys)
+
+
+@torch.no_grad()
+def attention_perplexity(
+    queries: Tensor, keys: Tensor, temperature: Tensor | float
+) -> tuple[float, float]:
+    """
+    How many pairs, and how many features, SFM's two attentions spread over: exp of their mean
+    entropies.
+
+    Args:
+        queries, keys: latents of n pairs, `[n, h, d]` each.
+        temperature: τ.
+
+    Returns: from 1 to n, of softmax(QKᵀ/√τ); and from 1 to d, of softmax(QᵀK/(n√τ)).
+    """
+    weights = SemanticFusion.weights(queries, keys, temperature)
+    gate = SemanticFusion.gate(queries, keys, temperature)
+    pairs, features = (
+        float(torch.special.entr(one.float()).sum(-1).mean().exp()) for one in (weights, gate)
+    )
+    return pairs, features
 
 
 class TokenHead(nn.Module):
@@ -105,4 +152,10 @@ class TokenHead(nn.Module):
         return self.norm(F.gelu(self.dense(states)))
 
 
-__all__ = ["LatentPooling", "SemanticFusion", "TokenHead", "normalize_latents"]
+__all__ = [
+    "LatentPooling",
+    "SemanticFusion",
+    "TokenHead",
+    "attention_perplexity",
+    "normalize_latents",
+]

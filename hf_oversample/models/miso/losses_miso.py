@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -179,7 +180,7 @@ def straight_through_embeddings(
 
 
 def critic_pairs(
-    mode: str, q: Tensor, k: Tensor, z: Tensor, generator: torch.Generator | None = None
+    mode: str, q: Tensor, k: Tensor, z: Tensor | None, generator: torch.Generator | None = None
 ) -> dict[str, tuple[Tensor, Tensor, Tensor, Tensor]]:
     """
     Which latents each critic is to compare, for a batch of n pairs (section 4.2, "MI Loss").
@@ -191,18 +192,30 @@ def critic_pairs(
       of a latent with the class; z is scored against texts of the class. What moves z is no mutual
       information with Q̄: the product pairs of `"…_of_z"` do not hold z, they only normalise the
       critic's scores.
+    * `"pair"`: both of these, half of the pairs each, over whole latents: a text and its own z
+      against the z of another, and a text and one of its class against the mixture.
+
+    In `"class"` and `"pair"` what moves z moves nothing else: texts are where they are, so that q
+    and k get no gradient but through z.
 
     Args:
-        mode: `"class"` or `"instance"`.
+        mode: `"class"`, `"pair"` or `"instance"`.
         q, k, z: `[n, h, d]`, latents of minority texts, of their majority neighbours, and fused.
+            Critics of classes learn without z, which may be None then.
         generator: of the derangements; on the CPU.
 
     Returns: for "minority" and "majority" (a, b, a', b'): joint pairs (a_i, b_i) and product pairs
-    (a'_i, b'_i), for the critics' own ascent under `"…"` and for what moves z under `"…_of_z"`;
-    each `[m, width]`.
+    (a'_i, b'_i), for the critics' own ascent under `"…"` and, where there is z, for what moves it
+    under `"…_of_z"`; each `[m, width]`.
+
+    Raises:
+        ValueError: without z in a mode whose critics learn from it.
     """
+    if z is None and mode != "class":
+        raise ValueError(f"Critics of mode {mode!r} learn from z, and none is given.")
     n = q.shape[0]
     if mode == "instance":
+        assert z is not None
         order = derangement(n, generator, q.device)
         pairs = {}
         for name, a in {"minority": q, "majority": k}.items():
@@ -210,15 +223,62 @@ def critic_pairs(
             first, second, third, fourth = (latents.flatten(0, 1) for latents in parts)
             pairs[name] = (first, second, third, fourth)
         return pairs | {f"{name}_of_z": value for name, value in pairs.items()}
-    q, k, z = (x.flatten(1) for x in (q, k, z))
+    q, k = q.flatten(1), k.flatten(1)
     first, second = (derangement(n, generator, q.device) for _ in range(2))
     from_majority = (torch.rand(n, generator=generator) < 0.5).to(q.device).unsqueeze(1)
     mixture = torch.where(from_majority, k[second], q[second])
     result = {}
     for name, own in {"minority": q, "majority": k}.items():
         result[name] = (own, own[first], own, mixture)
-        result[f"{name}_of_z"] = (own[first], z, own, mixture)
+        if z is None:
+            continue
+        moved, still = z.flatten(1), own.detach()
+        of_class = (still[first], moved, still, mixture.detach())
+        if mode == "class":
+            result[f"{name}_of_z"] = of_class
+            continue
+        of_pair = (still, moved, still, moved[first])
+        for side, added in {name: result[name], f"{name}_of_z": of_class}.items():
+            a, b, c, d = (torch.cat(both) for both in zip(added, of_pair, strict=True))
+            result[side] = (a, b, c, d)
     return result
+
+
+@torch.no_grad()
+def score_shares(
+    critic: MutualInformationCritic, mode: str, a: Tensor, groups: Sequence[Tensor]
+) -> tuple[float, float]:
+    """
+    What a critic's scores T(a_i, b_j) of all pairs depend on: shares of their variance.
+
+    Args:
+        critic: T.
+        mode: as `critic_pairs`.
+        a: `[n, h, d]`.
+        groups: b, in groups of equal size and like class, `[m, h, d]` each: z and k, say.
+
+    Returns: the share between the groups, what the critic sees of b's class; and the share that is
+        of the pair alone, neither of a_i nor of b_j. Both from 0 to 1; 0 where all scores are
+        equal.
+    """
+    b = torch.cat(list(groups))
+    left = a.unsqueeze(1).expand(-1, len(b), -1, -1)
+    right = b.unsqueeze(0).expand(len(a), -1, -1, -1)
+    if mode == "instance":
+        scores = critic(left, right).mean(-1)
+    else:
+        scores = critic(left.flatten(2), right.flatten(2))
+    scores = scores.double()
+    rows, columns = scores.mean(1, keepdim=True), scores.mean(0, keepdim=True)
+    total = scores.var(correction=0)
+    if not total > 0:
+        return 0.0, 0.0
+    of_groups = torch.stack([part.mean() for part in scores.chunk(len(groups), dim=1)])
+    of_pairs = scores - rows - columns + scores.mean()
+    return (
+        float(of_groups.var(correction=0) / total),
+        float(of_pairs.square().mean() / total),
+    )
 
 
 def effective_rank(latents: Tensor) -> Tensor:
@@ -245,5 +305,6 @@ __all__ = [
     "donsker_varadhan",
     "effective_rank",
     "jensen_shannon",
+    "score_shares",
     "straight_through_embeddings",
 ]

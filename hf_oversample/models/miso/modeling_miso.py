@@ -218,7 +218,7 @@ class MisoForAnchorGeneration(MisoLatentDecoder, GenerationMixin):
             ):
                 a = bank.unsqueeze(0).expand(int(rows.sum()), *bank.shape)
                 b = latents[rows].unsqueeze(1).expand_as(a)
-                if self.config.critic_mode == "class":
+                if self.config.critic_mode != "instance":
                     a, b = a.flatten(2), b.flatten(2)
                 scores.append(critic(a.to(b.dtype), b).flatten(1).mean(1))
             result[rows] = scores[0] - scores[1]
