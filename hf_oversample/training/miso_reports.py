@@ -37,15 +37,16 @@ def fusion_report(
 
     Returns: `attention/pairs` and `attention/features`, the perplexities of `attention_perplexity`
     as shares of the n pairs and d features, from almost 0 (one-hot) to 1 (uniform); and `z/swap`,
-    the root mean square by which a value of z moves when a text is paired with the next pair's
-    majority text. A slot of z has variance 1.
+    how far z moves when a text is paired with the next pair's majority text, as a share of the
+    distance between the two majority texts: 0 where z ignores k.
     """
     pairs, features = attention_perplexity(q, k, temperature)
-    swapped = model.miso.fusion(q, k.roll(1, 0), temperature)
+    other = k.roll(1, 0)
+    moved = (model.miso.fusion(q, other, temperature) - z).norm() / (other - k).norm().clamp(1e-6)
     return {
         "attention/pairs": pairs / len(q),
         "attention/features": features / q.shape[-1],
-        "z/swap": float((swapped - z).square().mean().sqrt()),
+        "z/swap": float(moved),
     }
 
 
