@@ -110,7 +110,7 @@ def generator(p: TaskRows, training: MisoTrainingArguments, settings: dict) -> T
         training=training,
         encoder_name=str(demo_encoder_path()) if p.language == "en" else None,
         validation=p.validation,
-        **settings,
+        **({"parts": "miso"} | settings),
     )
 
 

@@ -27,7 +27,7 @@ class Models:
     segmenter = SEGMENTER
 
     def __init__(self, *, use_mi: bool = True):
-        config = SimpleNamespace(use_mi=use_mi)
+        config = SimpleNamespace(use_mi=use_mi, parts="miso")
         self.model = SimpleNamespace(config=config, name_or_path="a/generator")
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:

@@ -64,7 +64,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     answer = run_recipe(
         "--train_file", str(write_csv(folder / "messages.csv")), *columns(),
         "--output_dir", str(folder / "out"), "--encoder_name", str(encoder_folder()),
-        "--language", "en", *FEW_STEPS, "--save_steps", "3", "--gate", "",
+        "--language", "en", *FEW_STEPS, "--save_steps", "3", "--gate", "", "--parts", "miso",
         launcher=launcher,
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr[-3000:]
@@ -89,7 +89,7 @@ def test_it_writes_what_it_promises(finished: Path) -> None:
     assert parquet["message"][:] == train["message"][:]
     for name in ("anchors.md", "report.png", "table.md", "generator/README.md"):
         assert (finished / name).stat().st_size > 0
-    assert set(record["steps"]) == {"pretrain", "critics", "adversarial"}
+    assert set(record["steps"]) == {"pretrain", "critics", "adversarial"}  # --parts miso
     assert record["arguments"]["training"]["pretrain_steps"] == 4
     assert sum(record["rejections"].values()) > 0
     for measure in ("difficult_share", "outvoted_share"):  # each beside what chance gives
@@ -141,7 +141,7 @@ def test_resume_ends_with_the_same_generator(finished: Path, tmp_path: Path) -> 
         "--train_file", str(finished.parent / "messages.csv"), *columns(),
         "--output_dir", str(tmp_path / "again"), "--encoder_name", str(encoder_folder()),
         "--language", "en", *FEW_STEPS, "--save_steps", "3", "--evaluation_seeds", "1",
-        "--gate", "", "--resume", str(checkpoint),
+        "--gate", "", "--parts", "miso", "--resume", str(checkpoint),
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr[-3000:]
     weights = [
@@ -167,6 +167,7 @@ def test_resume_ends_with_the_same_generator(finished: Path, tmp_path: Path) -> 
         ([*columns(), "--mask_share", "2"], "mask_share"),
         ([*columns(), "--gate_quantile", "2"], "gate_quantile is 2.0"),
         ([*columns(), "--gate", "critics", "--use_mi", "false"], "use_mi is false"),
+        ([*columns(), "--parts", "editor", "--use_latent", "true"], "parts is 'editor'"),
         ([*columns(), "--push_to_hub", "--hub_model_id", "mine"], "write it as user/name"),
         ([*columns(), "--neighbors", "200"], "--neighbors to"),
         ([*columns(), "--minority_class", "eggs", "--imbalance_ratio", "0.1"], "eggs"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from datasets import Dataset
 
@@ -45,6 +45,11 @@ class BalancingRun(Run):
             raise ValueError(
                 "embeddings_only needs something that embeds: give encoder_name, or a generator."
             )
+
+    @property
+    def parts(self) -> Literal["editor", "miso"]:
+        """All of MISO: rows are made in its latent space, and decoded."""
+        return "miso"
 
     def train_generator(self, resume: str | None) -> TrainedGenerator:
         """As `Run.train_generator`; says so where an earlier run's generator could be used."""

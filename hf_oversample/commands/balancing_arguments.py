@@ -9,6 +9,7 @@ from hf_oversample.commands.miso_arguments import MisoRunArguments
 
 UNUSED = (
     "training",  # a dataclass of its own
+    "parts",
     "realizer",
     "anchor_share",
     "max_anchors_per_source",

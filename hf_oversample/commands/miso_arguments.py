@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hf_oversample.commands.arguments import RunArguments, argument
+from hf_oversample.oversamplers.miso.models import parts_read
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,8 @@ class MisoRunArguments(RunArguments):
 
     Raises:
         ValueError: as `RunArguments`; if the number of seeds is negative, the gate asks critics
-            that are not trained, or there is no full name of a repository to push to.
+            that are not trained, the realiser reads parts that are not, or there is no full name of
+            a repository to push to.
     """
 
     # ---- the generator
@@ -26,6 +28,11 @@ class MisoRunArguments(RunArguments):
     encoder_revision: str | None = argument(None, "its revision on the Hub")
     tokenizer_kind: Literal["bpe", "word"] = argument(
         "bpe", "bpe or word, for a tokenizer trained on the data"
+    )
+    parts: Literal["auto", "editor", "miso"] = argument(
+        "auto",
+        "what is trained: editor (encoder and filler), miso (latents, fusion, critics and decoders "
+        "too), or auto: what realizer, use_latent and gate read",
     )
     use_sfm: bool = argument(
         True, "the semantic fusion module; false with use_mi=false is the paper's CAG ablation"
@@ -85,6 +92,13 @@ class MisoRunArguments(RunArguments):
             raise ValueError(
                 "gate has 'critics' and use_mi is false, which trains none: take 'critics' out of "
                 "the gate, or leave use_mi true."
+            )
+        read = parts_read(self.realizer, self.use_latent, self.gate)
+        if self.trains_generator and self.parts == "editor" and read == "miso":
+            raise ValueError(
+                f"parts is 'editor', which trains no latents, critics or decoders, and realizer "
+                f"{self.realizer!r}, use_latent {self.use_latent} and gate {self.gate} read some: "
+                "leave parts out, or edit without latents and critics."
             )
         if self.evaluation_seeds < 0:
             raise ValueError(

@@ -14,6 +14,7 @@ from hf_oversample.commands.data import RunData, at_revision, encoder_or_demo, r
 from hf_oversample.commands.miso_arguments import MisoRunArguments
 from hf_oversample.commands.output import OutputFolder
 from hf_oversample.hub.card import dataset_card
+from hf_oversample.oversamplers.miso.models import parts_read
 from hf_oversample.training.generator import TrainedGenerator, train_generator
 
 
@@ -68,6 +69,12 @@ class Run:
         """Where a generator that is trained here goes."""
         return str(self.output.path / "generator")
 
+    @property
+    def parts(self) -> Literal["editor", "miso"]:
+        """What of a generator is trained here: what its rows are made with, or what was asked."""
+        a = self.arguments
+        return parts_read(a.realizer, a.use_latent, a.gate) if a.parts == "auto" else a.parts
+
     def train_generator(self, resume: str | None) -> TrainedGenerator:
         """
         Train a MISO generator on the data, and write it to `trained_folder`.
@@ -92,6 +99,7 @@ class Run:
                 validation=data.texts.get("validation"),
                 output_dir=self.output.path,
                 resume_from_checkpoint=self.output.checkpoint(resume),
+                parts=self.parts,
                 use_sfm=a.use_sfm,
                 use_mi=a.use_mi,
                 share_decoder=a.share_decoder,

@@ -19,6 +19,7 @@ from hf_oversample.comparison.embedders import encoder_identity
 from hf_oversample.comparison.fold import Fold
 from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.numeric.precision import has_fast_bfloat16
+from hf_oversample.oversamplers.miso.models import parts_read
 from hf_oversample.oversamplers.miso.oversampler import MisoOversampler
 from hf_oversample.oversamplers.plan import ORIGINS
 from hf_oversample.training.arguments import MisoTrainingArguments
@@ -82,7 +83,7 @@ class MisoSource:
         training = self.training.to_dict()
         for name in NOT_OF_THE_GENERATOR:
             del training[name]
-        return _digest([training, self.seed, self.settings, self.options])[:16]
+        return _digest([training, self.seed, self.settings, self.options, self._parts()])[:16]
 
     def generator(self, fold: Fold) -> Path:
         """Folder with the fold's `generator` and its `encoder`, trained if it is not there yet."""
@@ -104,7 +105,7 @@ class MisoSource:
                 training=replace(self.training, seed=self._seed(fold)),
                 encoder_name=fold.encoder_name,
                 validation=fold.validation,
-                **self.settings,
+                **({"parts": self._parts()} | self.settings),
             )
             self.folder.mkdir(parents=True, exist_ok=True)
             # Filled beside its place and then renamed: a killed run leaves no half of a model.
@@ -120,6 +121,11 @@ class MisoSource:
 
         return fold.cache.get("generator", make)
 
+    def _parts(self) -> str:
+        """What its anchors read, and is trained."""
+        names = ("realizer", "use_latent", "gate")
+        return parts_read(**{name: self.options[name] for name in names if name in self.options})
+
     def _seed(self, fold: Fold) -> int:
         return fold.seed if self.seed is None else self.seed
 
@@ -133,7 +139,7 @@ class MisoSource:
         settings = [
             *(fold.class_names, fold.growing, fold.segmenter.language),
             *(encoder_identity(fold.encoder_name), has_fast_bfloat16()),
-            *(self.training.to_dict(), self._seed(fold), self.settings),
+            *(self.training.to_dict(), self._seed(fold), self.settings, self._parts()),
         ]
         content.update(json.dumps(settings, sort_keys=True, default=str).encode())
         return content.hexdigest()[:32]

@@ -268,7 +268,7 @@ class MisoBatches:
 
         The first `decoder_rows` are also rebuilt by the decoders; those of target classes
         (`paired_rows`) come with a majority neighbour, for Q̃ (none in a generator without SFM).
-        `latent_groups` holds the former, then the latter.
+        `latent_groups` holds the former, then the latter. An editor's batch has neither.
         """
         a = self.arguments
         rng = noise.generator(a.seed, noise.stream("pretrain"), step, self.process)
@@ -276,6 +276,13 @@ class MisoBatches:
         rows = np.asarray([rng.choice(self.class_rows[c]) for c in classes])
         texts = [self.encoded[row] for row in rows]
         batch: dict[str, Any] = {"groups": self._groups(texts, rng)}
+        dropped = rng.random(len(rows)) < a.class_dropout
+        batch["classes"] = torch.as_tensor(classes, device=self.device)
+        batch["fill_classes"] = torch.as_tensor(
+            np.where(dropped, self.config.num_labels, classes), device=self.device
+        )
+        if self.config.parts == "editor":
+            return batch
         decoded = min(a.decoder_rows, len(rows))
         batch["decoder_ids"], batch["decoder_mask"] = self.padded(rows[:decoded])
         read = rows[:decoded]
@@ -286,11 +293,6 @@ class MisoBatches:
             partners = [pairs.partner(int(rows[i]), int(classes[i]), rng) for i in paired]
             read = np.concatenate([read, partners])
         batch["latent_groups"] = self._length_groups(read)
-        dropped = rng.random(len(rows)) < a.class_dropout
-        batch["classes"] = torch.as_tensor(classes, device=self.device)
-        batch["fill_classes"] = torch.as_tensor(
-            np.where(dropped, self.config.num_labels, classes), device=self.device
-        )
         return batch
 
     def adversarial(self, step: int, pairs: MisoPairs) -> tuple[dict[str, Any], int]:

@@ -210,10 +210,16 @@ def train_generator(
     validation: Texts | None = None,
     output_dir: str | Path | None = None,
     resume_from_checkpoint: str | Path | None = None,
+    parts: Literal["editor", "miso"] = "editor",
     **settings: Any,
 ) -> TrainedGenerator:
     """
     Tokenizer, new generator, training: from labelled texts to a generator of their rare classes.
+
+    By default an *editor*: a class-conditional masked language model, all that `MisoOversampler`
+    reads as it is by default. `parts="miso"` trains the paper's latents, fusion, critics,
+    discriminators and decoders too, which `realizer="generate"`, `use_latent=True`, the gate's
+    critics and `LatentDecoder` read.
 
     Args:
         train: training texts.
@@ -226,6 +232,7 @@ def train_generator(
         validation: texts that the losses are evaluated on.
         output_dir: where checkpoints go.
         resume_from_checkpoint: a checkpoint to go on from.
+        parts: what is trained.
         **settings: further fields of `MisoConfig`.
 
     Raises:
@@ -251,6 +258,7 @@ def train_generator(
         encoder_name_or_path=encoder_name,
         revision=encoder_revision,
         seed=training.seed,
+        parts=parts,
         **settings,
     )
     trainer = MisoTrainer(

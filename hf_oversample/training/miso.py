@@ -41,7 +41,8 @@ PAIRS_FILE = "pairs.safetensors"
 
 class MisoTrainer:
     """
-    Trains a MISO generator by Algorithm 1 on Accelerate.
+    Trains a MISO generator by Algorithm 1 on Accelerate; of an editor (`MisoConfig.parts`) phase 1
+    alone, its encoder and filler.
 
     Args:
         model: a generator from `hf_oversample.training.generator.new_generator`.
@@ -151,19 +152,21 @@ class MisoTrainer:
         done = 0
         if resume_from_checkpoint:
             done = self._load_checkpoint(Path(resume_from_checkpoint))
-        if self.encoder_is_pretrained:
+        is_miso = self.model.config.parts == "miso"
+        if is_miso and self.encoder_is_pretrained:
             self.find_pairs()
-        steps = schedule.phase_steps(a, use_mi=self.model.config.use_mi)
+        steps = schedule.phase_steps(a, self.model.config)
         first = 0
         for phase in schedule.PHASES:
-            if phase != "pretrain":
+            if is_miso and phase != "pretrain":
                 self.find_pairs()
             finished = self._run_phase(phase, first, steps[phase], done, stop_at)
             self.cached_latents = None
             first += steps[phase]
             if not finished:
                 return self.record
-        self._fill_bank()
+        if is_miso:
+            self._fill_bank()
         if a.report_to:
             self.accelerator.end_training()
         return self.record
@@ -172,7 +175,7 @@ class MisoTrainer:
         self, phase: str, first: int, steps: int, done: int, stop_at: int | None
     ) -> bool:
         a = self.arguments
-        limit = a.max_train_seconds * schedule.PHASE_SECONDS[phase]
+        limit = schedule.phase_seconds(a, self.model.config, phase)
         if phase == "critics" and steps and done < first + steps:
             self._cache_latents()  # not a step: it has no part of the phase's time
         start = time.perf_counter() - (self.record.seconds.get(phase, 0.0) if done > first else 0.0)
@@ -181,7 +184,7 @@ class MisoTrainer:
             initial=max(0, min(done - first, steps)),
             total=steps,
             desc=phase,
-            disable=not self.accelerator.is_main_process,
+            disable=not steps or not self.accelerator.is_main_process,
             mininterval=2.0,
         )
         step_function = {
@@ -397,7 +400,7 @@ class MisoTrainer:
         """
         Losses on the validation texts, with masks fixed by the seed.
 
-        Returns: `reconstruction` and `filling` in nats, the mean over texts.
+        Returns: `reconstruction` (not of an editor) and `filling` in nats, the mean over texts.
 
         Raises:
             ValueError: if the trainer has no validation texts.

@@ -171,13 +171,17 @@ class GeneratorObjective(nn.Module):
     def pretrain(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """
         Phase 1 (Algorithm 1, lines 1–2): the decoders rebuild texts from q, and minority texts
-        from Q̃ (q in a generator without SFM); the filler refills masked words.
+        from Q̃ (q in a generator without SFM); the filler refills masked words. An editor has the
+        filler alone.
 
         Args:
             batch: as `MisoBatches.pretrain` draws it.
 
-        Returns: `reconstruction`, `filling`, and their sum `loss`.
+        Returns: `reconstruction` (not of an editor), `filling`, and their sum `loss`.
         """
+        if self.model.config.parts == "editor":
+            filling = self.filling(batch["groups"], batch["fill_classes"], None)
+            return {"loss": filling, "filling": filling}
         latents = self.grouped_latents(batch["latent_groups"])
         decoded, rows = len(batch["decoder_ids"]), batch["paired_rows"]
         latents, keys = latents[:decoded], latents[decoded:]

@@ -3,26 +3,36 @@ temperature. Learning rates are in `players.py`."""
 
 from __future__ import annotations
 
+from hf_oversample.models.miso.configuration_miso import MisoConfig
 from hf_oversample.training.arguments import MisoTrainingArguments
 
 PHASES = ("pretrain", "critics", "adversarial")
 # Shares of max_train_seconds: those that the default numbers of steps take on two cores
 PHASE_SECONDS = {"pretrain": 0.75, "critics": 0.05, "adversarial": 0.20}
+EDITOR_SECONDS = {"pretrain": 1.0, "critics": 0.0, "adversarial": 0.0}
 
 
-def phase_steps(arguments: MisoTrainingArguments, *, use_mi: bool) -> dict[str, int]:
+def phase_steps(arguments: MisoTrainingArguments, config: MisoConfig) -> dict[str, int]:
     """
-    The steps of each phase.
+    The steps of each phase: an editor has the first one alone, and a generator without critics
+    (`use_mi=False`) no second one.
 
     Args:
         arguments: the run's.
-        use_mi: whether the generator has critics; without them phase 2 has no steps.
+        config: the generator's.
     """
+    is_miso = config.parts == "miso"
     return {
         "pretrain": arguments.pretrain_steps,
-        "critics": arguments.critic_steps if use_mi else 0,
-        "adversarial": arguments.adversarial_steps,
+        "critics": arguments.critic_steps if is_miso and config.use_mi else 0,
+        "adversarial": arguments.adversarial_steps if is_miso else 0,
     }
+
+
+def phase_seconds(arguments: MisoTrainingArguments, config: MisoConfig, phase: str) -> float:
+    """A phase's share of `max_train_seconds`; 0: no limit."""
+    shares = PHASE_SECONDS if config.parts == "miso" else EDITOR_SECONDS
+    return arguments.max_train_seconds * shares[phase]
 
 
 def temperature(

@@ -253,6 +253,12 @@ class TextEmbedder:
                 f"pooling is 'latent', but {name} is a {type(model).__name__}, which has no "
                 "latents: give a MISO generator, or pooling='mean'."
             )
+        if self.pooling == "latent" and model.config.parts == "editor":
+            raise ValueError(
+                f"pooling is 'latent', but {name} is an editor (parts='editor'), whose latents "
+                "were not trained: give a generator that was trained with parts='miso', or "
+                "pooling='mean'."
+            )
         if self.pooling != "latent" and isinstance(model, MisoModel):
             model = model.encoder
         if not isinstance(model, MisoModel) and model.config.is_encoder_decoder:

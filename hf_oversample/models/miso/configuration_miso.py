@@ -24,6 +24,10 @@ class MisoConfig(PreTrainedConfig):
             shared.
         target_classes (`list[int]`, defaults to `[1]`):
             The classes that anchors are written for: the minority in the paper, each in turn here.
+        parts (`"miso"` or `"editor"`, defaults to `"miso"`):
+            What is trained. `"editor"`: the encoder and the filler, all that the edit realiser
+            reads without latents; pooling, fusion, critics, discriminators and decoders stay as
+            random as they start, and only realisers that do not read them are to be used.
         language (`"en"` or `"zh"`, defaults to `"en"`):
             The language of the training texts, whose words are cut out.
         num_latent_heads (`int`, defaults to 8), latent_size (`int`, defaults to 64):
@@ -68,6 +72,7 @@ class MisoConfig(PreTrainedConfig):
     encoder: dict | PreTrainedConfig | None = None
     decoder: dict | PreTrainedConfig | None = None
     target_classes: list[int] | None = None
+    parts: Literal["miso", "editor"] = "miso"
     language: Literal["en", "zh"] = "en"
     num_latent_heads: int = 8
     latent_size: int = 64

@@ -76,6 +76,12 @@ class TextGate:
         Raises:
             ValueError: "critics" of a generator that was trained without them.
         """
+        if "critics" in judges and models.model.config.parts == "editor":
+            raise ValueError(
+                f"The gate asks the critics, but the generator {models.model.name_or_path} is an "
+                "editor (parts='editor'), whose critics were not trained: take 'critics' out of "
+                "the gate, or train a generator with parts='miso'."
+            )
         if "critics" in judges and not models.model.config.use_mi:
             raise ValueError(
                 f"gate has 'critics', but the generator {models.model.name_or_path} was trained "

@@ -21,6 +21,16 @@ from hf_oversample.text.words import Language, Segmenter
 from hf_oversample.transforms.embed import TextEmbedder, embed_token_ids
 
 
+def parts_read(
+    realizer: str = "edit", use_latent: bool = False, gate: Sequence[str] = ()
+) -> Literal["editor", "miso"]:
+    """
+    What of a generator a `MisoOversampler` with these options reads, and has to be trained
+    (`MisoConfig.parts`): the encoder and the filler, or all of MISO.
+    """
+    return "miso" if realizer != "edit" or use_latent or "critics" in gate else "editor"
+
+
 @dataclass
 class MisoModels:
     """
@@ -60,9 +70,20 @@ class MisoModels:
             generator, embedder, realizer, language, max_length, precision: of `MisoOversampler`.
             edit_options: further options that `EditRealizer` alone takes.
             **options: those of both realisers.
+
+        Raises:
+            ValueError: for an editor whose latents or decoders would be read.
         """
         one_thread_if_forked()
         model = MisoForAnchorGeneration.from_pretrained(generator).eval()
+        use_latent = bool(edit_options.get("use_latent", False))
+        if model.config.parts == "editor" and parts_read(realizer, use_latent) == "miso":
+            asked = f"realizer={realizer!r}" if realizer != "edit" else "use_latent=True"
+            raise ValueError(
+                f"The generator {generator} is an editor (parts='editor'): its latents and "
+                f"decoders were not trained, and {asked} reads them. Train a generator with "
+                "parts='miso', or edit without latents."
+            )
         if torch.cuda.is_available():
             model = model.to("cuda")
         tokenizer = AutoTokenizer.from_pretrained(generator)
