@@ -16,7 +16,7 @@ from hf_oversample.commands.miso_arguments import MisoRunArguments
 from hf_oversample.commands.run import Run
 from hf_oversample.models.miso.configuration_miso import MisoConfig
 from hf_oversample.oversamplers.miso.latent_decoder import LatentDecoder
-from hf_oversample.oversamplers.miso.models import parts_read
+from hf_oversample.oversamplers.miso.parts import parts_read
 from hf_oversample.training import miso_schedule
 from miso_fixtures import CLASS_NAMES, arguments, encode, make_generator, tokenizer
 from miso_training_runs import LABELS, TEXTS, different, train

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hf_oversample.commands.arguments import RunArguments, argument
-from hf_oversample.oversamplers.miso.models import parts_read
+from hf_oversample.oversamplers.miso.parts import parts_read
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from hf_oversample.commands.data import RunData, at_revision, encoder_or_demo, r
 from hf_oversample.commands.miso_arguments import MisoRunArguments
 from hf_oversample.commands.output import OutputFolder
 from hf_oversample.hub.card import dataset_card
-from hf_oversample.oversamplers.miso.models import parts_read
+from hf_oversample.oversamplers.miso.parts import parts_read
 from hf_oversample.training.generator import TrainedGenerator, train_generator
 
 

@@ -16,19 +16,10 @@ from hf_oversample.models.miso.realizers import EditRealizer, GenerateRealizer
 from hf_oversample.numeric.workers import one_thread_if_forked
 from hf_oversample.oversamplers.miso.critics import critic_evidence
 from hf_oversample.oversamplers.miso.judge import LinearJudge
+from hf_oversample.oversamplers.miso.parts import parts_read
 from hf_oversample.text.encoding import EncodedText, TextEncoder
 from hf_oversample.text.words import Language, Segmenter
 from hf_oversample.transforms.embed import TextEmbedder, embed_token_ids
-
-
-def parts_read(
-    realizer: str = "edit", use_latent: bool = False, gate: Sequence[str] = ()
-) -> Literal["editor", "miso"]:
-    """
-    What of a generator a `MisoOversampler` with these options reads, and has to be trained
-    (`MisoConfig.parts`): the encoder and the filler, or all of MISO.
-    """
-    return "miso" if realizer != "edit" or use_latent or "critics" in gate else "editor"
 
 
 @dataclass
