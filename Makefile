@@ -7,11 +7,11 @@ CORES ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow check install wheel clean
+.PHONY: demo test test-slow check docs install wheel clean
 
 # A second call is fast; a changed pyproject.toml installs again.
 $(STAMP): pyproject.toml scripts/install.py
-	$(PYTHON) scripts/install.py $(VENV) demo report metrics imblearn dev
+	$(PYTHON) scripts/install.py $(VENV) demo report metrics imblearn docs dev
 	@touch $@
 
 install: $(STAMP)
@@ -44,8 +44,13 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# A broken link or reference, and every other warning, is an error.
+docs: $(STAMP)
+	$(BIN)/sphinx-build -q -W --keep-going -E -c docs . site
+	@echo "The documentation site/index.html"
+
 wheel: $(STAMP)
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) $(OUTPUT) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OUTPUT) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -3,7 +3,7 @@ shape of which is rare (Figure 4b of its paper).
 
     python benchmarks/bayesian_gan.py shapes --output benchmarks/bayesian_gan.jsonl
     python benchmarks/bayesian_gan.py table benchmarks/bayesian_gan.jsonl
-    python benchmarks/bayesian_gan.py picture docs/bayesian_gan_traversal.png
+    python benchmarks/bayesian_gan.py picture docs/pictures/bayesian_gan_traversal.png
     python benchmarks/bayesian_gan.py tune --data_dir DATA --digit 9 --ratio 100 --batch_size 32
 
 What is measured of a trained GAN:

@@ -358,6 +358,9 @@ def test_nothing_unfinished_and_nothing_of_one_persons_machine() -> None:
     pattern = re.compile(f"{unfinished}|{paths}|{notes}")
     files = sources("hf_oversample", "recipes", "scripts", "tests", "benchmarks")
     files += [*PROJECT.glob("*.md"), *(PROJECT / "benchmarks").rglob("*.md"), PROJECT / "Makefile"]
+    files += [
+        path for path in (PROJECT / "docs").rglob("*") if path.suffix in (".md", ".rst", ".py")
+    ]
     found = [
         f"{path.relative_to(PROJECT)}:{number}: {line.strip()}"
         for path in files

@@ -22,7 +22,7 @@ def difficult_report(
     By the paper (MISO, section 7.1) a minority row is difficult if a row of another class is among
     its k nearest neighbours: with few minority rows, nearly each is. A row is *outvoted* if another
     class has as many votes among its neighbours as its own or more, each class's votes over its
-    size: that tells rows apart at any ratio. See :func:`~hf_oversample.neighbors.difficult_samples`
+    size: that tells rows apart at any ratio. See :func:`~hf_oversample.difficult_samples`
     and, for the formulas, :mod:`hf_oversample.neighbors.votes`.
 
     F1 of the minority is taken over the difficult rows and all rows of other classes, and over the

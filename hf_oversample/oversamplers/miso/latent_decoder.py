@@ -69,7 +69,7 @@ class LatentDecoder:
         max_length: longest text in tokens that the gate reads.
 
     Attributes:
-        rejections: Counter of the last call: the reasons of `hf_oversample.quality` ("sibling" is
+        rejections: Counter of the last call: the gate's reasons (`surface.REASONS`; "sibling" is
             a text that another row has got), "tries used up", and "kept".
 
     Raises:

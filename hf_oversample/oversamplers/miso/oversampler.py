@@ -80,7 +80,7 @@ class MisoOversampler(Oversampler):
         max_length: longest text in tokens.
 
     Attributes:
-        rejections: Counter of the reasons of `hf_oversample.quality`, "tries used up", and "kept",
+        rejections: Counter of the gate's reasons (`surface.REASONS`), "tries used up", and "kept",
             over all anchors made by this object in this process.
 
     Raises:
