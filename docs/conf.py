@@ -46,6 +46,7 @@ exclude_patterns = [
 myst_heading_anchors = 3
 myst_enable_extensions = ["attrs_inline"]
 # ---- how it looks
+smartquotes = False  # of --flag it would make a dash
 html_theme = "furo"
 html_title = f"hf_oversample {release}"
 html_favicon = "pictures/favicon.svg"
