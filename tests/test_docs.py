@@ -308,7 +308,7 @@ def test_a_browser_shows_the_documentation_from_its_folder_alone(
     site: Path, tmp_path: Path
 ) -> None:
     with chromium.running(str(chromium.installed()), tmp_path / "browser") as browser:
-        for name in ("README.html", "docs/api/oversamplers.html", "search.html"):
+        for name in ("README.html", "docs/api/oversamplers.html"):
             page = browser.open(site / name, width=1200)
             assert page.evaluate("document.querySelector('h1').innerText")
             assert all(address.startswith(("file:", "data:")) for address in page.requests)
