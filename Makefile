@@ -1,13 +1,14 @@
 # `make demo` and `make test` need Python 3.11 or newer, and nothing else: they set up the rest.
 PYTHON ?= python3
 VENV ?= .venv
+LOWEST ?= .venv-lowest
 OUTPUT ?= demo_output
 # accelerate gives a process one thread unless it is told otherwise
 CORES ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow check docs install wheel clean
+.PHONY: demo test test-slow test-lowest check docs install wheel clean
 
 # A second call is fast; a changed pyproject.toml installs again.
 $(STAMP): pyproject.toml scripts/install.py
@@ -39,6 +40,15 @@ test: check
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest $(WORKERS) -m slow $(PYTEST_ARGS)
 
+# The same tests with the lowest versions that pyproject.toml allows, in an environment of its own.
+$(LOWEST)/.installed: pyproject.toml scripts/install.py
+	$(PYTHON) scripts/install.py $(LOWEST) demo report metrics imblearn dev --lowest
+	@touch $@
+
+test-lowest: export OMP_NUM_THREADS = 1
+test-lowest: $(LOWEST)/.installed
+	$(LOWEST)/bin/python -m pytest $(WORKERS) $(PYTEST_ARGS)
+
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -53,4 +63,4 @@ wheel: $(STAMP)
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) $(OUTPUT) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(OUTPUT) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis

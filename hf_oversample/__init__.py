@@ -48,7 +48,7 @@ _MODULE_OF = {
 
 __all__ = ["__version__", *_MODULE_OF]
 
-if TYPE_CHECKING:  # the same names, for type checkers and editors; a test compares the two
+if TYPE_CHECKING:  # written by scripts/public_names.py
     from hf_oversample.models.bayesian_gan.configuration_bayesian_gan import (
         BayesianGanConfig as BayesianGanConfig,
     )
@@ -96,6 +96,7 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors; a test compa
     )
     from hf_oversample.training.miso import MisoTrainer as MisoTrainer
     from hf_oversample.transforms.embed import TextEmbedder as TextEmbedder
+# end of what scripts/public_names.py writes
 
 
 def __getattr__(name: str) -> Any:

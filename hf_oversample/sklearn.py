@@ -1,19 +1,22 @@
-"""The oversamplers of arrays as imbalanced-learn samplers, for scikit-learn's pipelines.
+"""The oversamplers as imbalanced-learn samplers, for scikit-learn's pipelines.
 
     from imblearn.pipeline import make_pipeline
     from hf_oversample.sklearn import SmoteSampler
     model = make_pipeline(SmoteSampler(k_neighbors=5), LogisticRegression())
 
 Each is a `BaseOverSampler` over the very core of the method's oversampler: the same rows come out
-as of its `fit` and `balance` on a data set with the same embeddings, labels and seed.
+as of its `fit` and `balance` on a data set with the same embeddings, labels and seed. `TextSampler`
+takes texts, before they become numbers; the others take arrays.
 """
 
 from __future__ import annotations
 
 import inspect
 import numbers
+from collections import Counter
+from collections.abc import Mapping
 from copy import deepcopy
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 try:
     from imblearn.over_sampling.base import BaseOverSampler
@@ -28,19 +31,23 @@ import numpy as np
 import numpy.typing as npt
 from datasets import Dataset
 from scipy import sparse
-from sklearn.utils import check_random_state
+from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import validate_data
 
+from hf_oversample.numeric import noise
 from hf_oversample.oversamplers.adasyn import AdasynOversampler
 from hf_oversample.oversamplers.amo.oversampler import AmoOversampler
 from hf_oversample.oversamplers.base import Oversampler
 from hf_oversample.oversamplers.bayesian_gan import BayesianGanOversampler
 from hf_oversample.oversamplers.borderline_smote import BorderlineSmoteOversampler
 from hf_oversample.oversamplers.embedding import EmbeddingOversampler
-from hf_oversample.oversamplers.plan import ORIGINS, REAL, RESAMPLED
+from hf_oversample.oversamplers.miso.oversampler import MisoOversampler
+from hf_oversample.oversamplers.plan import ORIGINS, REAL, RESAMPLED, SYNTHETIC
 from hf_oversample.oversamplers.random import RandomOversampler
 from hf_oversample.oversamplers.simpor.oversampler import SimporOversampler
 from hf_oversample.oversamplers.smote import SmoteOversampler
+from hf_oversample.text.edits import eda
+from hf_oversample.text.words import Language, Segmenter, checked_language
 
 __all__ = [
     "AdasynSampler",
@@ -50,6 +57,7 @@ __all__ = [
     "RandomSampler",
     "SimporSampler",
     "SmoteSampler",
+    "TextSampler",
 ]
 
 _SEED_LIMIT = 2**31 - 1
@@ -100,24 +108,17 @@ class OversamplerSampler(BaseOverSampler):
 
     def _fit_resample(self, X: Any, y: npt.NDArray[Any]) -> tuple[Any, npt.NDArray[Any]]:
         labels = _plain(y)
-        classes, first = np.unique(labels, return_index=True)
-        added = {_plain(np.asarray([k])).item(): int(n) for k, n in self.sampling_strategy_.items()}
-        present = {value.item(): int((labels == value).sum()) for value in classes}
         params = {
             # grids are often NumPy arrays, and the oversamplers take Python's numbers alone
             k: v.item() if isinstance(v, np.generic) else v
             for k, v in self.get_params(deep=False).items()
             if k != "random_state"
         }
-        params["sampling_strategy"] = {value: present[value] + n for value, n in added.items()}
+        params["sampling_strategy"] = _final_counts(self.sampling_strategy_, labels)
         self.oversampler_ = self.oversampler(seed=_seed(self.random_state), **params)
         made, made_labels, origin, parent = self._children(self.oversampler_, X, labels)
-        real = np.full(len(y), REAL)
-        self.origin_ = np.asarray(ORIGINS)[np.concatenate([real, origin])]
-        self.parent_ = np.concatenate([np.full(len(y), -1, dtype=np.int64), parent])
-        # The classes' own values, whatever their type.
-        made_y = y[first[np.searchsorted(classes, made_labels)]]
-        return _stacked(X, made), np.concatenate([y, made_y])
+        self.origin_, self.parent_ = _provenance(len(y), origin, parent)
+        return _stacked(X, made), _joined_labels(y, labels, made_labels)
 
     def _children(
         self, oversampler: Any, X: Any, labels: npt.NDArray[Any]
@@ -210,6 +211,160 @@ class RandomSampler(OversamplerSampler, method=RandomOversampler):
         tags.input_tags.string = tags.input_tags.allow_nan = True
         tags.sampler_tags.sample_indices = True
         return tags
+
+
+class TextSampler(BaseOverSampler):
+    """
+    New texts of the rare classes, before the step that makes numbers of them:
+    `make_pipeline(TextSampler(), TfidfVectorizer(), LogisticRegression())` of `imblearn.pipeline`.
+
+    `X` is a list, array or Series of texts, and so is the result.
+
+    Args:
+        method: "edits" (default: easy data augmentation, one of swapping, deleting and inserting
+            words, of Wei and Zou 2019), "anchors" (texts of a MISO generator, some of them real
+            rows, see :class:`~hf_oversample.oversamplers.miso.oversampler.MisoOversampler`), or
+            "random" (repeated texts).
+        generator: of "anchors": folder or Hub name of a trained generator, or the model itself.
+            Its classes are named as those of `y`.
+        tokenizer: of a generator in memory.
+        options: of "edits": `{"alpha": …}`, the share of words that change (default 0.1); of
+            "anchors": further parameters of `MisoOversampler`; none of "random".
+        language: "en" or "zh", whose words are edited.
+        sampling_strategy: as of every sampler of imbalanced-learn.
+        random_state: an int (default 0), a `RandomState`, or None for other draws at every call.
+
+    Attributes (after `fit_resample`, besides imbalanced-learn's own):
+        origin_: `[n + m]`, "real", "synthetic" or "resampled" (a real text again) for each row.
+        parent_: `[n + m]` int64, the row of `X` that each row was made from; −1 for real rows.
+
+    Raises:
+        ValueError: an unknown method or option; a generator that is missing or of no use; `X` that
+            is not one text a row; a text that is empty or no string (the row is named).
+
+    Example:
+        >>> X, y = ["you won a prize", "see you at home", "lunch at noon?"], [1, 0, 0]
+        >>> X_new, y_new = TextSampler(method="random").fit_resample(X, y)
+        >>> X_new[3:], y_new[3:]
+        (['you won a prize'], [1])
+    """
+
+    _methods: ClassVar[tuple[str, ...]] = ("edits", "anchors", "random")
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **BaseOverSampler._parameter_constraints,
+        **dict.fromkeys(
+            ("method", "generator", "tokenizer", "options", "language", "random_state"),
+            "no_validation",  # checked here, where more can be said
+        ),
+    }
+
+    def __init__(
+        self,
+        method: Literal["edits", "anchors", "random"] = "edits",
+        *,
+        generator: Any = None,
+        tokenizer: Any = None,
+        options: Mapping[str, Any] | None = None,
+        language: Language = "en",
+        sampling_strategy: Any = "auto",
+        random_state: Any = 0,
+    ) -> None:
+        super().__init__(sampling_strategy=sampling_strategy)
+        self.method, self.generator, self.tokenizer = method, generator, tokenizer
+        self.options, self.language, self.random_state = options, language, random_state
+
+    def _check_X_y(self, X: Any, y: Any) -> Any:
+        y, binarize_y = check_target_type(y, indicate_one_vs_all=True)
+        texts = np.asarray(X, dtype=object)
+        if texts.ndim != 1:
+            raise ValueError(
+                f"X must be one text a row, of shape (rows,), and has the shape {texts.shape}: "
+                "give the column that holds the texts, such as X['text']"
+            )
+        check_consistent_length(texts, y)
+        for row, text in enumerate(texts):
+            if not isinstance(text, str) or not text.strip():
+                raise ValueError(f"row {row} of X is {text!r}, not a text: drop such rows first")
+        return texts, y, binarize_y
+
+    def _fit_resample(
+        self, X: npt.NDArray[Any], y: npt.NDArray[Any]
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        labels = _plain(y)
+        oversampler = self._oversampler(_final_counts(self.sampling_strategy_, labels))
+        data = Dataset.from_dict({"text": X.tolist(), "label": labels.tolist()})
+        children = oversampler.fit(data, text_column="text").children(data)
+        made = np.asarray(children["text"][:], dtype=object)
+        parent = np.asarray(children["parent"][:], dtype=np.int64)
+        origin = np.asarray(children["origin"][:], dtype=np.int64)
+        if self.method == "edits":
+            made = self._edited(made, parent, oversampler.seed)
+            origin = np.where(made == X[parent], RESAMPLED, SYNTHETIC)
+        self.origin_, self.parent_ = _provenance(len(y), origin, parent)
+        made_labels = np.asarray(children["label"][:], dtype=labels.dtype)
+        return np.concatenate([X, made]), _joined_labels(y, labels, made_labels)
+
+    def _oversampler(self, final_counts: dict[Any, int]) -> Oversampler:
+        if self.method not in self._methods:
+            raise ValueError(f"method is {self.method!r}; it must be one of {self._methods}")
+        allowed = {"edits": {"alpha"}, "random": set()}.get(self.method)
+        options = dict(self.options or {})
+        if allowed is not None and (unknown := sorted(set(options) - allowed)):
+            raise ValueError(
+                f"options has {unknown}; method={self.method!r} takes {sorted(allowed)}"
+            )
+        params: dict[str, Any] = {
+            "seed": _seed(self.random_state),
+            "sampling_strategy": final_counts,
+        }
+        if self.method != "anchors":
+            return RandomOversampler(**params)
+        if self.generator is None:
+            raise ValueError(
+                "method='anchors' needs a generator: a folder or Hub name of a trained MISO "
+                "generator, or the model and its tokenizer; without one, take method='edits'"
+            )
+        return MisoOversampler(self.generator, tokenizer=self.tokenizer, **options, **params)
+
+    def _edited(
+        self, texts: npt.NDArray[Any], parent: npt.NDArray[np.int64], seed: int
+    ) -> npt.NDArray[Any]:
+        """An edit of each copy, a function of the seed, the row and the copy's number alone."""
+        segmenter, copies = Segmenter(checked_language(self.language)), Counter[int]()
+        made = texts.copy()
+        for place, row in enumerate(parent.tolist()):
+            rng = noise.generator(seed, noise.stream("edit"), row, copies[row])
+            made[place] = eda(texts[place], segmenter, rng, **(self.options or {}))
+            copies[row] += 1
+        return made
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.one_d_array = tags.input_tags.string = True
+        tags.input_tags.two_d_array = tags.input_tags.sparse = False
+        return tags
+
+
+def _final_counts(added: Mapping[Any, int], labels: npt.NDArray[Any]) -> dict[Any, int]:
+    """Rows that classes are to have, where `added` says how many are new, as imbalanced-learn."""
+    new = {_plain(np.asarray([value])).item(): int(number) for value, number in added.items()}
+    return {value: int((labels == value).sum()) + number for value, number in new.items()}
+
+
+def _provenance(
+    rows: int, origin: npt.NDArray[Any], parent: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+    """`origin_` and `parent_` of real rows followed by children."""
+    origins = np.asarray(ORIGINS)[np.concatenate([np.full(rows, REAL), origin])]
+    return origins, np.concatenate([np.full(rows, -1, dtype=np.int64), parent])
+
+
+def _joined_labels(
+    y: npt.NDArray[Any], labels: npt.NDArray[Any], made: npt.NDArray[Any]
+) -> npt.NDArray[Any]:
+    """`y` followed by the children's labels, as the classes' own values, whatever their type."""
+    classes, first = np.unique(labels, return_index=True)
+    return np.concatenate([y, y[first[np.searchsorted(classes, made)]]])
 
 
 def _plain(y: npt.NDArray[Any]) -> npt.NDArray[Any]:

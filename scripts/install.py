@@ -1,10 +1,11 @@
 """Makes a virtual environment and installs this project in it, with a torch that fits the machine.
 
-    python3 scripts/install.py .venv [extra ...]
+    python3 scripts/install.py .venv [extra ...] [--lowest]
 
 On Linux the package index serves a torch built for NVIDIA GPUs, which brings gigabytes of CUDA
-libraries. Where there is no such GPU this script gets the CPU build instead. Standard library only:
-it runs before anything is installed.
+libraries. Where there is no such GPU this script gets the CPU build instead. With `--lowest` the
+other packages that pyproject.toml names come in the lowest versions that it allows, and else in the
+newest. Standard library only: it runs before anything is installed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ import time
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
+# The lowest that pyproject.toml allows, in either case: CPU builds are files of their own, and one
+# version of them is enough to keep at hand.
 TORCH = "torch==2.13.0"
+UV = "uv>=0.9,<1"
 GPU_PACKAGE = re.compile(r"^(nvidia|cuda|triton|pytorch-triton)([-_.]|$)", re.IGNORECASE)
 _START = time.monotonic()
 
@@ -101,10 +105,25 @@ def install_torch(python: Path, gpu: bool) -> None:
         run(python, "-m", "pip", "install", "--quiet", TORCH)
         return
     say(f"installing the CPU build of {TORCH} (no NVIDIA GPU here; skipping {', '.join(unwanted)})")
-    run(python, "-m", "pip", "install", "--quiet", "uv>=0.9")
+    run(python, "-m", "pip", "install", "--quiet", UV)
     # uv knows where the CPU builds are kept.
     run(
         python, "-m", "uv", "pip", "install", "--python", python, "--torch-backend", "cpu", TORCH
+    )  # fmt: skip
+
+
+def install_lowest(python: Path, project: str, constraints: Path) -> None:
+    """Installs the project with the lowest versions of what it names (which pip cannot choose)."""
+    answer = subprocess.run(
+        [str(python), "-c", "from importlib.metadata import version; print(version('torch'))"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    # With its local part (+cpu), which tells the build that is there from others.
+    constraints.write_text(f"torch=={answer.stdout.strip()}\n")
+    run(python, "-m", "pip", "install", "--quiet", UV)
+    run(
+        python, "-m", "uv", "pip", "install", "--quiet", "--python", python,
+        "--resolution", "lowest-direct", "--constraint", constraints, "--editable", project,
     )  # fmt: skip
 
 
@@ -113,6 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("environment", type=Path, help="folder of the virtual environment")
     parser.add_argument("extras", nargs="*", help="extras of pyproject.toml to install")
+    parser.add_argument("--lowest", action="store_true", help="lowest versions, not the newest")
     arguments = parser.parse_args()
     check_python()
 
@@ -128,11 +148,14 @@ def main() -> None:
     say("installing the project and its dependencies (a few minutes the first time)")
     with tempfile.TemporaryDirectory() as folder:
         constraints = Path(folder) / "constraints.txt"
-        constraints.write_text(TORCH + "\n")
-        run(
-            python, "-m", "pip", "install", "--quiet", "--constraint", constraints,
-            "--editable", project,
-        )  # fmt: skip
+        if arguments.lowest:
+            install_lowest(python, project, constraints)
+        else:
+            constraints.write_text(TORCH + "\n")
+            run(
+                python, "-m", "pip", "install", "--quiet", "--constraint", constraints,
+                "--editable", project,
+            )  # fmt: skip
 
     if not gpu and (left := installed_gpu_packages(python)):
         fail(f"there is no NVIDIA GPU here, and yet these were installed: {', '.join(left)}")

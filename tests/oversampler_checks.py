@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
+from datasets.fingerprint import Hasher
 
 from hf_oversample.oversamplers import OVERSAMPLERS
 from hf_oversample.oversamplers.base import Oversampler
@@ -197,6 +199,31 @@ def check_saved_equal(one: Oversampler, two: Oversampler, dataset: Dataset) -> N
     assert one.digest_ == two.digest_
     assert one.label_names_ == two.label_names_
     assert rows_of(one.children(dataset)) == rows_of(two.children(dataset))
+
+
+def check_set_params(case: Case, dataset: Dataset) -> None:
+    """Values are checked as the constructor does, and what was fitted is forgotten."""
+    oversampler = case.fitted(dataset, seed=3)
+    before = oversampler.get_params()
+    assert oversampler.get_params(deep=False) == before
+    assert oversampler.set_params() is oversampler
+    assert oversampler.plan_ is not None, "nothing was changed"
+    with pytest.raises(ValueError, match=r"no parameters \['nonsense'\]; it has .*'seed'"):
+        oversampler.set_params(seed=7, nonsense=1)
+    with pytest.raises(TypeError, match="seed must be an int"):
+        oversampler.set_params(copy_columns=True, seed="x")
+    assert oversampler.get_params() == before, "what is refused changes nothing"
+    assert oversampler.plan_ is not None
+
+    changed = oversampler.set_params(seed=4)
+    assert changed is oversampler
+    assert changed.get_params() == {**before, "seed": 4}
+    with pytest.raises(RuntimeError, match="is not fitted"):
+        changed.children(dataset)
+    fresh = case.fitted(dataset, seed=4)
+    refitted = changed.fit(dataset, **case.fit_columns)
+    assert rows_of(refitted.children(dataset)) == rows_of(fresh.children(dataset))
+    assert Hasher.hash(refitted) == Hasher.hash(fresh)
 
 
 FRESH_PROCESS = """

@@ -20,6 +20,7 @@ from oversampler_checks import (
     case_of,
     check_output,
     check_saved_equal,
+    check_set_params,
     make_dataset,
     map_rows,
     plain,
@@ -188,6 +189,10 @@ def test_exact_counts(
     check_saved_equal(oversampler, loaded, dataset)
     refitted = loaded.fit(dataset, **case.fit_columns)  # its saved strategy gives the same counts
     assert len(refitted.fitted_plan()) == sum(asked) - sum(counts)
+
+
+def test_set_params(case: Case) -> None:
+    check_set_params(case, make_dataset(COUNTS))
 
 
 def test_seed(case: Case) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
+import inspect
 import re
 import subprocess
 import sys
@@ -20,6 +22,8 @@ import pytest
 import hf_oversample
 from hf_oversample.oversamplers import OVERSAMPLERS
 
+# What a method cannot be made without.
+FIRST = {"MisoOversampler": {"generator": "some/name"}}
 PROJECT = Path(__file__).resolve().parent.parent
 PACKAGE = PROJECT / "hf_oversample"
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -88,16 +92,51 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         _ = hf_oversample.Nothing
 
 
+def script(name: str) -> ModuleType:
+    """A file of scripts/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, PROJECT / "scripts" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_randomness_has_one_name() -> None:
+    """`seed`, but in the samplers for scikit-learn, whose users look for `random_state`."""
+    others = {"random_state", "rng", "random_seed", "generator_seed", "rand_seed"}
+    for name in hf_oversample.__all__:
+        value = getattr(hf_oversample, name)
+        if callable(value):
+            assert not others & set(inspect.signature(value).parameters), name
+    for name in OVERSAMPLERS:
+        assert "seed" in getattr(hf_oversample, name)(**FIRST.get(name, {})).get_params()
+    samplers = importlib.import_module("hf_oversample.sklearn")
+    for name in samplers.__all__:
+        names = set(inspect.signature(getattr(samplers, name)).parameters)
+        assert "random_state" in names, name
+        assert "seed" not in names, name
+
+
 def test_type_checkers_see_the_same_names() -> None:
-    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    public_names = script("public_names")
+    source = (PACKAGE / "__init__.py").read_text(encoding="utf-8")
+    assert public_names.with_imports(source) == source, "run: python scripts/public_names.py"
+    tree = ast.parse(source)
     block = next(n for n in tree.body if isinstance(n, ast.If) and "TYPE" in ast.unparse(n.test))
     seen = {
         alias.name: node.module
         for node in block.body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
+        if alias.asname == alias.name
     }
     assert seen == hf_oversample._MODULE_OF
+    # a name that is added to the list alone
+    added = source.replace("_MODULE_OF = {", '_MODULE_OF = {\n    "New": "hf_oversample.new",')
+    assert "    from hf_oversample.new import New as New\n" in public_names.with_imports(added)
+    with pytest.raises(ValueError, match="needs one _MODULE_OF"):
+        public_names.with_imports(source.replace("_MODULE_OF = {", "_OTHER = {"))
 
 
 @pytest.fixture(scope="module")
@@ -288,12 +327,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
 
 @pytest.fixture
 def install() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("install", PROJECT / "scripts" / "install.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("install")
 
 
 @pytest.mark.parametrize(
@@ -325,6 +359,29 @@ def test_cuda_is_left_out_where_there_is_no_gpu(
     install.install_torch(Path("py"), gpu)
     assert expected in commands[-1]
     assert install.TORCH in commands[-1]
+
+
+def test_the_lowest_versions_keep_the_torch_that_is_there(
+    install: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    commands: list[str] = []
+    monkeypatch.setattr(install, "run", lambda *words: commands.append(" ".join(map(str, words))))
+    constraints = tmp_path / "constraints.txt"
+    install.install_lowest(Path(sys.executable), "project[dev]", constraints)
+    assert constraints.read_text().strip() == f"torch=={metadata.version('torch')}"
+    assert "--resolution lowest-direct" in commands[-1]
+    assert f"--constraint {constraints}" in commands[-1]
+
+
+def test_every_requirement_has_a_lowest_version_and_torchs_is_the_one_that_is_installed(
+    install: ModuleType,
+) -> None:
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    every = PYPROJECT["project"]["dependencies"] + [r for e in extras.values() for r in e]
+    assert not [r for r in every if not re.search(r"[>=]=", r)]
+    (torch,) = [r for r in every if r.startswith("torch>=")]
+    lowest = torch.removeprefix("torch>=").split(",")[0]
+    assert install.TORCH.removeprefix("torch==").startswith(f"{lowest}.")
 
 
 def test_gpu_packages_are_told_by_name(install: ModuleType) -> None:

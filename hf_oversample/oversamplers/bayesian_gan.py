@@ -20,6 +20,7 @@ from huggingface_hub.errors import StrictDataclassError
 from hf_oversample.models.bayesian_gan.configuration_bayesian_gan import BayesianGanConfig
 from hf_oversample.models.bayesian_gan.modeling_bayesian_gan import BayesianGanModel
 from hf_oversample.models.bayesian_gan.network import BayesianNetwork
+from hf_oversample.models.in_memory import folder_or_name, name_of
 from hf_oversample.numeric import noise
 from hf_oversample.oversamplers.embedding import EmbeddingOversampler, MadeEmbeddings
 from hf_oversample.oversamplers.plan import Plan
@@ -46,7 +47,8 @@ class BayesianGanOversampler(EmbeddingOversampler):
 
     Args:
         generator: folder or Hub name of a :class:`BayesianGanModel` whose classes and width are
-            those of the data set; None trains one.
+            those of the data set, or such a model in memory, which is copied as it is then; None
+            trains one.
         structure: the network, a :class:`~hf_oversample.BayesianNetwork` or its ``to_dict()``; None
             takes one code for each of five variables. With ``generator``, that one's network
             counts, and None must stay.
@@ -66,6 +68,7 @@ class BayesianGanOversampler(EmbeddingOversampler):
         losses_: term → last value of the training; empty with ``generator``.
 
     Raises:
+        TypeError: a generator that is neither a name nor a model.
         ValueError: a network, training or model option that cannot work; when fitted, a generator
             of other classes or another width.
         FloatingPointError: when fitted, training diverged; the message names the term.
@@ -77,7 +80,7 @@ class BayesianGanOversampler(EmbeddingOversampler):
     def __init__(
         self,
         *,
-        generator: str | Path | None = None,
+        generator: str | Path | BayesianGanModel | None = None,
         structure: BayesianNetwork | Mapping[str, Any] | None = None,
         training: Mapping[str, Any] | None = None,
         kind: Literal["vector", "image"] = "vector",
@@ -86,7 +89,11 @@ class BayesianGanOversampler(EmbeddingOversampler):
         **params: Any,
     ) -> None:
         super().__init__(**params)
-        self.generator = None if generator is None else str(generator)
+        self.generator = None
+        if generator is not None:
+            self.generator = name_of(
+                generator, "generator", with_tokenizer=False, kind=BayesianGanModel
+            )
         if isinstance(structure, Mapping):
             structure = BayesianNetwork.from_dict(structure)
         self.structure = None if structure is None else structure.to_dict()
@@ -140,7 +147,7 @@ class BayesianGanOversampler(EmbeddingOversampler):
                 embeddings, labels, [code for code, number in children.items() if number]
             )
         else:
-            self._model = BayesianGanModel.from_pretrained(self.generator).eval()
+            self._model = BayesianGanModel.from_pretrained(folder_or_name(self.generator)).eval()
             self.losses_: dict[str, float] = {}
         class_ids = self._class_ids(self._model, embeddings.shape[1])
         self.structure_ = self._model.structure(seed=self.seed).to_dict()

@@ -96,8 +96,12 @@ class FittedState:
             )
         return self.plan_
 
-    def get_params(self) -> dict[str, Any]:
-        """The constructor's values, by name."""
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The constructor's values, by name.
+
+        Args:
+            deep: as scikit-learn asks; without effect, since no value has values of its own.
+        """
         names: list[str] = []
         for parent in type(self).__mro__:
             if "__init__" not in vars(parent):
@@ -107,6 +111,31 @@ class FittedState:
             if all(one.kind is not one.VAR_KEYWORD for one in parameters):
                 break  # a constructor with **params hands them to its base's
         return {name: getattr(self, name) for name in dict.fromkeys(names)}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change some of the constructor's values, all of which are checked again.
+
+        What was fitted is forgotten, since other values would have given another plan: fit again,
+        or call ``balance``, which does. (scikit-learn's estimators keep it; here it would be
+        rows of the old values under a description of the new ones.) Without arguments, nothing is
+        changed. Where a value is refused, nothing is changed either.
+
+        Returns:
+            self.
+
+        Raises:
+            ValueError: an unknown name; the known ones are listed.
+            TypeError, ValueError: as the constructor.
+        """
+        if not params:
+            return self
+        values = self.get_params()
+        if unknown := sorted(set(params) - set(values)):
+            raise ValueError(
+                f"{type(self).__name__} has no parameters {unknown}; it has {sorted(values)}"
+            )
+        self.__dict__ = type(self)(**{**values, **params}).__dict__
+        return self
 
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())

@@ -23,6 +23,7 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTo
 import hf_oversample
 from hf_oversample.data.columns import as_list, check_texts
 from hf_oversample.models.digest import weights_digest
+from hf_oversample.models.in_memory import folder_or_name, name_of
 from hf_oversample.models.miso.encoder_miso import MisoModel
 from hf_oversample.numeric.workers import one_thread_if_forked
 from hf_oversample.text.encoding import (
@@ -132,7 +133,8 @@ class TextEmbedder:
     Args:
         model_name_or_path: an encoder that `AutoModel` and `AutoTokenizer` load (of a model with
             encoder and decoder, such as T5 or BART, the encoder), or a folder or Hub name of a MISO
-            generator.
+            generator; or such a model in memory, which is copied as it is then.
+        tokenizer: of a model in memory.
         text_column, embedding_column: what is read and what is added.
         pooling: "mean" over the tokens (default), "cls", the first token's state, or "latent": the
             latents of a MISO generator, `[heads, latent_size]` flattened, whose rows
@@ -154,7 +156,8 @@ class TextEmbedder:
     between devices, and between numbers of threads (a process of `num_proc` has one).
 
     Raises:
-        TypeError: for a max_length or token_budget that is not an int.
+        TypeError: for a max_length or token_budget that is not an int; a model in memory without
+            its tokenizer.
         ValueError: for one below 1; an unknown pooling or dtype; scaled latents; a text that is
             null, empty or no string (column and row are named); and, when the model is loaded, for
             latents of a model that has none, more tokens than it has places for, or weights that
@@ -166,8 +169,9 @@ class TextEmbedder:
 
     def __init__(
         self,
-        model_name_or_path: str | Path,
+        model_name_or_path: str | Path | PreTrainedModel,
         *,
+        tokenizer: PreTrainedTokenizerBase | None = None,
         text_column: str = "text",
         embedding_column: str = "embedding",
         pooling: Pooling = "mean",
@@ -193,7 +197,9 @@ class TextEmbedder:
                 "normalize=True with pooling='latent': latents that were scaled to length 1 cannot "
                 "be decoded to text; leave normalize out."
             )
-        self.model_name_or_path = str(model_name_or_path)
+        self.model_name_or_path = name_of(
+            model_name_or_path, "model_name_or_path", tokenizer=tokenizer
+        )
         self.text_column, self.embedding_column = text_column, embedding_column
         self.pooling: Pooling = pooling
         self.normalize = pooling != "latent" if normalize is None else normalize
@@ -246,8 +252,9 @@ class TextEmbedder:
             return self._encoder
         one_thread_if_forked()
         name, revision = self.model_name_or_path, self.revision
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
-        model = AutoModel.from_pretrained(name, revision=revision, dtype=getattr(torch, self.dtype))
+        folder, dtype = folder_or_name(name), getattr(torch, self.dtype)
+        tokenizer = AutoTokenizer.from_pretrained(folder, revision=revision)
+        model = AutoModel.from_pretrained(folder, revision=revision, dtype=dtype)
         if self.pooling == "latent" and not isinstance(model, MisoModel):
             raise ValueError(
                 f"pooling is 'latent', but {name} is a {type(model).__name__}, which has no "

@@ -6,7 +6,7 @@ from typing import Any, Literal, cast
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig
-from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
+from transformers.configuration_utils import PreTrainedConfig
 
 
 @strict
@@ -64,10 +64,8 @@ class MisoConfig(PreTrainedConfig):
     """
 
     model_type = "miso"
-    sub_configs_defaults = {
-        "encoder": SubConfigSpec(config_class=AutoConfig, model_type="bert"),
-        "decoder": SubConfigSpec(config_class=AutoConfig, model_type="bert"),
-    }
+    # Releases before 5.20 know no `sub_configs_defaults`, so the two are built in `__post_init__`.
+    sub_configs = {"encoder": AutoConfig, "decoder": AutoConfig}
 
     encoder: dict | PreTrainedConfig | None = None
     decoder: dict | PreTrainedConfig | None = None
@@ -95,8 +93,9 @@ class MisoConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         if self.target_classes is None:
             self.target_classes = [1]
+        decoder = _built(self.decoder)
+        self.encoder, self.decoder = _built(self.encoder), decoder
         super().__post_init__(**kwargs)
-        decoder = cast(PreTrainedConfig, self.decoder)  # a configuration by now
         decoder.is_decoder = True
         decoder.add_cross_attention = True
 
@@ -147,6 +146,14 @@ class MisoConfig(PreTrainedConfig):
                     f"MisoConfig: the encoder's {name} is {ours} and the decoder's {theirs}. They "
                     f"share their word embeddings: give the decoder {name}={ours}."
                 )
+
+
+def _built(config: dict | PreTrainedConfig | None) -> PreTrainedConfig:
+    """A configuration of what is one, its values, or None: BERT's with its defaults."""
+    if isinstance(config, PreTrainedConfig):
+        return config
+    values = dict(config or {})
+    return AutoConfig.for_model(values.pop("model_type", "bert"), **values)
 
 
 __all__ = ["MisoConfig"]

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from hf_oversample.models.classifiers.mlp import MlpForEmbeddingClassification
-from hf_oversample.models.digest import weights_digest
+from hf_oversample.models.in_memory import folder_or_name, name_of
 from hf_oversample.numeric import noise
 from hf_oversample.oversamplers.amo.translation import TranslationSettings, translate
 from hf_oversample.oversamplers.embedding import EmbeddingOversampler, MadeEmbeddings
@@ -94,7 +94,6 @@ class AmoOversampler(EmbeddingOversampler):
     """
 
     code_version = 1
-    _lazy_attributes = ("_given",)
 
     def __init__(
         self,
@@ -147,22 +146,8 @@ class AmoOversampler(EmbeddingOversampler):
         self.project_to_sphere, self.clean = project_to_sphere, clean
         self.hidden_size, self.epochs, self.precision = hidden_size, epochs, precision
         self.head_options = None if head_options is None else checked_head_options(head_options)
-        self._given: dict[str, MlpForEmbeddingClassification] | None = {}
-        self.generating_classifier = self._named("generating", generating_classifier)
-        self.receiving_classifier = self._named("receiving", receiving_classifier)
-
-    def _named(self, role: str, given: Any) -> str | None:
-        """A plain value for a classifier: models would pickle differently in every process."""
-        if given is None or isinstance(given, str | Path):
-            return None if given is None else str(given)
-        if not isinstance(given, MlpForEmbeddingClassification):
-            raise TypeError(
-                f"{role}_classifier must be a folder or an MlpForEmbeddingClassification, got "
-                f"{type(given).__name__}: train one with hf_oversample.training.heads.train_head"
-            )
-        assert self._given is not None
-        self._given[role] = given
-        return f"weights {weights_digest(given)}"
+        self.generating_classifier = _name_of(generating_classifier, "generating_classifier")
+        self.receiving_classifier = _name_of(receiving_classifier, "receiving_classifier")
 
     # ---- fitting --------------------------------------------------------------------------------
 
@@ -328,14 +313,7 @@ class AmoOversampler(EmbeddingOversampler):
                 seed=int(noise.hash_counters(self.seed, noise.stream(role)) >> np.uint64(1)),
                 **{**deferred, **(self.head_options or {})},
             )
-        model = (self._given or {}).get(role)
-        if model is None and given.startswith("weights "):
-            raise ValueError(
-                f"the {role} classifier ({given}) was a model in memory, which a loaded or copied "
-                f"oversampler has no more: give {role}_classifier again, or save it to a folder"
-            )
-        if model is None:
-            model = MlpForEmbeddingClassification.from_pretrained(given)
+        model = MlpForEmbeddingClassification.from_pretrained(folder_or_name(given))
         if (model.config.input_size, model.config.num_labels) != shape:
             raise ValueError(
                 f"the {role} classifier reads {model.config.input_size} numbers and knows "
@@ -378,6 +356,12 @@ class AmoOversampler(EmbeddingOversampler):
 
     def _load_state_config(self, config: dict[str, Any]) -> None:
         self.acceptance_ = config["acceptance"]
+
+
+def _name_of(given: Any, parameter: str) -> str | None:
+    if given is None:
+        return None
+    return name_of(given, parameter, with_tokenizer=False, kind=MlpForEmbeddingClassification)
 
 
 def _running_count(keys: IntArray) -> IntArray:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +23,7 @@ import torch
 from datasets import Dataset, Features, Value
 from datasets.fingerprint import Hasher
 from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_oversample.data.columns import (
     as_list,
@@ -31,6 +33,8 @@ from hf_oversample.data.columns import (
     require_columns,
 )
 from hf_oversample.models.digest import weights_digest
+from hf_oversample.models.in_memory import name_of
+from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.numeric import noise
 from hf_oversample.oversamplers.miso.gate import TextGate, check_gate
 from hf_oversample.oversamplers.miso.made_rows import DecodingRequests, with_texts
@@ -52,9 +56,11 @@ class LatentDecoder:
     a real row of its class, marked `resampled`: counts by class stay what they were.
 
     Args:
-        generator: folder or Hub name of a `MisoForAnchorGeneration` with its tokenizer.
-        embedder: folder or Hub name of the encoder in whose space the gate judges; None takes the
-            generator's own.
+        generator: folder or Hub name of a `MisoForAnchorGeneration` with its tokenizer, or such a
+            model in memory, which is copied as it is then.
+        tokenizer: of a generator in memory.
+        embedder: folder or Hub name of the encoder in whose space the gate judges, or a pair of a
+            model and its tokenizer; None takes the generator's own.
         seed: of every draw.
         guidance, temperature, top_k, max_new_tokens: of `GenerateRealizer`.
         fuse: whether latents are moved by the fusion first, where the generator has one.
@@ -73,14 +79,16 @@ class LatentDecoder:
             a text that another row has got), "tries used up", and "kept".
 
     Raises:
+        TypeError: a generator or embedder that is neither a name nor a model with its tokenizer.
         ValueError: for an unknown gate, a quantile outside 0 … 1, or less than one try.
     """
 
     def __init__(
         self,
-        generator: str,
+        generator: str | Path | MisoForAnchorGeneration,
         *,
-        embedder: str | None = None,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        embedder: str | Path | tuple[PreTrainedModel, PreTrainedTokenizerBase] | None = None,
         seed: int = 0,
         guidance: float = 1.0,
         temperature: float = 1.0,
@@ -97,7 +105,11 @@ class LatentDecoder:
         check_gate(gate, gate_quantile)
         if max_tries < 1:
             raise ValueError(f"max_tries is {max_tries}; it must be at least 1.")
-        self.generator, self.embedder = str(generator), None if embedder is None else str(embedder)
+        self.generator = name_of(
+            generator, "generator", tokenizer=tokenizer, kind=MisoForAnchorGeneration
+        )
+        self.tokenizer = None  # of a model in memory, and then kept beside it
+        self.embedder = None if embedder is None else name_of(embedder, "embedder")
         self.seed, self.guidance, self.temperature = seed, guidance, temperature
         self.top_k, self.max_new_tokens, self.fuse = top_k, max_new_tokens, fuse
         self.gate, self.gate_quantile = tuple(gate), gate_quantile

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from hf_oversample.models.in_memory import folder_or_name
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.models.miso.realizers import EditRealizer, GenerateRealizer
 from hf_oversample.numeric.workers import one_thread_if_forked
@@ -66,7 +67,8 @@ class MisoModels:
             ValueError: for an editor whose latents or decoders would be read.
         """
         one_thread_if_forked()
-        model = MisoForAnchorGeneration.from_pretrained(generator).eval()
+        folder = folder_or_name(generator)
+        model = MisoForAnchorGeneration.from_pretrained(folder).eval()
         use_latent = bool(edit_options.get("use_latent", False))
         if model.config.parts == "editor" and parts_read(realizer, use_latent) == "miso":
             asked = f"realizer={realizer!r}" if realizer != "edit" else "use_latent=True"
@@ -77,7 +79,7 @@ class MisoModels:
             )
         if torch.cuda.is_available():
             model = model.to("cuda")
-        tokenizer = AutoTokenizer.from_pretrained(generator)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
         segmenter = Segmenter(language or model.config.language)
         options["precision"] = precision
         writer: EditRealizer | GenerateRealizer

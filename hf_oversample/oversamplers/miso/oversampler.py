@@ -9,9 +9,12 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from datasets import Dataset
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_oversample.data.columns import as_list
 from hf_oversample.models.digest import weights_digest
+from hf_oversample.models.in_memory import name_of
+from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.models.miso.realizers import AnchorRequest
 from hf_oversample.numeric import noise
 from hf_oversample.oversamplers.base import RESAMPLED, SYNTHETIC, Children, Oversampler
@@ -43,10 +46,12 @@ class MisoOversampler(Oversampler):
     13–17 of PAPERS.md).
 
     Args:
-        generator: folder or Hub name of a `MisoForAnchorGeneration` with its tokenizer.
+        generator: folder or Hub name of a `MisoForAnchorGeneration` with its tokenizer, or such a
+            model in memory, which is copied as it is then.
+        tokenizer: of a generator in memory.
         embedder: folder or Hub name of the encoder whose embeddings say what is difficult and
-            which class a text seems to be of (the gate's classifier); None takes the generator's
-            own encoder.
+            which class a text seems to be of (the gate's classifier), or a pair of a model and its
+            tokenizer; None takes the generator's own encoder.
         sampling_strategy, seed, copy_columns: as for every oversampler.
         sources: which rows anchors start from, among "outvoted" (rows of the class that other
             classes outvote among their neighbours, votes weighted by class size: these tell rows
@@ -84,6 +89,7 @@ class MisoOversampler(Oversampler):
             over all anchors made by this object in this process.
 
     Raises:
+        TypeError: a generator or embedder that is neither a name nor a model with its tokenizer.
         ValueError: for an unknown source, gate or realiser, a share outside 0 … 1, and, when
             fitted, for classes that the generator was not trained for, and critics in the gate of a
             generator without them.
@@ -95,9 +101,10 @@ class MisoOversampler(Oversampler):
 
     def __init__(
         self,
-        generator: str,
+        generator: str | Path | MisoForAnchorGeneration,
         *,
-        embedder: str | None = None,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        embedder: str | Path | tuple[PreTrainedModel, PreTrainedTokenizerBase] | None = None,
         sampling_strategy: SamplingStrategy = "auto",
         seed: int = 0,
         copy_columns: bool = False,
@@ -145,7 +152,11 @@ class MisoOversampler(Oversampler):
                 f"max_anchors_per_source is {max_anchors_per_source} and max_tries {max_tries}: "
                 "both must be at least 1."
             )
-        self.generator, self.embedder = str(generator), None if embedder is None else str(embedder)
+        self.generator = name_of(
+            generator, "generator", tokenizer=tokenizer, kind=MisoForAnchorGeneration
+        )
+        self.tokenizer = None  # of a model in memory, and then kept beside it
+        self.embedder = None if embedder is None else name_of(embedder, "embedder")
         self.sources, self.anchor_share = tuple(sources), anchor_share
         self.majority_share, self.max_anchors_per_source = majority_share, max_anchors_per_source
         self.realizer, self.edit_share = realizer, edit_share
