@@ -42,7 +42,7 @@ test-slow: $(STAMP)
 
 # The same tests with the lowest versions that pyproject.toml allows, in an environment of its own.
 $(LOWEST)/.installed: pyproject.toml scripts/install.py
-	$(PYTHON) scripts/install.py $(LOWEST) demo report metrics imblearn dev --lowest
+	$(PYTHON) scripts/install.py $(LOWEST) demo report metrics imblearn docs dev --lowest
 	@touch $@
 
 test-lowest: export OMP_NUM_THREADS = 1
