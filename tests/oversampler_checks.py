@@ -194,6 +194,42 @@ def check_output(case: Case, dataset: Dataset, output: Dataset, asked: dict[int,
             assert row["text"] == parent["text"]
 
 
+# What `set_format` of a data set can ask for; a method reads columns that are not shown, too.
+FORMATS: dict[str, dict[str, Any]] = {
+    "numpy": {"type": "numpy"},
+    "torch": {"type": "torch"},
+    "numpy, in float64": {"type": "numpy", "dtype": "float64"},
+    "numpy, one column": {"type": "numpy", "columns": ["id"]},
+    "torch, one column of all": {
+        "type": "torch",
+        "columns": ["label"],
+        "output_all_columns": True,
+    },
+    "Python, two columns": {"type": None, "columns": ["label", "text"]},
+}
+
+
+def check_format_kept(case: Case, form: dict[str, Any]) -> None:
+    """`map` and `balance` give the plain data set's rows, in the format of the one given."""
+    dataset = make_dataset(COUNTS)
+    plain = case.fitted(dataset, seed=3)
+    formatted = dataset.with_format(**form)
+    oversampler = case.fitted(formatted, seed=3)
+    hidden = set(dataset.column_names) - set(form.get("columns") or dataset.column_names)
+    for made, expected in (
+        (
+            formatted.map(oversampler, batched=True, with_indices=True),
+            dataset.map(plain, batched=True, with_indices=True),
+        ),
+        (oversampler.balance(formatted), plain.balance(dataset)),
+    ):
+        assert made.format["type"] == formatted.format["type"]
+        assert made.format["format_kwargs"] == formatted.format["format_kwargs"]
+        assert made.format["output_all_columns"] == formatted.format["output_all_columns"]
+        assert set(made.format["columns"]) == set(expected.column_names) - hidden
+        assert rows_of(made.with_format(None)) == rows_of(expected)
+
+
 def check_saved_equal(one: Oversampler, two: Oversampler, dataset: Dataset) -> None:
     assert type(one) is type(two)
     assert one.digest_ == two.digest_

@@ -15,9 +15,11 @@ from hf_oversample.oversamplers import OVERSAMPLERS
 from hf_oversample.oversamplers.base import Oversampler
 from oversampler_checks import (
     COUNTS,
+    FORMATS,
     WIDTH,
     Case,
     case_of,
+    check_format_kept,
     check_output,
     check_saved_equal,
     check_set_params,
@@ -89,6 +91,11 @@ def test_iterable_dataset(case: Case, shards: int) -> None:
         assert map_rows(stream, oversampler, **options) == expected
     mapped = stream.map(oversampler, batched=True, with_indices=True, features=features)
     assert mapped.features["origin"] == ClassLabel(names=["real", "synthetic", "resampled"])
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_formats_are_kept(case: Case, form: str) -> None:
+    check_format_kept(case, FORMATS[form])
 
 
 def test_direct_call_gives_columns(case: Case) -> None:

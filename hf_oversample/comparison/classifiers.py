@@ -22,7 +22,6 @@ from transformers import (
     set_seed,
 )
 
-from hf_oversample.comparison.embedders import text_length
 from hf_oversample.comparison.fold import Fold, MadeVectors
 from hf_oversample.comparison.scores import Scores
 from hf_oversample.data.labeled_texts import Texts
@@ -34,6 +33,7 @@ from hf_oversample.models.classifiers.textrnn import (
     TextRnnConfig,
     TextRnnForSequenceClassification,
 )
+from hf_oversample.models.encoders import check_complete, load_encoder, longest_text
 from hf_oversample.numeric.precision import has_fast_bfloat16
 from hf_oversample.training.classifier import (
     predict_logits,
@@ -43,6 +43,7 @@ from hf_oversample.training.classifier import (
 )
 from hf_oversample.training.hidden_states import TMix, classifier_head, use_cosine_head
 from hf_oversample.training.words import encode_words, word_vectors, word_vocabulary
+from hf_oversample.transforms.embed import LONGEST
 
 LossOfRows = Callable[[Tensor, Tensor], Tensor]
 
@@ -306,10 +307,8 @@ def pretrained_word_vectors(fold: Fold, scale: float | None = 0.15) -> Tensor:
     """Vectors of the training part's words from the fold's encoder; made once."""
 
     def make() -> Tensor:
-        from transformers import AutoModel
-
         name = str(fold.encoder_name)
-        encoder, tokenizer = AutoModel.from_pretrained(name), AutoTokenizer.from_pretrained(name)
+        encoder, tokenizer = load_encoder(name), AutoTokenizer.from_pretrained(name)
         return word_vectors(training_vocabulary(fold), encoder, tokenizer, scale=scale)
 
     return fold.cache.get(("word vectors", scale), make)
@@ -362,18 +361,22 @@ class FineTuned(TextNetwork):
         name = str(backbone or fold.encoder_name)
         tokenizer = AutoTokenizer.from_pretrained(name)
         set_seed(seed)
-        model = AutoModelForSequenceClassification.from_pretrained(
+        model, found = AutoModelForSequenceClassification.from_pretrained(
             name,
             num_labels=len(fold.class_names),
             dtype=torch.float32,
             ignore_mismatched_sizes=True,  # a head of another number of classes is drawn anew
+            output_loading_info=True,
         )
+        body = f"{model.base_model_prefix}."  # all but the head, which is always drawn anew
+        check_complete(name, model, (key for key in found["missing_keys"] if key.startswith(body)))
         if model.config.pad_token_id is None:
             # Decoders are often without one, and refuse batches. Padding is masked out.
             known = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
             model.config.pad_token_id = next(one for one in known if one is not None)
 
-        longest = text_length(getattr(model.config, "max_position_embeddings", None))
+        own = longest_text(model, tokenizer)
+        longest = LONGEST if own is None else min(LONGEST, own)
 
         def encode(texts: list[str]) -> list[list[int]]:
             return tokenizer(texts, truncation=True, max_length=longest)["input_ids"]

@@ -13,10 +13,10 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 
+from hf_oversample.text.checks import checked_texts
 from hf_oversample.text.words import Segmenter
 
 Embed = Callable[[Sequence[str]], np.ndarray]
-LONGEST = 128
 
 
 def pretrained_embedder(name: str | Path) -> Embed:
@@ -33,16 +33,10 @@ def pretrained_embedder(name: str | Path) -> Embed:
     from hf_oversample.transforms.embed import TextEmbedder
 
     try:
-        config = AutoConfig.from_pretrained(str(name))
+        AutoConfig.from_pretrained(str(name))
     except OSError as error:  # no such name, or no connection to ask
         raise ValueError(f"the encoder {str(name)!r} cannot be loaded: {error}") from error
-    places = getattr(config, "max_position_embeddings", None)
-    return TextEmbedder(str(name), max_length=text_length(places)).embed
-
-
-def text_length(places: int | None) -> int:
-    """Tokens of the longest text that an encoder with so many places reads here."""
-    return LONGEST if places is None or places <= 0 else min(LONGEST, places)
+    return TextEmbedder(str(name)).embed
 
 
 def encoder_identity(name: str | None) -> str | None:
@@ -83,6 +77,7 @@ class RememberedEmbeddings:
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
         """`[n, d]` float32."""
+        texts = checked_texts(texts)
         new = [text for text in dict.fromkeys(texts) if text not in self._rows]
         if new:
             start = time.perf_counter()
@@ -108,13 +103,13 @@ class LatentSemanticEmbedder:
             sublinear_tf=True,
             dtype=np.float32,
         )
-        table = self.vectorizer.fit_transform(texts)
+        table = self.vectorizer.fit_transform(checked_texts(texts))
         width = max(1, min(width, *(size - 1 for size in table.shape)))
         self.decomposition = TruncatedSVD(width, random_state=0).fit(table)
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
         """`[n, width]` float32; a text of unknown words only is the zero vector."""
-        values = self.decomposition.transform(self.vectorizer.transform(texts))
+        values = self.decomposition.transform(self.vectorizer.transform(checked_texts(texts)))
         return normalize(values).astype(np.float32)
 
 

@@ -202,6 +202,22 @@ def embedding_matrix(dataset: Dataset, column: str) -> npt.NDArray[np.float32]:
     return matrix
 
 
+def in_format_of(result: Dataset, dataset: Dataset) -> Dataset:
+    """A data set made from another, shown in that one's format: type, options, and columns, those
+    that are new included, as ``map`` does it."""
+    shown = dataset.format["columns"]
+    columns = None
+    if set(shown) != set(dataset.column_names):
+        hidden = set(dataset.column_names) - set(shown)
+        columns = [name for name in result.column_names if name not in hidden]
+    return result.with_format(
+        dataset.format["type"],
+        columns=columns,
+        output_all_columns=dataset.format["output_all_columns"],
+        **dataset.format["format_kwargs"],
+    )
+
+
 def content_digest(dataset: Dataset, columns: Iterable[str]) -> str:
     """A digest of the columns' names and values, in row order.
 

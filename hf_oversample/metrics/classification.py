@@ -19,6 +19,8 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from hf_oversample.text.checks import checked_labels
+
 
 def binary_report(
     labels: ArrayLike,
@@ -117,12 +119,14 @@ def expected_calibration_error(
         probabilities: [n], in [0, 1].
         bins: number of equally wide bins.
     """
-    outcome = np.asarray(correct, dtype=float)
+    outcome = np.asarray(checked_labels(correct, "correct"), dtype=float)
     stated = np.asarray(probabilities, dtype=float)
     if outcome.shape != stated.shape or outcome.ndim != 1 or not outcome.size:
         raise ValueError(f"shapes {outcome.shape} and {stated.shape} must be equal and [n], n >= 1")
-    if not ((stated >= 0) & (stated <= 1)).all():
-        raise ValueError("probabilities must be in [0, 1]")
+    outside = ~((stated >= 0) & (stated <= 1))  # NaN too
+    if outside.any():
+        row = int(outside.argmax())
+        raise ValueError(f"the probability of row {row} is {stated[row]}: it must be in [0, 1]")
     bin_of = np.minimum((stated * bins).astype(np.int64), bins - 1)
     gaps = np.bincount(bin_of, weights=outcome - stated, minlength=bins)
     return float(np.abs(gaps).sum() / len(stated))
@@ -147,13 +151,17 @@ def multiclass_report(
     Raises:
         ValueError: shapes do not fit, or a label is no class.
     """
-    truth = np.asarray(labels)
+    truth = checked_labels(labels)
     stated = np.asarray(probabilities, dtype=float)
     if stated.shape != (len(truth), len(names)) or not len(truth):
         raise ValueError(
             f"probabilities have shape {stated.shape}; {len(truth)} labels and {len(names)} names "
             f"need ({len(truth)}, {len(names)})"
         )
+    unknown = ~np.isfinite(stated).all(axis=1)
+    if unknown.any():
+        row = int(unknown.argmax())
+        raise ValueError(f"probabilities of row {row} are {stated[row]}: they must be finite")
     if not np.isin(truth, np.arange(len(names))).all():
         raise ValueError(f"labels must be 0 to {len(names) - 1}; found {np.unique(truth)}")
     predicted = stated.argmax(axis=1)
@@ -187,7 +195,7 @@ def multiclass_report(
 
 
 def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    truth, stated = np.asarray(labels), np.asarray(scores, dtype=np.float64)
+    truth, stated = checked_labels(labels), np.asarray(scores, dtype=np.float64)
     if truth.shape != stated.shape or truth.ndim != 1:
         raise ValueError(f"labels {truth.shape} and scores {stated.shape} must both be [n]")
     if not np.array_equal(np.unique(truth), [0, 1]):

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from hf_oversample.metrics.classification import f1_on_rows
 from hf_oversample.neighbors.difficult import difficult_samples
+from hf_oversample.text.checks import checked_labels
 
 
 def difficult_report(
@@ -43,9 +44,10 @@ def difficult_report(
         no such row.
 
     Raises:
-        ValueError: lengths differ, or there is no row of the minority.
+        ValueError: lengths differ, a label is null (its row is named), or there is no row of the
+            minority.
     """
-    stated, truth = np.asarray(predicted), np.asarray(labels)
+    stated, truth = checked_labels(predicted, "predicted"), checked_labels(labels)
     if stated.shape != truth.shape or truth.ndim != 1:
         raise ValueError(f"{stated.shape} predictions and {truth.shape} labels must both be [n]")
     if not (truth == minority).any():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from hf_oversample.text.checks import checked_labels
+
 
 def hard_to_differentiate_ratio(
     embeddings: npt.ArrayLike, labels: npt.ArrayLike, *, bins: int = 50
@@ -28,7 +30,7 @@ def hard_to_differentiate_ratio(
         ValueError: shapes that do not fit, a label other than 0 and 1, a class without rows, values
             that are not finite, or no bins.
     """
-    rows, truth = np.asarray(embeddings, dtype=np.float64), np.asarray(labels)
+    rows, truth = np.asarray(embeddings, dtype=np.float64), checked_labels(labels)
     if rows.ndim != 2 or truth.shape != rows.shape[:1]:
         raise ValueError(
             f"embeddings have shape {rows.shape} and labels {truth.shape}: [n, d] and [n] are "

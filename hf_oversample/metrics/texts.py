@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import CountVectorizer
 
+from hf_oversample.text.checks import checked_labels, checked_texts
 from hf_oversample.text.words import Language, Segmenter, normalized
 
 __all__ = [
@@ -75,12 +76,14 @@ def copy_rate(
         language: decides how tokens are found.
 
     Raises:
-        ValueError: a collection is empty, no text has a word, or the threshold is outside (0, 1].
+        ValueError: a collection is empty, a text is null (its row is named), no text has a word,
+            or the threshold is outside (0, 1].
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold={threshold} must be above 0 and at most 1")
     if not len(texts) or not len(reference):
         raise ValueError(f"{len(texts)} texts and {len(reference)} references: none may be empty")
+    texts, reference = checked_texts(texts), checked_texts(reference, "reference")
     segmenter = Segmenter(language)
     vectorizer = CountVectorizer(
         analyzer=lambda text: segmenter.words(text.casefold()), binary=True, dtype=np.int32
@@ -114,7 +117,12 @@ def copy_rate(
 
 
 def distinct_share(texts: Sequence[str]) -> float:
-    """Different texts (but for case and spaces) per text; NaN for no texts."""
+    """Different texts (but for case and spaces) per text; NaN for no texts.
+
+    Raises:
+        ValueError: a text is null; its row is named.
+    """
+    texts = checked_texts(texts)
     return len({normalized(text) for text in texts}) / len(texts) if len(texts) else float("nan")
 
 
@@ -124,7 +132,7 @@ def distinct_n(texts: Sequence[str], n: int, language: Language = "en") -> float
     It falls as the number of texts grows: compare equally large collections only.
 
     Raises:
-        ValueError: n is below 1.
+        ValueError: n is below 1, or a text is null (its row is named).
     """
     if n < 1:
         raise ValueError(f"n={n} must be at least 1")
@@ -150,12 +158,14 @@ def self_bleu(
         language: decides how tokens are found.
 
     Raises:
-        ValueError: there are fewer than two texts or drawn ones.
+        ValueError: there are fewer than two texts or drawn ones, or one is null (its row is
+            named).
     """
     from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
     if min(len(texts), sample) < 2:
         raise ValueError(f"{len(texts)} texts, sample={sample}: at least two texts are compared")
+    texts = checked_texts(texts)
     rows = np.random.default_rng(seed).permutation(len(texts))[:sample]
     tokens = _tokenized([texts[row] for row in rows], language)
     smoothing = SmoothingFunction().method1  # a text of fewer than 4 tokens has no 4-grams
@@ -177,9 +187,10 @@ def label_agreement(predicted: ArrayLike, intended: ArrayLike) -> dict[str, floa
         label_agreement, over all rows, and ``label_agreement/CLASS`` for each class intended.
 
     Raises:
-        ValueError: lengths differ, or there is no row.
+        ValueError: lengths differ, there is no row, or a class is null (its row is named).
     """
-    stated, wanted = np.asarray(predicted), np.asarray(intended)
+    stated = checked_labels(predicted, "predicted")
+    wanted = checked_labels(intended, "intended")
     if stated.shape != wanted.shape or wanted.ndim != 1 or not len(wanted):
         raise ValueError(f"{stated.shape} and {wanted.shape} must both be [n], n at least 1")
     agrees = stated == wanted
@@ -204,7 +215,7 @@ def text_report(
         several texts, ``self_bleu``.
 
     Raises:
-        ValueError: a collection is empty.
+        ValueError: a collection is empty, or a text is null (its row is named).
     """
     copies = copy_rate(texts, reference, language=language)
     report = {
@@ -221,4 +232,4 @@ def text_report(
 
 def _tokenized(texts: Sequence[str], language: Language) -> list[list[str]]:
     segmenter = Segmenter(language)
-    return [segmenter.words(text.casefold()) for text in texts]
+    return [segmenter.words(text.casefold()) for text in checked_texts(texts)]

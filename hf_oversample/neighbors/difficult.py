@@ -254,6 +254,11 @@ def difficult_samples(
             only, and everything that :func:`nearest_neighbors` raises.
     """
     all_labels = np.asarray(labels.cpu() if isinstance(labels, torch.Tensor) else labels)
+    if all_labels.dtype == object and None in all_labels.tolist():
+        raise ValueError(
+            f"the label of row {all_labels.tolist().index(None)} is null: give the row a label, or "
+            "drop it"
+        )
     if all_labels.ndim != 1 or all_labels.dtype.kind not in "iu":
         raise ValueError(
             f"labels must be integers of shape [rows], got {all_labels.dtype} {all_labels.shape}"

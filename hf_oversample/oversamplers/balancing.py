@@ -16,6 +16,7 @@ from datasets import Dataset, DatasetDict, concatenate_datasets
 from datasets.fingerprint import Hasher
 from datasets.formatting.formatting import LazyBatch
 
+from hf_oversample.data.columns import in_format_of
 from hf_oversample.oversamplers.growing import GrowingBatches
 from hf_oversample.oversamplers.plan import REAL, IntArray
 
@@ -153,10 +154,7 @@ class BalancingDatasets(GrowingBatches):
             self.fit(dataset, **{**fit_on, **given})
         made = self.all_children(dataset, num_proc, batch_size)
         real = self._with_provenance(dataset).with_format(None)
-        balanced = concatenate_datasets([real, made])
-        if dataset.format["type"] is None:
-            return balanced
-        return balanced.with_format(dataset.format["type"], **dataset.format["format_kwargs"])
+        return in_format_of(concatenate_datasets([real, made]), dataset)
 
     def _with_provenance(self, dataset: Dataset) -> Dataset:
         """The data set with ``origin`` "real" and ``parent`` −1, added without rewriting it."""

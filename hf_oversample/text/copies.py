@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from hf_oversample.numeric import noise
+from hf_oversample.text.checks import checked_texts
 from hf_oversample.text.words import Segmenter, normalized
 
 
@@ -46,7 +47,12 @@ class CopyIndex:
 
     @classmethod
     def build(cls, texts: Sequence[str], segmenter: Segmenter, threshold: float = 0.8) -> CopyIndex:
-        """The index of n texts."""
+        """The index of n texts.
+
+        Raises:
+            ValueError: a text is null; its row is named.
+        """
+        texts = checked_texts(texts)
         exact = np.asarray([_hashed(normalized(text)) for text in texts], np.int64)
         parts, full = [], []
         for text in texts:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from hf_oversample.text.checks import checked_texts
 from hf_oversample.text.tokenization import special_token_frame, word_tokens
 from hf_oversample.text.words import Segmenter
 
@@ -88,8 +89,12 @@ class TextEncoder:
         )
 
     def many(self, texts: Iterable[str]) -> list[EncodedText]:
-        """Several texts, in their order."""
-        return [self(text) for text in texts]
+        """Several texts, in their order.
+
+        Raises:
+            ValueError: a text is null; its row is named.
+        """
+        return [self(text) for text in checked_texts(texts)]
 
 
 def pad(

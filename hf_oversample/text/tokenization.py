@@ -20,6 +20,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from hf_oversample.text.checks import checked_texts
 from hf_oversample.text.words import ENGLISH_WORD_PATTERN, Language, Segmenter, has_han
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -64,7 +65,8 @@ def train_tokenizer(
         lowercase: whether case is dropped.
 
     Raises:
-        ValueError: an unknown kind or language, too small a vocabulary, or no text with a word.
+        ValueError: an unknown kind or language, too small a vocabulary, or no text with a word,
+            or a text that is null (its row is named).
     """
     if kind not in ("bpe", "word"):
         raise ValueError(f'kind={kind!r} is not supported: choose "bpe" or "word"')
@@ -72,12 +74,11 @@ def train_tokenizer(
         raise ValueError(
             f"vocab_size={vocab_size} leaves no room: {len(SPECIAL_TOKENS)} tokens are special"
         )
-    segmenter = Segmenter(language)
+    segmenter, texts = Segmenter(language), checked_texts(texts)
     if segmenter.language == "zh":
         vocabulary = _chinese_vocabulary(texts, segmenter, vocab_size, min_frequency, lowercase)
         return JiebaTokenizer(vocabulary, lowercase=lowercase)
 
-    texts = list(texts)
     backend = Tokenizer(models.WordLevel(unk_token="[UNK]"))
     steps: list[Any] = [normalizers.NFC()]
     if lowercase:

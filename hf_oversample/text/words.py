@@ -13,7 +13,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib import resources
+from itertools import islice
 from typing import TYPE_CHECKING, Literal, get_args
+
+from hf_oversample.text.checks import checked_texts
 
 if TYPE_CHECKING:
     from jieba import Tokenizer as JiebaCutter
@@ -80,7 +83,13 @@ class Segmenter:
         return f"Segmenter(language={self.language!r})"
 
     def spans(self, text: str) -> list[tuple[int, int]]:
-        """Start and end of each token, in order; they do not overlap and cover all but spaces."""
+        """Start and end of each token, in order; they do not overlap and cover all but spaces.
+
+        Raises:
+            TypeError: the text is no string.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"a text is needed to find words in, got {text!r}")
         if self.language == "en":
             return list(_english_tokenizer().span_tokenize(text))
         return [
@@ -163,9 +172,7 @@ def guess_language(texts: Iterable[str], sample: int = 1000) -> Language:
         sample: how many texts to look at.
     """
     letters = han = 0
-    for number, text in enumerate(texts):
-        if number == sample:
-            break
+    for text in checked_texts(islice(texts, sample)):
         letters += sum(character.isalpha() for character in text)
         han += len(_HAN.findall(text))
     return "zh" if letters and han >= 0.2 * letters else "en"
@@ -181,7 +188,7 @@ def unsegmented_script(texts: Iterable[str], sample: int = 1000) -> str | None:
     """
     letters = Counter(
         unicodedata.name(character, "").split(" ")[0]
-        for _, text in zip(range(sample), texts, strict=False)
+        for text in checked_texts(islice(texts, sample))
         for character in text
         if character.isalpha()
     )

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from transformers import (
     AutoConfig,
-    AutoModel,
     AutoTokenizer,
     BertConfig,
     PreTrainedTokenizerBase,
@@ -19,9 +18,10 @@ from transformers import (
 )
 
 from hf_oversample.data.labeled_texts import Texts
+from hf_oversample.models.encoders import check_max_length, encoder_part, load_encoder
 from hf_oversample.models.miso.configuration_miso import MisoConfig
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
-from hf_oversample.text.encoding import EncodedText, TextEncoder
+from hf_oversample.text.encoding import EncodedText, TextEncoder, canonical_length
 from hf_oversample.text.tokenization import special_token_frame, train_tokenizer
 from hf_oversample.text.words import Language, Segmenter
 from hf_oversample.training.arguments import MisoTrainingArguments
@@ -95,6 +95,7 @@ def new_generator(
     target_classes: Sequence[int],
     encoder_name_or_path: str | Path | None = None,
     revision: str | None = None,
+    max_length: int = 64,
     decoder_layers: int = 2,
     seed: int = 0,
     **settings: Any,
@@ -111,31 +112,36 @@ def new_generator(
         encoder_name_or_path: a pretrained encoder for `AutoModel`; none starts a small one from
             scratch.
         revision: of the pretrained encoder on the Hub.
+        max_length: tokens of the longest text that it is to read or write.
         decoder_layers: layers of the decoder, which always starts from scratch.
         seed: of the initial weights.
         **settings: further fields of `MisoConfig`.
 
     Raises:
-        ValueError: if the tokenizer has no mask token: words could not be edited.
+        ValueError: if the tokenizer has no mask token: words could not be edited; if the encoder
+            has no places for `max_length` tokens, or its checkpoint lacks weights.
     """
     if tokenizer.mask_token_id is None:
         raise ValueError(
             f"The tokenizer of {encoder_name_or_path} has no mask token, which the edit realiser "
             "needs. Choose an encoder that was pre-trained by masking (BERT, MiniLM, RoBERTa …)."
         )
+    # what starts from scratch has places for any length; texts are padded to multiples of a step
+    places = max(SCRATCH_ENCODER["max_position_embeddings"], canonical_length(max_length))
     if encoder_name_or_path is not None:
         encoder = AutoConfig.from_pretrained(str(encoder_name_or_path), revision=revision)
     else:
         encoder = BertConfig(
             vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **SCRATCH_ENCODER
         )
+        encoder.max_position_embeddings = places
     decoder = BertConfig(
         vocab_size=encoder.vocab_size,
         hidden_size=encoder.hidden_size,
         num_hidden_layers=decoder_layers,
         num_attention_heads=encoder.num_attention_heads,
         intermediate_size=2 * encoder.hidden_size,
-        max_position_embeddings=512,
+        max_position_embeddings=places,
         pad_token_id=tokenizer.pad_token_id,
     )
     tokens, is_word = output_vocabulary(encoded, tokenizer, segmenter)
@@ -153,9 +159,8 @@ def new_generator(
     set_seed(seed)
     model = MisoForAnchorGeneration(config)
     if encoder_name_or_path is not None:
-        pretrained = AutoModel.from_pretrained(
-            str(encoder_name_or_path), revision=revision, dtype=torch.float32
-        )
+        pretrained = encoder_part(load_encoder(encoder_name_or_path, revision=revision))
+        check_max_length(max_length, encoder_name_or_path, pretrained, tokenizer)
         model.miso.encoder.load_state_dict(pretrained.state_dict())
     model.set_output_tokens(tokens, is_word)
     # tokens start as likely as they are: what else would take a hundred steps to learn
@@ -257,6 +262,7 @@ def train_generator(
         target_classes=target_classes,
         encoder_name_or_path=encoder_name,
         revision=encoder_revision,
+        max_length=training.max_length,
         seed=training.seed,
         parts=parts,
         **settings,

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from hf_oversample.text.checks import checked_texts
 from hf_oversample.text.tokenization import CONTINUATION, train_tokenizer, word_tokens
 from hf_oversample.text.words import Segmenter, remove_stop_words
 
@@ -56,9 +57,12 @@ def encode_words(
 
     Returns:
         One list a text; ``[UNK]`` alone where nothing is left.
+
+    Raises:
+        ValueError: a text is null; its row is named.
     """
     encoded = []
-    for text in texts:
+    for text in checked_texts(texts):
         spans = segmenter.spans(text)
         words = [text[start:end] for start, end in spans]
         before = [start > 0 and text[start - 1].isspace() for start, _ in spans]

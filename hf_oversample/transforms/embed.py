@@ -18,16 +18,21 @@ import numpy as np
 import torch
 from datasets import Dataset, Features, List, Value
 from torch import Tensor
-from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 import hf_oversample
-from hf_oversample.data.columns import as_list, check_texts
+from hf_oversample.data.columns import as_list, check_texts, in_format_of
 from hf_oversample.models.digest import weights_digest
+from hf_oversample.models.encoders import (
+    check_max_length,
+    encoder_part,
+    load_encoder,
+    longest_text,
+)
 from hf_oversample.models.in_memory import folder_or_name, name_of
 from hf_oversample.models.miso.encoder_miso import MisoModel
 from hf_oversample.numeric.workers import one_thread_if_forked
 from hf_oversample.text.encoding import (
-    LENGTH_STEP,
     SMALLEST_BATCH,
     TextEncoder,
     pad,
@@ -37,6 +42,8 @@ from hf_oversample.text.words import Language, Segmenter, checked_language
 
 Pooling = Literal["mean", "cls", "latent"]
 POOLINGS = ("mean", "cls", "latent")
+LONGEST = 128
+"""Tokens of the longest text where nothing is said, and the model has places for them."""
 
 
 def pool_states(states: Tensor, mask: Tensor, pooling: str) -> Tensor:
@@ -96,28 +103,16 @@ def _width(model: PreTrainedModel, pooling: Pooling) -> int:
     return model.config.get_text_config().hidden_size
 
 
-def _places(model: PreTrainedModel) -> int | None:
-    """The longest padded text that an encoder has positions for, in tokens; None: any length."""
-    config = model.config.encoder if isinstance(model, MisoModel) else model.config
-    places = getattr(config, "max_position_embeddings", None)
-    if places is None or places <= 0:
-        return None
-    for name, module in model.named_modules():
-        # RoBERTa and its kin number their tokens from padding_idx + 1 on, in the same table.
-        if name.endswith("position_embeddings"):
-            padding = getattr(module, "padding_idx", None)
-            places -= 0 if padding is None else padding + 1
-            break
-    return places - places % LENGTH_STEP  # texts are padded to such lengths
-
-
 @dataclass
 class _Encoder:
-    """What is loaded: the model, its tokenizer, and a digest of both."""
+    """What is loaded: the encoder, its tokenizer, a digest of both, the longest text in tokens, and
+    the model that the encoder is of, where that is another."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     digest: str
+    max_length: int
+    whole: PreTrainedModel
 
 
 class TextEmbedder:
@@ -141,8 +136,8 @@ class TextEmbedder:
             `LatentDecoder` turns into texts.
         normalize: scale embeddings to length 1 (default, but for "latent": scaled latents could not
             be decoded).
-        max_length: longest text in tokens, special tokens included (default 128); longer ones are
-            cut.
+        max_length: longest text in tokens, special tokens included; longer ones are cut. Default:
+            128, or what the model has places for where that is less.
         token_budget: padded tokens in a batch of the encoder (default 8192).
         dtype: "float32" (default) or "bfloat16", the precision of the encoder; the column is
             float32 always.
@@ -160,9 +155,8 @@ class TextEmbedder:
             its tokenizer.
         ValueError: for one below 1; an unknown pooling or dtype; scaled latents; a text that is
             null, empty or no string (column and row are named); and, when the model is loaded, for
-            latents of a model that has none, more tokens than it has places for, or weights that
-            are no longer
-            those of the transform that was pickled.
+            latents of a model that has none, more tokens than it has places for, weights that
+            are missing, or that are no longer those of the transform that was pickled.
     """
 
     code_version: ClassVar[int] = 2  # raised when changed code changes what comes out
@@ -176,7 +170,7 @@ class TextEmbedder:
         embedding_column: str = "embedding",
         pooling: Pooling = "mean",
         normalize: bool | None = None,
-        max_length: int = 128,
+        max_length: int | None = None,
         token_budget: int = 8192,
         dtype: Literal["float32", "bfloat16"] = "float32",
         revision: str | None = None,
@@ -188,6 +182,8 @@ class TextEmbedder:
         if dtype not in ("float32", "bfloat16"):
             raise ValueError(f"dtype is {dtype!r}; it must be 'float32' or 'bfloat16'.")
         for name, value in (("max_length", max_length), ("token_budget", token_budget)):
+            if value is None and name == "max_length":
+                continue
             if isinstance(value, bool) or not isinstance(value, int):
                 raise TypeError(f"{name} must be an int, got {value!r}")
             if value < 1:
@@ -242,6 +238,17 @@ class TextEmbedder:
         return self._on_device(None)
 
     @property
+    def longest(self) -> int:
+        """Tokens after which a text is cut: `max_length`, or its default for this encoder."""
+        return self._load().max_length
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """The encoder and its tokenizer, as a folder that a `TextEmbedder` loads."""
+        encoder = self._load()
+        encoder.whole.save_pretrained(folder)
+        encoder.tokenizer.save_pretrained(folder)
+
+    @property
     def width(self) -> int:
         """Values of an embedding."""
         return _width(self._load().model, self.pooling)
@@ -254,7 +261,7 @@ class TextEmbedder:
         name, revision = self.model_name_or_path, self.revision
         folder, dtype = folder_or_name(name), getattr(torch, self.dtype)
         tokenizer = AutoTokenizer.from_pretrained(folder, revision=revision)
-        model = AutoModel.from_pretrained(folder, revision=revision, dtype=dtype)
+        whole = model = load_encoder(folder, revision=revision, dtype=dtype)
         if self.pooling == "latent" and not isinstance(model, MisoModel):
             raise ValueError(
                 f"pooling is 'latent', but {name} is a {type(model).__name__}, which has no "
@@ -267,15 +274,14 @@ class TextEmbedder:
                 "pooling='mean'."
             )
         if self.pooling != "latent" and isinstance(model, MisoModel):
-            model = model.encoder
-        if not isinstance(model, MisoModel) and model.config.is_encoder_decoder:
-            model = model.get_encoder()  # the decoder's states are of a text that it would write
-        places = _places(model)
-        if places is not None and places < self.max_length:
-            raise ValueError(
-                f"max_length is {self.max_length}, but {name} has places for {places} tokens: give "
-                f"max_length={places} or less."
-            )
+            whole = model = model.encoder
+        if not isinstance(model, MisoModel):
+            model = encoder_part(model)  # a decoder's states are of a text that it would write
+        max_length = self.max_length
+        if max_length is None:
+            longest = longest_text(model, tokenizer)
+            max_length = LONGEST if longest is None else min(LONGEST, longest)
+        check_max_length(max_length, name, model, tokenizer)
         # The tokenizer before its first call, which leaves its truncation in it.
         words = _tokenizer_text(tokenizer)
         text = f"{weights_digest(model)} {type(model).__name__} {words}"
@@ -285,7 +291,7 @@ class TextEmbedder:
                 f"{name} holds other weights, or another tokenizer, than when this TextEmbedder "
                 "was pickled: make a new one."
             )
-        self._encoder = _Encoder(model.eval(), tokenizer, digest)
+        self._encoder = _Encoder(model.eval(), tokenizer, digest, max_length, whole)
         return self._encoder
 
     def _on_device(self, rank: int | None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -335,11 +341,11 @@ class TextEmbedder:
     ) -> list[np.ndarray]:
         if self.pooling == "latent":  # as the generator was trained: whole words, cut between them
             segmenter = Segmenter(self.language or model.config.language)
-            encode = TextEncoder(tokenizer, segmenter, self.max_length)
+            encode = TextEncoder(tokenizer, segmenter, self.longest)
             return [text.input_ids for text in encode.many(texts)]
         if not len(texts):
             return []
-        rows = tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
+        rows = tokenizer(list(texts), truncation=True, max_length=self.longest)["input_ids"]
         return [np.asarray(row, np.int64) for row in rows]
 
     def __call__(self, batch: Mapping[str, Any], rank: int | None = None) -> dict[str, np.ndarray]:
@@ -379,7 +385,7 @@ class TextEmbedder:
         features = self.output_features(dataset.features)
         if not len(dataset):  # which `map` returns as it is
             return Dataset.from_dict({name: [] for name in features}, features=features)
-        return dataset.with_format(None).map(
+        embedded = dataset.with_format(None).map(
             self,
             batched=True,
             with_rank=True,
@@ -388,6 +394,7 @@ class TextEmbedder:
             features=features,
             desc=f"Embedding {self.text_column}",
         )
+        return in_format_of(embedded, dataset)
 
 
 def _tokenizer_text(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -7,7 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModel, PreTrainedModel
+from transformers import (
+    MODEL_FOR_TEXT_ENCODING_MAPPING,
+    AutoModel,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 from transformers import initialization as init
 from transformers.modeling_outputs import ModelOutput
 
@@ -28,6 +33,33 @@ class MisoModelOutput(ModelOutput):
 
     last_hidden_state: Tensor | None = None
     latents: Tensor | None = None
+
+
+def encoder_class(config: PreTrainedConfig) -> Any:
+    """
+    What makes or loads the encoder of a configuration: the class of the encoder alone where
+    transformers has one (T5 and its kin), else `AutoModel`.
+
+    A T5 checkpoint may hold the encoder alone, and then says `is_encoder_decoder: false`, of which
+    `AutoModel` makes a T5 with a random decoder that cannot be called without it.
+    """
+    own = MODEL_FOR_TEXT_ENCODING_MAPPING.get(type(config), None)
+    return own if own is not None and own.__name__.endswith("EncoderModel") else AutoModel
+
+
+def encoder_part(model: PreTrainedModel) -> PreTrainedModel:
+    """What reads texts: the encoder of a model with encoder and decoder, or the model itself."""
+    if isinstance(getattr(model, "encoder", None), nn.Module) and isinstance(
+        getattr(model, "decoder", None), nn.Module
+    ):
+        return model.get_encoder()
+    return model
+
+
+def new_encoder(config: PreTrainedConfig) -> PreTrainedModel:
+    """The encoder of a configuration, with weights that are still to be set."""
+    kind = encoder_class(config)
+    return encoder_part(AutoModel.from_config(config) if kind is AutoModel else kind(config))
 
 
 def check_embedding_width(body: PreTrainedModel, part: str, hidden_size: int) -> None:
@@ -90,7 +122,7 @@ class MisoModel(MisoPreTrainedModel):
 
     def __init__(self, config: MisoConfig):
         super().__init__(config)
-        self.encoder = AutoModel.from_config(config.encoder)
+        self.encoder = new_encoder(config.encoder)
         check_embedding_width(self.encoder, "encoder", config.hidden_size)
         self.pooling = LatentPooling(
             config.hidden_size, config.num_latent_heads, config.latent_size

@@ -10,7 +10,7 @@ import pyarrow as pa
 from datasets import Dataset, concatenate_datasets
 from datasets.fingerprint import Hasher
 
-from hf_oversample.data.columns import Labels
+from hf_oversample.data.columns import Labels, in_format_of
 from hf_oversample.oversamplers.plan import REAL, RESAMPLED, SYNTHETIC, IntArray
 
 
@@ -168,5 +168,4 @@ def with_texts(
     order = np.argsort(np.concatenate([real, made]), kind="stable")
     if (order != np.arange(len(order))).any():  # `map` leaves children between the rows
         joined = joined.select(order)
-    kind = dataset.format["type"]
-    return joined if kind is None else joined.with_format(kind)
+    return in_format_of(joined, dataset)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from hf_oversample.models.encoders import check_max_length
 from hf_oversample.models.in_memory import folder_or_name
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.models.miso.realizers import EditRealizer, GenerateRealizer
@@ -64,7 +65,8 @@ class MisoModels:
             **options: those of both realisers.
 
         Raises:
-            ValueError: for an editor whose latents or decoders would be read.
+            ValueError: for an editor whose latents or decoders would be read; for a `max_length`
+                that is more than the generator has places for.
         """
         one_thread_if_forked()
         folder = folder_or_name(generator)
@@ -80,6 +82,7 @@ class MisoModels:
         if torch.cuda.is_available():
             model = model.to("cuda")
         tokenizer = AutoTokenizer.from_pretrained(folder)
+        check_max_length(max_length, generator, model.miso, tokenizer)
         segmenter = Segmenter(language or model.config.language)
         options["precision"] = precision
         writer: EditRealizer | GenerateRealizer
@@ -168,6 +171,4 @@ class MisoModels:
         self.model.save_pretrained(folder / "generator")
         self.tokenizer.save_pretrained(folder / "generator")
         if self.embedder is not None:
-            model, tokenizer = self.embedder.loaded
-            model.save_pretrained(folder / "embedder")
-            tokenizer.save_pretrained(folder / "embedder")
+            self.embedder.save_pretrained(folder / "embedder")

@@ -210,7 +210,7 @@ class MisoOversampler(Oversampler):
         self, dataset: Dataset, embeddings: np.ndarray | None, children: Mapping[int, int]
     ) -> Plan:
         grown = [code for code, total in children.items() if total]
-        texts = as_list(dataset[self._text_column()])
+        texts = as_list(dataset.with_format(None)[self._text_column()])
         labels = np.asarray(self.labels_, np.int64)
         self.generator_digest_ = weights_digest(self.loaded.model)
         embeddings = self.embed(texts)

@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutput
 
+from hf_oversample.models.encoders import places
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.models.miso.realizers.common import AnchorRequest, autocast, source_latents
 from hf_oversample.numeric import noise
@@ -96,6 +97,9 @@ class GenerateRealizer:
         max_new_tokens: tokens of a text at most.
         precision: "float32" or "bfloat16", of the decoder's products.
         token_budget: tokens of a batch.
+
+    Raises:
+        ValueError: for more new tokens than the decoder has places for.
     """
 
     def __init__(
@@ -116,6 +120,12 @@ class GenerateRealizer:
         self.guidance, self.temperature, self.top_k = guidance, temperature, top_k
         self.max_new_tokens, self.token_budget = max_new_tokens, token_budget
         self.precision = precision
+        longest = places(model.decoders[0])
+        if longest is not None and max_new_tokens >= longest:  # the first place is a start token's
+            raise ValueError(
+                f"max_new_tokens is {max_new_tokens}, but the generator's decoder has places for "
+                f"{longest} tokens: give max_new_tokens at most {longest - 1}."
+            )
 
     @torch.no_grad()
     def __call__(self, requests: Sequence[AnchorRequest]) -> list[str]:

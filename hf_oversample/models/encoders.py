@@ -1,0 +1,147 @@
+"""Pretrained encoders: how each is loaded, and the longest text that it reads.
+
+Whatever reads texts with an encoder loads it here and asks here for its longest text, so that
+embedding, fine-tuning, MISO and the decoders behave alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import (
+    AutoConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from hf_oversample.models.miso.encoder_miso import MisoModel, encoder_class, encoder_part
+from hf_oversample.text.encoding import LENGTH_STEP
+
+# What modules with one learnt or fixed vector a place are called in transformers.
+_POSITION_TABLES = ("position_embeddings", "embed_positions", "wpe", "positions_embed")
+# Tokenizers say "no limit" by a number near 1e30.
+_NO_LIMIT = 10**9
+
+
+def load_encoder(
+    name: str | Path, *, revision: str | None = None, dtype: torch.dtype = torch.float32
+) -> PreTrainedModel:
+    """
+    A pretrained encoder, in evaluation mode, on the CPU.
+
+    Of a model with encoder and decoder this is the whole model, or its encoder's own class where
+    transformers has one (T5 and its kin, whose checkpoints may hold the encoder alone);
+    `encoder_part` gives what reads texts.
+
+    Args:
+        name: folder, or name on the Hub.
+        revision: of the model on the Hub.
+        dtype: of the weights.
+
+    Raises:
+        OSError: no such folder or name.
+        ValueError: the checkpoint lacks weights of the encoder, which would start at random.
+    """
+    config = AutoConfig.from_pretrained(str(name), revision=revision)
+    model, found = encoder_class(config).from_pretrained(
+        str(name), revision=revision, dtype=dtype, output_loading_info=True
+    )
+    has_decoder = encoder_part(model) is not model  # which is not asked for anything
+    missing = {key for key in found["missing_keys"] if not (has_decoder and "decoder." in key)}
+    check_complete(name, model, missing)
+    return model.eval()
+
+
+def check_complete(name: str | Path, model: PreTrainedModel, missing: Iterable[str]) -> None:
+    """
+    Check that no weight of a model was missing in its checkpoint. Poolers may be: many checkpoints
+    have none, and embeddings do not read them.
+
+    Raises:
+        ValueError: one was.
+    """
+    lost = sorted(key for key in missing if "pooler." not in key)
+    if lost:
+        raise ValueError(
+            f"{name} is said to be a {type(model).__name__}, but its files lack {len(lost)} of "
+            f"its weights, such as {lost[0]}, which would be random: save the whole model with "
+            "save_pretrained, or name another encoder."
+        )
+
+
+def places(model: nn.Module) -> int | None:
+    """
+    Tokens of the longest text that a model can number, special tokens included; None: any length.
+
+    Tables of positions are counted as they are: RoBERTa, XLM-R and their kin number tokens from
+    `padding_idx + 1` on, BART and OPT leave out two rows. Models with rotary positions are held to
+    the length that they were made for. T5, XLNet and DeBERTa's relative positions have no limit.
+    """
+    if isinstance(model, MisoModel):
+        model = model.encoder
+    config = getattr(model, "config", None)
+    limits = []
+    stated = getattr(config, "max_position_embeddings", None)
+    if isinstance(stated, int) and stated > 0:
+        limits.append(stated)
+    table = next(
+        (
+            module
+            for name, module in model.named_modules()
+            if name.rsplit(".", 1)[-1] in _POSITION_TABLES and isinstance(module, nn.Embedding)
+        ),
+        None,
+    )
+    if table is not None:
+        unused = 0 if table.padding_idx is None else table.padding_idx + 1
+        limits.append(table.num_embeddings - unused - int(getattr(table, "offset", 0)))
+    elif getattr(config, "relative_attention", False):
+        return None
+    return min(limits) if limits else None
+
+
+def longest_text(model: nn.Module, tokenizer: PreTrainedTokenizerBase | None = None) -> int | None:
+    """
+    Tokens of the longest text that a model is given here; None: any length.
+
+    The `places` of the model, or what its tokenizer states (`model_max_length`) where that is
+    less, down to a multiple of four: texts are padded to such lengths.
+    """
+    limits = [] if (own := places(model)) is None else [own]
+    stated = getattr(tokenizer, "model_max_length", None)
+    if stated is not None and stated < _NO_LIMIT:
+        limits.append(int(stated))
+    return min(limits) // LENGTH_STEP * LENGTH_STEP if limits else None
+
+
+def check_max_length(
+    max_length: int,
+    name: str | Path,
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+) -> None:
+    """
+    Check that a model reads texts of `max_length` tokens.
+
+    Raises:
+        ValueError: it does not.
+    """
+    longest = longest_text(model, tokenizer)
+    if longest is not None and longest < max_length:
+        raise ValueError(
+            f"max_length is {max_length}, but {name} has places for {longest} tokens: give "
+            f"max_length={longest} or less (--max_length {longest})."
+        )
+
+
+__all__ = [
+    "check_complete",
+    "check_max_length",
+    "encoder_part",
+    "load_encoder",
+    "longest_text",
+    "places",
+]
