@@ -6,7 +6,7 @@ embedding, fine-tuning, MISO and the decoders behave alike.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence, Sized
 from pathlib import Path
 
 import torch
@@ -137,8 +137,28 @@ def check_max_length(
         )
 
 
+def check_lengths(texts: Sequence[Sized], model: PreTrainedModel) -> None:
+    """
+    Check that a model has places for texts as token ids.
+
+    Raises:
+        ValueError: one is longer; its row is named.
+    """
+    longest = places(model)
+    if longest is None:
+        return
+    long = next((row for row, ids in enumerate(texts) if len(ids) > longest), None)
+    if long is not None:
+        raise ValueError(
+            f"encoded text {long} has {len(texts[long])} tokens, but {type(model).__name__} has "
+            f"places for {longest}: cut the texts, with the tokenizer's truncation=True and "
+            f"max_length={longest}"
+        )
+
+
 __all__ = [
     "check_complete",
+    "check_lengths",
     "check_max_length",
     "encoder_part",
     "load_encoder",

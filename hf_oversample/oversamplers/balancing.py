@@ -17,6 +17,7 @@ from datasets.fingerprint import Hasher
 from datasets.formatting.formatting import LazyBatch
 
 from hf_oversample.data.columns import in_format_of
+from hf_oversample.numeric.workers import processes_that_can_use_gpus
 from hf_oversample.oversamplers.growing import GrowingBatches
 from hf_oversample.oversamplers.plan import REAL, IntArray
 
@@ -50,10 +51,9 @@ class BalancingDatasets(GrowingBatches):
         features = self.output_features(dataset.features)
         if not len(parents):
             return Dataset.from_dict({name: [] for name in features}, features=features)
-        return (
-            dataset.with_format(None)
-            .select(parents)
-            .map(
+        rows = dataset.with_format(None).select(parents)
+        with processes_that_can_use_gpus(num_proc):
+            return rows.map(
                 ChildrenOnly(self, parents),
                 batched=True,
                 with_indices=True,
@@ -62,7 +62,6 @@ class BalancingDatasets(GrowingBatches):
                 features=features,
                 desc=type(self).__name__,
             )
-        )
 
     def children(
         self, dataset: Dataset, batch_size: int = 1000, num_proc: int | None = None

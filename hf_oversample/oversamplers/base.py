@@ -29,6 +29,7 @@ from hf_oversample.data.columns import (
     text_keys,
     vector_keys,
 )
+from hf_oversample.data.row_keys import key_columns, record_keys
 from hf_oversample.oversamplers.balancing import BalancingDatasets
 from hf_oversample.oversamplers.growing import refuse_provenance
 from hf_oversample.oversamplers.plan import ORIGINS, REAL, RESAMPLED, SYNTHETIC, Children, Plan
@@ -43,6 +44,7 @@ __all__ = ["ORIGINS", "REAL", "RESAMPLED", "SYNTHETIC", "Children", "Oversampler
 
 logger = logging.getLogger(__name__)
 
+_KEY_ROWS = 10_000
 FloatMatrix = npt.NDArray[np.float32]
 
 
@@ -64,8 +66,8 @@ class Oversampler(BalancingDatasets):
         labels_: class code of every row.
         features_: the data set's features.
         digest_: digest of the used columns' content.
-        row_keys_: uint64 [n], a key of each row's text or embedding, by which a batch is known to
-            be of the fitted data set; None where neither is read.
+        row_keys_: uint64 [n], a key of each row's text or embedding, or of all its columns where
+            neither is read, by which a batch is known to be of the fitted data set.
         plan_: the :class:`~hf_oversample.oversamplers.plan.Plan`.
 
     A method sets, as it needs: ``input_kind`` (the column that it reads), ``code_version`` (raised
@@ -182,6 +184,14 @@ class Oversampler(BalancingDatasets):
             self.row_keys_ = vector_keys(embeddings)
         elif text_column is not None:
             self.row_keys_ = text_keys(dataset.with_format(None)[text_column][:])
+        else:
+            table = dataset.with_format("arrow")
+            names = key_columns(dataset.features)
+            parts = [
+                record_keys(rows.__getitem__, dataset.features, names)
+                for rows in table.iter(batch_size=_KEY_ROWS)
+            ]
+            self.row_keys_ = np.concatenate(parts)
         self._take_plan(self._learn_from(dataset, embeddings, children), children)
         return self
 
@@ -196,8 +206,11 @@ class Oversampler(BalancingDatasets):
         self.plan_ = plan
 
     def columns_read(self) -> list[str]:
-        columns = [self.label_column_, self.text_column_, self.embedding_column_]
-        return [column for column in columns if column is not None]
+        """The label column and the one that the method reads; where it reads none, all those that
+        a row is known by."""
+        read = self.text_column_ or self.embedding_column_
+        others = key_columns(self.features_) if read is None else [read]
+        return list(dict.fromkeys([self.label_column_, *others]))
 
     def difference(self, dataset: Dataset) -> str | None:
         """How a data set differs from the fitted one, in words; None if it does not."""

@@ -6,6 +6,7 @@ same way. A method sees neither: it makes the children's columns (``_make``).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -23,6 +24,7 @@ from hf_oversample.data.columns import (
     vector_keys,
     vectors_of,
 )
+from hf_oversample.data.row_keys import key_columns, record_keys
 from hf_oversample.oversamplers.plan import ORIGINS, REAL, Children, IntArray, Plan
 from hf_oversample.oversamplers.saving import FittedState
 
@@ -138,13 +140,14 @@ class GrowingBatches(FittedState):
             if not 0 <= row < len(self.labels_):
                 raise ValueError(
                     f"row {row} is beyond the {len(self.labels_)} rows of the fitted data set: "
-                    "this is another data set; fit on it"
+                    f"this is another data set; fit on it{_numbered_anew(batch)}"
                 )
             fitted = self.label_values_[self.labels_[row]]
             if label != fitted:
                 raise ValueError(
                     f"column {self.label_column_!r} is {label!r} in row {row} but was {fitted!r} "
-                    "when fitted: this is another data set, or another order of its rows; fit on it"
+                    "when fitted: this is another data set, or another order of its rows; fit on "
+                    f"it{_numbered_anew(batch)}"
                 )
         self._check_content(batch, columns, rows)
         return rows, columns
@@ -159,21 +162,44 @@ class GrowingBatches(FittedState):
             values = batch.pa_table[column] if isinstance(batch, LazyBatch) else batch[column]
             matrix = vectors_of(values)
             keys = None if matrix is None else vector_keys(matrix)
-        else:
-            column = str(self.text_column_)
+        elif self.text_column_ is not None:
+            column = self.text_column_
             texts = columns[column]
             keys = text_keys(texts) if all(isinstance(text, str) for text in texts) else None
+        else:
+            source = batch.pa_table if isinstance(batch, LazyBatch) else batch
+            names = key_columns(self.features_)
+            column, keys = ", ".join(names), record_keys(source.__getitem__, self.features_, names)
         if keys is None:
             raise ValueError(
                 f"column {column!r} of rows {rows[0]} … {rows[-1]} does not hold what it held when "
-                "fitted: this is another data set; fit on it"
+                f"fitted: this is another data set; fit on it{_numbered_anew(batch)}"
             )
         other = np.flatnonzero(keys != self.row_keys_[rows])
         if len(other):
             raise ValueError(
                 f"column {column!r} in row {rows[other[0]]} is not what it was when fitted "
                 f"({len(other)} of these {len(rows)} rows): this is another data set, or another "
-                "order of its rows; fit on it"
+                f"order of its rows; fit on it{_numbered_anew(batch)}"
+            )
+        worker = _one_of_several_workers()
+        if worker is not None:
+            self._refuse_repeated(keys, rows, worker)
+
+    def _refuse_repeated(self, keys: np.ndarray, rows: IntArray, worker: str) -> None:
+        """Of several workers each numbers its rows from 0: a row that occurs once is known by its
+        content, one of several equal ones is not.
+
+        Raises:
+            ValueError: such a row.
+        """
+        assert self.row_keys_ is not None
+        values, counts = np.unique(self.row_keys_, return_counts=True)
+        repeated = np.flatnonzero(counts[np.searchsorted(values, keys)] > 1)
+        if len(repeated):
+            raise ValueError(
+                f"row {rows[repeated[0]]} has the content of other rows, and this is {worker}, "
+                f"which numbers its rows by itself, so that its parent is not known{_INSTEAD}"
             )
 
     def children_of(
@@ -239,6 +265,37 @@ class GrowingBatches(FittedState):
                     f"{len(plan)} children"
                 )
         return made, plan, positions
+
+
+_INSTEAD = (
+    ". Balance the data set first, and stream what comes out: "
+    "oversampler.balance(dataset).to_iterable_dataset(num_shards=...); or read with num_workers=0 "
+    "or 1"
+)
+
+
+def _numbered_anew(batch: Any) -> str:
+    """Of the rows of a stream, why they may have other numbers, and what to do."""
+    if isinstance(batch, LazyBatch):  # `Dataset.map` numbers rows of the whole data set
+        return ""
+    worker = _one_of_several_workers()
+    return (
+        f". Or {worker or 'a part of a stream'}: each of a DataLoader's workers (num_workers above "
+        "1) and each node (split_dataset_by_node) numbers its own rows from 0, and so does what "
+        f"comes after shuffle, shard, skip or filter{_INSTEAD}"
+    )
+
+
+def _one_of_several_workers() -> str | None:
+    """The DataLoader worker that this process is, where there are several."""
+    if "torch.utils.data" not in sys.modules:  # then it is none, and torch need not be imported
+        return None
+    from torch.utils.data import get_worker_info
+
+    info = get_worker_info()
+    if info is None or info.num_workers < 2:
+        return None
+    return f"DataLoader worker {info.id} of {info.num_workers}"
 
 
 def refuse_provenance(columns: Any) -> None:

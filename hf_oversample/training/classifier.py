@@ -19,7 +19,7 @@ from sklearn.metrics import average_precision_score, log_loss
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from hf_oversample.models.encoders import places
+from hf_oversample.models.encoders import check_lengths
 from hf_oversample.text.encoding import pad
 from hf_oversample.training.hidden_states import head_inputs
 from hf_oversample.training.optimization import decay_groups
@@ -96,7 +96,7 @@ def train_classifier(
     _check_training(texts, truth, model.config.num_labels, steps, batch_size, schedule)
     if not 0 <= warmup < 1:
         raise ValueError(f"warmup={warmup} is a share of the updates: from 0 to below 1")
-    _check_lengths(texts, model)
+    check_lengths(texts, model)
     class_weight = _class_weights(class_weights, model)
     losses = loss or (lambda logits, target: F.cross_entropy(logits, target, reduction="none"))
     batches = _batches(len(texts), batch_size, steps, row_weights, seed, deferred_start)
@@ -313,19 +313,6 @@ def _check_training(
         raise ValueError(f'schedule={schedule!r} is unknown: choose "cosine" or "constant"')
 
 
-def _check_lengths(texts: list[NDArray[np.int64]], model: PreTrainedModel) -> None:
-    longest = places(model)
-    if longest is None:
-        return
-    long = next((row for row, ids in enumerate(texts) if len(ids) > longest), None)
-    if long is not None:
-        raise ValueError(
-            f"encoded text {long} has {len(texts[long])} tokens, but {type(model).__name__} has "
-            f"places for {longest}: cut the texts, with the tokenizer's truncation=True and "
-            f"max_length={longest}"
-        )
-
-
 def _class_weights(class_weights: ArrayLike | None, model: PreTrainedModel) -> NDArray[np.float64]:
     if class_weights is None:
         return np.ones(model.config.num_labels)
@@ -405,7 +392,7 @@ def _over_batches(
         raise ValueError("there is no text to predict for")
     model.eval()
     texts = [np.asarray(ids, dtype=np.int64) for ids in encoded]
-    _check_lengths(texts, model)
+    check_lengths(texts, model)
     result: NDArray[np.float32] | None = None
     # Sorted by length, so that little is padding.
     order = np.argsort([len(ids) for ids in texts], kind="stable")

@@ -31,7 +31,11 @@ from hf_oversample.models.encoders import (
 )
 from hf_oversample.models.in_memory import folder_or_name, name_of
 from hf_oversample.models.miso.encoder_miso import MisoModel
-from hf_oversample.numeric.workers import one_thread_if_forked
+from hf_oversample.numeric.workers import (
+    device_of_process,
+    one_thread_if_forked,
+    processes_that_can_use_gpus,
+)
 from hf_oversample.text.encoding import (
     SMALLEST_BATCH,
     TextEncoder,
@@ -296,11 +300,7 @@ class TextEmbedder:
 
     def _on_device(self, rank: int | None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         encoder = self._load()
-        device = self.device
-        if device is None:
-            device = "cpu"
-            if torch.cuda.is_available():
-                device = f"cuda:{(rank or 0) % torch.cuda.device_count()}"
+        device = device_of_process(rank) if self.device is None else self.device
         if encoder.model.device != torch.device(device):
             encoder.model.to(device)
         return encoder.model, encoder.tokenizer
@@ -385,15 +385,16 @@ class TextEmbedder:
         features = self.output_features(dataset.features)
         if not len(dataset):  # which `map` returns as it is
             return Dataset.from_dict({name: [] for name in features}, features=features)
-        embedded = dataset.with_format(None).map(
-            self,
-            batched=True,
-            with_rank=True,
-            batch_size=batch_size,
-            num_proc=num_proc,
-            features=features,
-            desc=f"Embedding {self.text_column}",
-        )
+        with processes_that_can_use_gpus(num_proc):
+            embedded = dataset.with_format(None).map(
+                self,
+                batched=True,
+                with_rank=True,
+                batch_size=batch_size,
+                num_proc=num_proc,
+                features=features,
+                desc=f"Embedding {self.text_column}",
+            )
         return in_format_of(embedded, dataset)
 
 

@@ -36,6 +36,7 @@ from hf_oversample.models.digest import weights_digest
 from hf_oversample.models.in_memory import name_of
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.numeric import noise
+from hf_oversample.numeric.workers import processes_that_can_use_gpus
 from hf_oversample.oversamplers.miso.gate import TextGate, check_gate
 from hf_oversample.oversamplers.miso.made_rows import DecodingRequests, with_texts
 from hf_oversample.oversamplers.miso.models import MisoModels
@@ -258,16 +259,17 @@ class LatentDecoder:
             columns["latents"] = pa.FixedSizeListArray.from_arrays(flat, width)
             columns["source"] = [texts[row] for row in requests.parent[pending].tolist()]
             tries = Dataset(pa.table(columns), fingerprint=Hasher.hash(["tries", attempt]))
-            answers = tries.with_format("numpy").map(
-                _Attempt(self, attempt),
-                batched=True,
-                batch_size=batch_size,
-                num_proc=num_proc,
-                remove_columns=tries.column_names,
-                features=Features({"text": Value("string"), "reason": Value("string")}),
-                new_fingerprint=Hasher.hash(["answers", attempt]),  # in memory: nothing is cached
-                desc=f"Decoding, try {attempt + 1}",
-            )
+            with processes_that_can_use_gpus(num_proc):
+                answers = tries.with_format("numpy").map(
+                    _Attempt(self, attempt),
+                    batched=True,
+                    batch_size=batch_size,
+                    num_proc=num_proc,
+                    remove_columns=tries.column_names,
+                    features=Features({"text": Value("string"), "reason": Value("string")}),
+                    new_fingerprint=Hasher.hash(["answers", attempt]),  # in memory: not cached
+                    desc=f"Decoding, try {attempt + 1}",
+                )
             answers = answers.with_format(None)
             rejected = []
             for i, text, reason in zip(

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from hf_oversample.models.encoders import check_max_length
 from hf_oversample.models.in_memory import folder_or_name
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.models.miso.realizers import EditRealizer, GenerateRealizer
-from hf_oversample.numeric.workers import one_thread_if_forked
+from hf_oversample.numeric.workers import device_of_process, one_thread_if_forked
 from hf_oversample.oversamplers.miso.critics import critic_evidence
 from hf_oversample.oversamplers.miso.judge import LinearJudge
 from hf_oversample.oversamplers.miso.parts import parts_read
@@ -57,7 +56,7 @@ class MisoModels:
         **options: Any,
     ) -> Self:
         """
-        Load from folders or the Hub, on a GPU where there is one.
+        Load from folders or the Hub, on the process's GPU where there are some.
 
         Args:
             generator, embedder, realizer, language, max_length, precision: of `MisoOversampler`.
@@ -79,8 +78,7 @@ class MisoModels:
                 f"decoders were not trained, and {asked} reads them. Train a generator with "
                 "parts='miso', or edit without latents."
             )
-        if torch.cuda.is_available():
-            model = model.to("cuda")
+        model.to(device_of_process())  # type: ignore[arg-type]
         tokenizer = AutoTokenizer.from_pretrained(folder)
         check_max_length(max_length, generator, model.miso, tokenizer)
         segmenter = Segmenter(language or model.config.language)
@@ -92,7 +90,8 @@ class MisoModels:
             writer = GenerateRealizer(model, tokenizer, segmenter, **options)
         other = None
         if embedder is not None:
-            other = TextEmbedder(embedder, max_length=max_length, dtype=precision)
+            device = str(model.device)
+            other = TextEmbedder(embedder, max_length=max_length, dtype=precision, device=device)
         encoder = TextEncoder(tokenizer, segmenter, max_length)
         return cls(model, tokenizer, segmenter, encoder, writer, other)
 
