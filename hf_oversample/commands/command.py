@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hf_oversample.commands.arguments import RunArguments
+from hf_oversample.commands.errors import known_error
 from hf_oversample.commands.parser import add_fields, chosen_fields
 from hf_oversample.training.arguments import MisoTrainingArguments
 
@@ -67,8 +68,11 @@ def run_command(
         )
         _check_files(arguments)
         said = run(arguments, options.resume_from_checkpoint if resumes else None)
-    except (ValueError, OSError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except Exception as error:
+        line = known_error(error)
+        if line is None:
+            raise
+        print(f"error: {line}", file=sys.stderr)
         return 2
     if said:
         print(said)

@@ -147,15 +147,32 @@ def check_texts(dataset: Dataset, column: str) -> None:
         )
 
 
+def exact_embeddings(dataset: Dataset, column: str) -> npt.NDArray[np.float64] | None:
+    """An embedding column in its own digits [n, d], where it has more than float32's; else None.
+
+    Raises:
+        as `embedding_matrix`, but for values beyond float32.
+    """
+    kind = dataset.features.arrow_schema.field(column).type
+    value_type = getattr(getattr(kind, "storage_type", kind), "value_type", None)
+    if value_type is None or not pa.types.is_float64(value_type):
+        return None
+    return _embedding_matrix(dataset, column, np.float64)
+
+
 def embedding_matrix(dataset: Dataset, column: str) -> npt.NDArray[np.float32]:
     """Read an embedding column as a float32 matrix [n, d], with one copy.
 
     Raises:
         ValueError: no such column, not lists of numbers, a null, ragged, empty, NaN or infinite
-            row (the first one is named).
+            row, or a value beyond float32 (the first one is named).
     """
+    return _embedding_matrix(dataset, column, np.float32)
+
+
+def _embedding_matrix(dataset: Dataset, column: str, dtype: type[np.floating]) -> Any:
     require_columns(dataset, column)
-    matrix: npt.NDArray[np.float32] | None = None
+    matrix: npt.NDArray[Any] | None = None
     for start, values in _batches(dataset, column):
         if isinstance(values, pa.ExtensionArray):
             values = values.storage
@@ -177,7 +194,7 @@ def embedding_matrix(dataset: Dataset, column: str) -> npt.NDArray[np.float32]:
             raise ValueError(f"column {column!r} is null in row {row}: embed it or drop the row")
         widths = pc.list_value_length(values).to_numpy(zero_copy_only=False)
         if matrix is None:
-            matrix = np.empty((len(dataset), int(widths[0])), dtype=np.float32)
+            matrix = np.empty((len(dataset), int(widths[0])), dtype=dtype)
         width = matrix.shape[1]
         wrong = np.flatnonzero(widths != width)
         if len(wrong) or not width:
@@ -193,6 +210,13 @@ def embedding_matrix(dataset: Dataset, column: str) -> npt.NDArray[np.float32]:
         # NaN and inf survive a sum: a finite one is a quick proof that there are none.
         if not np.isfinite(block.sum(dtype=np.float64)) and not np.isfinite(block).all():
             row, place = (int(found[0]) for found in np.nonzero(~np.isfinite(block)))
+            given = flat.reshape(-1, width)[row, place]
+            if np.isfinite(given):
+                raise ValueError(
+                    f"column {column!r} is {block[row, place]} in row {start + row}, position "
+                    f"{place}, as float32, which ends at 3.4e38: it holds {given:g}; divide the "
+                    "column by a constant"
+                )
             raise ValueError(
                 f"column {column!r} is {block[row, place]} in row {start + row}, position {place}: "
                 "embeddings must be finite; embed the row again or drop it"

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence, Sized
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -43,12 +44,25 @@ def load_encoder(
 
     Raises:
         OSError: no such folder or name.
-        ValueError: the checkpoint lacks weights of the encoder, which would start at random.
+        ValueError: a folder without config.json; weights that are damaged; or weights of the
+            encoder are missing, which would start at random.
     """
+    if Path(name).is_dir() and not (Path(name) / "config.json").is_file():
+        raise ValueError(
+            f"the folder {name} holds no config.json, so it is no model: it has "
+            f"{sorted(path.name for path in Path(name).iterdir())[:8]}; give the folder that "
+            "save_pretrained wrote, or a name on the Hub."
+        )
     config = AutoConfig.from_pretrained(str(name), revision=revision)
-    model, found = encoder_class(config).from_pretrained(
-        str(name), revision=revision, dtype=dtype, output_loading_info=True
-    )
+    try:
+        model, found = encoder_class(config).from_pretrained(
+            str(name), revision=revision, dtype=dtype, output_loading_info=True
+        )
+    except SafetensorError as error:
+        raise ValueError(
+            f"the weights of {name} (.safetensors) are damaged or cut short ({error}): download "
+            "or copy them again."
+        ) from error
     has_decoder = encoder_part(model) is not model  # which is not asked for anything
     missing = {key for key in found["missing_keys"] if not (has_decoder and "decoder." in key)}
     check_complete(name, model, missing)

@@ -16,6 +16,7 @@ from hf_oversample.neighbors.votes import (
     outvoted_by_chance,
     weighted_votes,
 )
+from hf_oversample.numeric.offsets import near_zero
 from hf_oversample.numeric.precision import has_fast_bfloat16
 
 Matrix = torch.Tensor | npt.ArrayLike
@@ -40,7 +41,8 @@ def nearest_neighbors(
     """The k nearest rows of ``base`` to every query, by Euclidean distance, brute force.
 
     Args:
-        queries: [q, d], NumPy or torch; computed with as float32.
+        queries: [q, d], NumPy or torch; computed with as float32. Of arrays of more digits
+            (float64, integers) columns far from zero are first moved there, in float64.
         base: [n, d].
         k: neighbours a query, from 1 to the rows that are left after ``exclude``.
         exclude: int64 [q]: the row of ``base`` that *is* the query and so no neighbour of it, −1
@@ -67,6 +69,7 @@ def nearest_neighbors(
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}")
     if device is None:
         device = base.device if isinstance(base, torch.Tensor) else "cpu"
+    base, queries = near_zero(base, queries)
     base_rows = _as_rows(base, "base", device)
     query_rows = _as_rows(queries, "queries", device)
     if query_rows.shape[1] != base_rows.shape[1]:
@@ -90,7 +93,8 @@ def nearest_neighbors(
 def _as_rows(values: Matrix, name: str, device: str | torch.device) -> torch.Tensor:
     if not isinstance(values, torch.Tensor):
         try:
-            array = np.asarray(values, dtype=np.float32)
+            with np.errstate(over="ignore"):  # told below, with its place
+                array = np.asarray(values, dtype=np.float32)
         except ValueError as error:
             raise ValueError(
                 f"{name} is not a matrix ({error}): every row must have the same width"
@@ -266,6 +270,7 @@ def difficult_samples(
     all_labels = all_labels.astype(np.int64)
     if device is None:
         device = embeddings.device if isinstance(embeddings, torch.Tensor) else "cpu"
+    embeddings, _ = near_zero(embeddings, embeddings)
     base = _as_rows(embeddings, "embeddings", device)
     if len(base) != len(all_labels):
         raise ValueError(f"there are {len(base)} embeddings but {len(all_labels)} labels")

@@ -62,6 +62,8 @@ class BayesianGanOversampler(EmbeddingOversampler):
         sampling_strategy, seed, copy_columns: as for every oversampler.
 
     Attributes (after ``fit``):
+        center_: [d] float64 or None, see `EmbeddingOversampler`: a generator that was trained here
+            on such columns makes rows about it.
         generator_: the model; ``generator_.generate``, ``.traverse`` and ``.structure`` are its
             controls.
         structure_: its :class:`StructureReport` as plain values.
@@ -159,6 +161,9 @@ class BayesianGanOversampler(EmbeddingOversampler):
         plan = Plan.join(plans)
         self.made_ = self._make_rows(self._model, plan, class_ids)
         return Plan(plan.parent, plan.child, plan.label, {"entry": np.arange(len(plan))})
+
+    def _moves_rows(self) -> bool:
+        return self.generator is None
 
     def _train(
         self, embeddings: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], targets: list[int]

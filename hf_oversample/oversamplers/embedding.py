@@ -17,9 +17,10 @@ from datasets import Dataset, Features, List, Value
 from datasets.fingerprint import Hasher
 
 import hf_oversample
-from hf_oversample.data.columns import ListColumns
+from hf_oversample.data.columns import ListColumns, exact_embeddings
+from hf_oversample.numeric.offsets import about, far_middles
 from hf_oversample.oversamplers.base import FloatMatrix, Oversampler
-from hf_oversample.oversamplers.plan import SYNTHETIC, Children, IntArray, Plan
+from hf_oversample.oversamplers.plan import RESAMPLED, SYNTHETIC, Children, IntArray, Plan
 from hf_oversample.oversamplers.strategy import children_per_class, class_counts
 
 
@@ -28,13 +29,14 @@ class MadeEmbeddings:
     """What a method made: one row per child, in the order of the plan that it was given.
 
     Attributes:
-        values: float32 [children, d].
+        values: [children, d]: float32, in the units of the rows that the method learnt from; or
+            float64, in the data set's own.
         origin: SYNTHETIC or RESAMPLED, one for all or one per child.
         parent: int64 [children], row numbers where they differ from the plan's: a child that was
             rejected may repeat another real row, and then names that one.
     """
 
-    values: FloatMatrix
+    values: npt.NDArray[np.floating]
     origin: int | npt.NDArray[np.int64] = SYNTHETIC
     parent: IntArray | None = None
 
@@ -42,14 +44,16 @@ class MadeEmbeddings:
 class EmbeddingOversampler(Oversampler):
     """Base class of the oversamplers that read and make embeddings.
 
-    Rows are read and made as float32, whatever the column's type: what is made, and a real row that
-    is repeated (`resampled`), has float32's digits in a column of float64 too.
+    Rows are read and made as float32, whatever the column's type. Of a column of float64, values
+    far from zero (times, ids, prices) are read about their middle, ``center_``, which is added to
+    what is made; a real row that is repeated (`resampled`) is the row itself, with all its digits.
 
     A method defines :meth:`_learn` and :meth:`_make_embeddings`. It keeps what it needs of the
     rows itself, so that the children do not depend on what batch their parents come in.
     """
 
     input_kind = "embedding"
+    _exact: npt.NDArray[np.float64] | None = None  # while a method learns
 
     # ---- what a method defines ------------------------------------------------------------------
 
@@ -80,11 +84,59 @@ class EmbeddingOversampler(Oversampler):
                 f"{type(self).__name__} makes: cast it with dataset.cast_column({column!r}, "
                 "List(Value('float32')))"
             )
-        return self._learn(embeddings, children)
+        return self._learn_about_center(embeddings, exact_embeddings(dataset, column), children)
+
+    def _learn_about_center(
+        self,
+        embeddings: FloatMatrix,
+        exact: npt.NDArray[np.float64] | None,
+        children: Mapping[int, int],
+    ) -> Plan:
+        """Learn from rows, of which ``exact`` are all digits where they have more."""
+        self.center_ = self.copied_rows_ = self.copied_values_ = None
+        if exact is None:
+            return self._learn(embeddings, children)
+        center = far_middles(exact)
+        if center.any() and self._moves_rows():
+            self.center_, embeddings = center, about(exact, center)
+        self._exact = exact
+        try:
+            plan = self._learn(embeddings, children)
+        finally:
+            del self._exact
+        self.copied_rows_ = np.empty(0, dtype=np.int64)
+        if "entry" in plan.extra:  # rows that were made while learning, some of them repeated
+            made = self._make_embeddings(plan)
+            repeated = np.broadcast_to(np.asarray(made.origin), len(plan)) == RESAMPLED
+            parents = plan.parent if made.parent is None else made.parent
+            self.copied_rows_ = np.unique(parents[repeated])
+        self.copied_values_ = exact[self.copied_rows_]
+        return plan
+
+    def _moves_rows(self) -> bool:
+        """Whether the method may be given rows about a centre: not where a model that it was given
+        knows them as they are."""
+        return True
+
+    def _in_own_units(self, made: MadeEmbeddings, plan: Plan) -> npt.NDArray[np.floating]:
+        """What was made, in the data set's units; repeated rows as they are."""
+        values = made.values
+        if self.copied_rows_ is None or self.copied_values_ is None:
+            return values
+        if values.dtype == np.float32:
+            values = values.astype(np.float64)
+            if self.center_ is not None:
+                values += self.center_
+        repeated = np.broadcast_to(np.asarray(made.origin), len(plan)) == RESAMPLED
+        if repeated.any():
+            parents = (plan.parent if made.parent is None else made.parent)[repeated]
+            values[repeated] = self.copied_values_[np.searchsorted(self.copied_rows_, parents)]
+        return values
 
     def _make(self, batch: Mapping[str, list[Any]], positions: IntArray, plan: Plan) -> Children:
         made = self._make_embeddings(plan)
-        return Children({str(self.embedding_column_): made.values}, made.origin, made.parent)
+        values = self._in_own_units(made, plan)
+        return Children({str(self.embedding_column_): values}, made.origin, made.parent)
 
     def all_children(
         self, dataset: Dataset, num_proc: int | None = None, batch_size: int = 1000
@@ -126,8 +178,11 @@ class EmbeddingOversampler(Oversampler):
                 another type, shapes that do not fit, or counts that the sampling strategy does not
                 allow.
         """
+        given = np.asarray(embeddings)
         with np.errstate(over="ignore"):  # told below, with its place
-            matrix = np.ascontiguousarray(embeddings, dtype=np.float32)
+            matrix = np.ascontiguousarray(given, dtype=np.float32)
+        is_wide = given.dtype.kind in "fiu" and given.dtype.itemsize > 4
+        exact = given.astype(np.float64, copy=False) if is_wide else None
         # A list as it is: NumPy would make the strings "nan" and "1" of numbers among strings.
         raw = np.asarray(labels, dtype=None if hasattr(labels, "dtype") else object)
         if matrix.ndim != 2 or raw.shape != matrix.shape[:1] or not matrix.shape[1]:
@@ -138,6 +193,12 @@ class EmbeddingOversampler(Oversampler):
         values, codes = np.unique(_checked_labels(raw), return_inverse=True)
         if not np.isfinite(matrix.sum(dtype=np.float64)) and not np.isfinite(matrix).all():
             row, place = (int(found[0]) for found in np.nonzero(~np.isfinite(matrix)))
+            if np.isfinite(given[row, place]):
+                raise ValueError(
+                    f"embeddings have {matrix[row, place]} in row {row}, position {place}, as "
+                    f"float32, which ends at 3.4e38: it is {given[row, place]:g}; divide the "
+                    "column by a constant"
+                )
             raise ValueError(
                 f"embeddings have {matrix[row, place]} in row {row}, position {place}: they must "
                 "be finite; embed the row again or drop it"
@@ -149,7 +210,9 @@ class EmbeddingOversampler(Oversampler):
         self.features_ = Features(
             {
                 "label": Value("string" if values.dtype.kind in "UO" else "int64"),
-                "embedding": List(Value("float32"), length=matrix.shape[1]),
+                "embedding": List(
+                    Value("float32" if exact is None else "float64"), length=matrix.shape[1]
+                ),
             }
         )
         self.digest_, self.row_keys_ = "", None
@@ -159,14 +222,17 @@ class EmbeddingOversampler(Oversampler):
             self.label_names_,
             self.label_values_,
         )
-        self._take_plan(self._learn(matrix, children), children)
+        self._take_plan(self._learn_about_center(matrix, exact, children), children)
         return self
 
-    def new_rows(self) -> tuple[FloatMatrix, npt.NDArray[Any], npt.NDArray[np.int64], IntArray]:
+    def new_rows(
+        self,
+    ) -> tuple[npt.NDArray[np.floating], npt.NDArray[Any], npt.NDArray[np.int64], IntArray]:
         """All children as arrays.
 
         Returns:
-            embeddings float32 [m, d], labels [m], origin codes [m] and parents' row numbers [m].
+            embeddings [m, d] (float64 where the fitted rows have more digits than float32, else
+            float32), labels [m], origin codes [m] and parents' row numbers [m].
 
         Raises:
             RuntimeError: not fitted.
@@ -175,7 +241,8 @@ class EmbeddingOversampler(Oversampler):
         made = self._make_embeddings(plan)
         labels = np.asarray(self.label_values_)[plan.label]
         origin = np.broadcast_to(np.asarray(made.origin, dtype=np.int64), len(plan))
-        return made.values, labels, origin, plan.parent if made.parent is None else made.parent
+        parent = plan.parent if made.parent is None else made.parent
+        return self._in_own_units(made, plan), labels, origin, parent
 
 
 def _checked_labels(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -131,17 +131,17 @@ class Segments:
         starts: int64 [p], row numbers of the lines' beginnings, ascending.
         ends: int64 [p, k], row numbers of their ends, padded with −1.
         rows: int64 [s], every row number in the two, ascending.
-        values: float32 [s, d], the embeddings of ``rows``.
+        values: [s, d], the embeddings of ``rows``: float32, or float64 where the data set's are.
     """
 
     starts: IntArray
     ends: IntArray
     rows: IntArray
-    values: FloatMatrix
+    values: npt.NDArray[np.floating]
 
     @classmethod
     def build(
-        cls, embeddings: FloatMatrix, tables: Sequence[tuple[IntArray, IntArray]]
+        cls, embeddings: npt.NDArray[np.floating], tables: Sequence[tuple[IntArray, IntArray]]
     ) -> Segments:
         """Of (starts [p], ends [p, k]) pairs, no row in two; k may differ between pairs."""
         if not tables:
@@ -178,8 +178,11 @@ class Segments:
         steps = noise.uniform(seed, noise.stream("step"), *address)
         return self.ends[lines, column], steps
 
-    def points(self, parents: IntArray, ends: IntArray, steps: npt.ArrayLike) -> FloatMatrix:
-        """parent + step · (end − parent), float32 [children, d].
+    def points(
+        self, parents: IntArray, ends: IntArray, steps: npt.ArrayLike
+    ) -> npt.NDArray[np.floating]:
+        """parent + step · (end − parent), [children, d] of the values' type, and never beyond the
+        two by rounding.
 
         Each operation is rounded by itself, so that a child does not depend on its place in a
         block; blocks are of cache size, and nothing but the result is of the result's size.
@@ -190,19 +193,21 @@ class Segments:
 
         one_thread_if_forked()
         width = self.values.shape[1]
-        made = np.empty((len(parents), width), dtype=np.float32)
+        made = np.empty((len(parents), width), dtype=self.values.dtype)
         result = torch.from_numpy(made)  # NumPy's empty memory is the cheaper one to fill
         values = torch.from_numpy(self.values)
         begin = torch.from_numpy(np.searchsorted(self.rows, parents))
         end = torch.from_numpy(np.searchsorted(self.rows, ends))
-        step = torch.from_numpy(np.asarray(steps, dtype=np.float32)).unsqueeze(1)
+        step = torch.from_numpy(np.asarray(steps, dtype=self.values.dtype)).unsqueeze(1)
         size = max(1, _BLOCK_VALUES // width)
         for first in range(0, len(parents), size):
             block = slice(first, first + size)
             origin = values.index_select(0, begin[block])
             out = result[block]
-            torch.index_select(values, 0, end[block], out=out)
-            out.sub_(origin).mul_(step[block]).add_(origin)
+            goal = values.index_select(0, end[block])
+            torch.sub(goal, origin, out=out).mul_(step[block]).add_(origin)
+            torch.minimum(out, torch.maximum(origin, goal), out=out)
+            torch.maximum(out, torch.minimum(origin, goal), out=out)
         return made
 
 
@@ -247,7 +252,8 @@ class InterpolationOversampler(EmbeddingOversampler):
             parents, ends, counts = self._class_lines(embeddings, rows, code, total)
             tables.append((parents, ends))
             plans.append(Plan.from_counts(parents, counts, code))
-        self.segments_ = Segments.build(embeddings, tables)
+        rows = embeddings if self._exact is None else self._exact
+        self.segments_ = Segments.build(rows, tables)
         return Plan.join(plans)
 
     def _make_embeddings(self, plan: Plan) -> MadeEmbeddings:

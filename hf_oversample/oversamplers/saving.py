@@ -36,6 +36,7 @@ _FITTED_VALUES = (
     "label_names_",
     "digest_",
 )
+_OPTIONAL_ARRAYS = ("row_keys", "center", "copied_rows", "copied_values")
 
 
 class FittedState:
@@ -56,6 +57,9 @@ class FittedState:
     label_names_: list[str]
     labels_: np.ndarray
     row_keys_: np.ndarray | None = None
+    center_: np.ndarray | None = None
+    copied_rows_: np.ndarray | None = None
+    copied_values_: np.ndarray | None = None
     features_: Features
     digest_: str
 
@@ -222,8 +226,9 @@ class FittedState:
     def _arrays(self) -> dict[str, np.ndarray]:
         plan = self.fitted_plan()
         arrays = {"labels": self.labels_}
-        if self.row_keys_ is not None:
-            arrays["row_keys"] = self.row_keys_
+        for name in _OPTIONAL_ARRAYS:
+            if getattr(self, f"{name}_") is not None:
+                arrays[name] = getattr(self, f"{name}_")
         arrays |= {"plan.parent": plan.parent, "plan.child": plan.child, "plan.label": plan.label}
         arrays |= {f"plan.extra.{name}": values for name, values in plan.extra.items()}
         arrays |= {f"state.{name}": values for name, values in self._state_arrays().items()}
@@ -289,7 +294,9 @@ class FittedState:
         for name in _FITTED_VALUES:
             setattr(self, name, config["fitted"][name])
         self.features_ = Features.from_dict(config["fitted"]["features"])
-        self.labels_, self.row_keys_ = arrays["labels"], arrays.get("row_keys")
+        self.labels_ = arrays["labels"]
+        for name in _OPTIONAL_ARRAYS:
+            setattr(self, f"{name}_", arrays.get(name))
         self._load_state_arrays(_under(arrays, "state."))
         self._load_state_config(config["state"])
         self._load_files(folder)

@@ -31,7 +31,7 @@ class HardToDifferentiate(evaluate.Metric):
             inputs_description=_INPUTS,
             features=datasets.Features(
                 {
-                    "predictions": datasets.List(datasets.Value("float32")),
+                    "predictions": datasets.List(datasets.Value("float64")),
                     "references": datasets.Value("int64"),
                 }
             ),

@@ -190,6 +190,9 @@ class AmoOversampler(EmbeddingOversampler):
         extra = {"entry": entry, "origin": origin}
         return Plan.build(parent, _running_count(parent), target, extra)
 
+    def _moves_rows(self) -> bool:
+        return self.generating_classifier is None and self.receiving_classifier is None
+
     def _codes(self) -> IntArray:
         # Class codes may come in one byte, which an index or a product of codes does not fit.
         return np.asarray(self.labels_, dtype=np.int64)
