@@ -100,7 +100,7 @@ def test_latents_are_decoded_and_texts_embedded_on_the_gpu_of_each_process(two_g
     in_children = [found for pid, found in devices(two_gpus).items() if pid != os.getpid()]
     assert sorted(map(min, in_children)) == ["cuda:0", "cuda:1"]
     balanced = SmoteOversampler().balance(latents)
-    before = set(devices(two_gpus))
+    before = {*devices(two_gpus), os.getpid()}
     LatentDecoder(str(folder), gate=(), max_length=MAX_LENGTH, max_tries=1).decode(
         balanced, num_proc=2
     )

@@ -228,7 +228,7 @@ def test_bank_repeats_pairs_in_order() -> None:
 
 def test_fusing_without_a_bank_is_an_error(model: MisoForAnchorGeneration) -> None:
     ids, mask = batch_of(TEXTS[:2])
-    with pytest.raises(ValueError, match=r"no reference pairs for class 0: .* classes \[1\]"):
+    with pytest.raises(ValueError, match=r"no reference pairs for class 'ham': .*\['spam'\]"):
         model.miso(ids, mask, class_ids=torch.tensor([1, 0]), fuse=True)
     with pytest.raises(ValueError, match="Fused latents need class_ids"):
         model.miso(ids, mask, fuse=True)

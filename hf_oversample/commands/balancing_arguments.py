@@ -55,6 +55,11 @@ class BalancingRunArguments(MisoRunArguments):
             raise ValueError("evaluation_seeds: nothing is measured here; recipes/miso.py does.")
 
     @property
+    def edits(self) -> bool:
+        """Whether new texts are edits of texts: rows are decoded here."""
+        return False
+
+    @property
     def needs_generator(self) -> bool:
         """Whether texts can only come out by a generator."""
         return not self.embeddings_only

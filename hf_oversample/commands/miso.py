@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from hf_oversample.commands.data_checks import check_words
 from hf_oversample.commands.miso_arguments import MisoRunArguments
 from hf_oversample.commands.record import run_record
 from hf_oversample.commands.report import BalancedData, measured, planned_anchors, write_report
@@ -61,6 +62,8 @@ def run_miso(
     """
     a = arguments
     run = Run(a)
+    if a.edits:
+        check_words(run.data, "--realizer generate")
     oversampler = new_oversampler(run)  # bad options fail before the training
     trained = run.train_generator(resume_from_checkpoint)
     if not trained.trainer.accelerator.is_main_process:

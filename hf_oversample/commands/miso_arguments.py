@@ -106,6 +106,11 @@ class MisoRunArguments(RunArguments):
             )
 
     @property
+    def edits(self) -> bool:
+        """Whether new texts are edits of texts."""
+        return self.realizer == "edit"
+
+    @property
     def trains_generator(self) -> bool:
         """Whether a generator is trained."""
         return True

@@ -9,6 +9,7 @@ from accelerate import PartialState
 from datasets import DatasetDict
 
 from hf_oversample.commands.balancing import BalancingRun
+from hf_oversample.commands.data_checks import check_class_sizes, check_words
 from hf_oversample.commands.oversample_arguments import METHODS, OversampleRunArguments
 from hf_oversample.oversamplers.base import Oversampler
 
@@ -42,6 +43,9 @@ def run_oversample(
     """
     a = arguments
     run = BalancingRun(a)
+    check_class_sizes(run.data, a.method)
+    if a.edits:
+        check_words(run.data, '--method_options \'{"realizer": "generate"}\'')
     # bad options fail before the training
     oversampler = new_oversampler(a, run)
     decoder = run.new_decoder() if a.is_of_embeddings and not a.embeddings_only else None

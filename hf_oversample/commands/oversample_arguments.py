@@ -59,6 +59,11 @@ class OversampleRunArguments(BalancingRunArguments):
         return self.json_options("method_options", '{"k_neighbors": 3}')
 
     @property
+    def edits(self) -> bool:
+        """Whether new texts are edits of texts, as MISO's are by default."""
+        return self.method == "miso" and self.options().get("realizer", "edit") == "edit"
+
+    @property
     def is_of_embeddings(self) -> bool:
         """Whether the method makes embeddings, which are decoded, and not texts."""
         return self.method not in NOT_OF_EMBEDDINGS

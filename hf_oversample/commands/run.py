@@ -100,6 +100,7 @@ class Run:
                 output_dir=self.output.path,
                 resume_from_checkpoint=self.output.checkpoint(resume),
                 parts=self.parts,
+                edits=a.edits,
                 use_sfm=a.use_sfm,
                 use_mi=a.use_mi,
                 share_decoder=a.share_decoder,

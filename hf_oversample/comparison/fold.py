@@ -48,7 +48,7 @@ def refuse_leak(pool: Sequence[str], held_out: Sequence[str], name: str = "the p
     if rows:
         raise LeakError(
             f"{len(rows)} of {len(pool)} rows of {name} are validation or test rows, the first is "
-            f"row {rows[0]}: {pool[rows[0]][:80]!r}. Scores would be those of texts that were "
+            f"{pool[rows[0]][:80]!r}. Scores would be those of texts that were "
             "learnt by heart: split first, and resample the training part only"
         )
 
@@ -278,10 +278,10 @@ class Fold:
         """
         self._refuse_held_out(texts, "the training rows")
         own = self.cache.get("own texts", lambda: {normalized(text) for text in self.train.texts})
-        for row, text in enumerate(texts[: len(texts) - made]):
+        for text in texts[: len(texts) - made]:
             if normalized(text) not in own:
                 raise LeakError(
-                    f"training row {row}, {text[:80]!r}, is given as real, but is none of the "
+                    f"the training text {text[:80]!r} is given as real, but is none of the "
                     f"{len(self.train)} rows of the training part"
                 )
 
@@ -319,7 +319,7 @@ class Fold:
         if any(copies):
             raise LeakError(
                 f"{sum(copies)} of {len(copies)} made embeddings are those of validation or test "
-                f"rows, the first is made row {copies.index(True)}"
+                f"rows, the first is of class {self.class_names[made.labels[copies.index(True)]]!r}"
             )
 
     def admit(self, made: Texts) -> Texts:

@@ -105,6 +105,7 @@ class MisoSource:
                 training=replace(self.training, seed=self._seed(fold)),
                 encoder_name=fold.encoder_name,
                 validation=fold.validation,
+                edits=self.options.get("realizer", "edit") == "edit",
                 **({"parts": self._parts()} | self.settings),
             )
             self.folder.mkdir(parents=True, exist_ok=True)

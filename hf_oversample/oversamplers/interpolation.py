@@ -252,8 +252,8 @@ class InterpolationOversampler(EmbeddingOversampler):
             parents, ends, counts = self._class_lines(embeddings, rows, code, total)
             tables.append((parents, ends))
             plans.append(Plan.from_counts(parents, counts, code))
-        rows = embeddings if self._exact is None else self._exact
-        self.segments_ = Segments.build(rows, tables)
+        values = embeddings if self._exact is None else self._exact
+        self.segments_ = Segments.build(values, tables)
         return Plan.join(plans)
 
     def _make_embeddings(self, plan: Plan) -> MadeEmbeddings:

@@ -175,7 +175,8 @@ def check_labels(
         )
     if absent := sorted({int(code) for code in targets or ()} - set(codes.tolist())):
         raise ValueError(
-            f"Rows of class {absent[0]} are to be made, and there are none to learn them from."
+            f"Rows of class {config.id2label[absent[0]]!r} are to be made, and there are none to "
+            "learn them from."
         )
     if len(np.unique(codes)) < 2:
         raise ValueError(

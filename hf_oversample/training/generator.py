@@ -216,6 +216,7 @@ def train_generator(
     output_dir: str | Path | None = None,
     resume_from_checkpoint: str | Path | None = None,
     parts: Literal["editor", "miso"] = "editor",
+    edits: bool = True,
     **settings: Any,
 ) -> TrainedGenerator:
     """
@@ -238,11 +239,13 @@ def train_generator(
         output_dir: where checkpoints go.
         resume_from_checkpoint: a checkpoint to go on from.
         parts: what is trained.
+        edits: whether the generator is to replace words of texts, for which some words must be one
+            token each.
         **settings: further fields of `MisoConfig`.
 
     Raises:
-        ValueError: if the encoder's tokenizer has no mask token, a setting cannot work, or the
-            checkpoint is of another run.
+        ValueError: if the encoder's tokenizer has no mask token, or no whole word where one is
+            needed, a setting cannot work, or the checkpoint is of another run.
     """
     segmenter = Segmenter(language)
     tokenizer = load_tokenizer(
@@ -267,6 +270,14 @@ def train_generator(
         parts=parts,
         **settings,
     )
+    if edits and not bool(model.is_word_token.any()):
+        source = encoder_name or f"a new {tokenizer_kind} tokenizer"
+        raise ValueError(
+            f"No word of the {len(train)} training texts is one token of {source}, so there is "
+            "none that an edit could write: write whole texts with the realiser 'generate' "
+            "(--realizer generate), choose another --encoder_name, or leave it out and set "
+            "--tokenizer_kind word."
+        )
     trainer = MisoTrainer(
         model,
         encoded,

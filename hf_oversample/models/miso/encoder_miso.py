@@ -191,9 +191,11 @@ class MisoModel(MisoPreTrainedModel):
         result = torch.empty_like(latents)
         for label in class_ids.unique().tolist():
             if not self.bank_is_filled[label]:
+                names = self.config.id2label
+                targets = [names[target] for target in self.config.target_classes]
                 raise ValueError(
-                    f"The generator has no reference pairs for class {label}: it was trained for "
-                    f"the classes {self.config.target_classes}. Train it with this class among its "
+                    f"The generator has no reference pairs for class {names[label]!r}: it was "
+                    f"trained for the classes {targets}. Train it with this class among its "
                     "targets, or pass fuse=False."
                 )
             rows = class_ids == label
