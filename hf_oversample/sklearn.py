@@ -69,9 +69,9 @@ class OversamplerSampler(BaseOverSampler):
     defaults, but for `copy_columns`, which arrays have no use for, and `seed`, which is
     `random_state` here: an int (default 0), a `RandomState`, or None for other draws at every call.
 
-    Rows are made in float32 and cast to the type of `X`; real rows are never touched. For integer
-    features they are rounded, and kept within the type's range. A sparse `X` is made dense for the
-    method (n · d · 4 bytes) and the result is sparse again.
+    Rows are made in float32, or in float64 where `X` has more digits, and cast to the type of `X`;
+    real rows are never touched. For integer features they are rounded, and kept within the type's
+    range. A sparse `X` is made dense for the method (n · d numbers) and the result is sparse again.
 
     Attributes (after `fit_resample`, besides imbalanced-learn's own):
         oversampler_: the fitted oversampler, with what it reports.

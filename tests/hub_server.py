@@ -52,6 +52,7 @@ class Hub(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.repositories: dict[tuple[str, str], Repository] = {}
+        self.gated: set[str] = set()  # names that nobody has been let in to
         self.large: dict[str, bytes] = {}
         self.requests: list[str] = []
         self.lock = Lock()
@@ -151,6 +152,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, json.dumps(value).encode(), {})
 
     def _repository(self, kind: str | None, name: str) -> Repository:
+        if name in self.server.gated:
+            raise _HubError(403, f"access to {name} is restricted", "GatedRepo")
         try:
             return self.server.repositories[(kind or "models/").strip("/"), name]
         except KeyError:

@@ -220,9 +220,7 @@ def test_bad_rows_say_what_is_wrong(change, message: str) -> None:
 def test_a_class_that_is_made_needs_rows() -> None:
     rows, labels = linear_gaussian((10, 30))
     model = new_bayesian_gan(rows, ("rare", "common", "absent"), **TINY)
-    with pytest.raises(
-        ValueError, match="Rows of class 'absent' are to be made, and there are none"
-    ):
+    with pytest.raises(ValueError, match="Rows of class 'absent' are to be made"):
         BayesianGanTrainer(
             model, rows, labels, BayesianGanTrainingArguments(**QUICK), targets=[0, 2]
         )

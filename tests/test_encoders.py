@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ from transformers import (
     XLNetConfig,
 )
 
+from hf_oversample import MisoForAnchorGeneration
+from hf_oversample.comparison.classifiers import FineTuned
 from hf_oversample.models.encoders import (
     check_max_length,
     encoder_part,
@@ -260,3 +263,38 @@ def test_fine_tuning_tells_of_a_text_that_is_too_long(kind: str, most: int) -> N
     with pytest.raises(ValueError, match=f"text 1 has {most + 1} tokens.*places for {most}"):
         predict(model, texts)
     assert predict(model, texts[:1]).shape == (1, 2)
+
+
+def test_a_generator_over_the_encoder_of_a_t5_loads_again(tmp_path: Path) -> None:
+    folder = saved(t5_encoders()["encoder alone"], tmp_path / "t5")
+    sizes = {"num_latent_heads": 2, "latent_size": 8, "bank_size": 4}
+    sizes |= {"critic_hidden_size": 8, "discriminator_hidden_size": 8}
+    model = new_generator(
+        encode(TEXTS),
+        tokenizer(),
+        SEGMENTER,
+        class_names=CLASS_NAMES[:2],
+        target_classes=[1],
+        encoder_name_or_path=folder,
+        **sizes,
+    ).eval()
+    model.save_pretrained(tmp_path / "generator")
+    again = MisoForAnchorGeneration.from_pretrained(tmp_path / "generator").eval()
+    ids = torch.as_tensor(encode(TEXTS[:1])[0].input_ids)[None]
+    with torch.no_grad():
+        assert torch.equal(model.miso(ids).latents, again.miso(ids).latents)
+
+
+def test_no_classifier_is_fine_tuned_over_random_layers(tmp_path: Path) -> None:
+    fold: Any = SimpleNamespace(encoder_name=str(tmp_path / "t5"), class_names=["ham", "spam"])
+    saved(t5_encoders()["encoder alone"], tmp_path / "t5")
+    with pytest.raises(ValueError, match=r"T5ForSequenceClassification, but its files lack \d+ of"):
+        FineTuned()._model(fold, None, 0)
+    saved(t5_encoders()["whole"], tmp_path / "t5")
+    _, encode_texts = FineTuned()._model(fold, None, 0)
+    assert len(encode_texts([" ".join(TEXTS)])[0]) == 128  # T5 has no limit of its own
+    fold.encoder_name = str(encoder_folder())  # BERT of 64 places
+    model, encode_texts = FineTuned()._model(fold, None, 0)
+    ids = encode_texts([" ".join(TEXTS)])
+    assert len(ids[0]) == 64
+    assert predict(model, ids).shape == (1, 2)

@@ -17,12 +17,11 @@ import pytest
 import tokenizers
 from datasets import load_dataset
 from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.errors import GatedRepoError
 from safetensors.numpy import load_file
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoConfig
 
 from hf_oversample.commands.errors import known_error
-from hf_oversample.models.encoders import load_encoder
+from hf_oversample.models.encoders import load_encoder, load_tokenizer
 from miso_fixtures import encoder_folder, make_corpus
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -43,7 +42,7 @@ def line_of(call: Callable[[], Any]) -> str:
     return line
 
 
-def test_names_that_are_not_on_the_hub(hub: Any) -> None:
+def test_names_that_are_not_on_the_hub(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     missing = line_of(lambda: snapshot_download("tester/none"))
     assert missing.startswith("tester/none is not on the Hub, or is private: check the name")
     assert "--encoder_name" in missing
@@ -51,21 +50,16 @@ def test_names_that_are_not_on_the_hub(hub: Any) -> None:
     api.create_repo("tester/there")
     revision = line_of(lambda: snapshot_download("tester/there", revision="v9"))
     assert revision.startswith("tester/there has no such revision: check --revision or --encoder_")
+    monkeypatch.setattr("datasets.config.HF_ENDPOINT", hub.url)  # read at import
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", False)
     missing = line_of(lambda: load_dataset("tester/none", split="train"))
     assert "tester/none is not on the Hub" in missing
     assert "--dataset_name" in missing
 
 
-def test_a_gated_repository() -> None:
-    import httpx
-
-    url = "https://huggingface.co/api/models/owner/closed"
-    response = httpx.Response(403, request=httpx.Request("GET", url))
-    error = GatedRepoError(
-        f"403 Client Error.\n\nCannot access gated repo for url {url}.", response
-    )
-    line = known_error(error)
-    assert line is not None
+def test_a_gated_repository(hub: Any) -> None:
+    hub.gated.add("owner/closed")
+    line = line_of(lambda: snapshot_download("owner/closed"))
     assert line.startswith("owner/closed is gated: ask for access on its page of the Hub, then `hf")
 
 
@@ -185,4 +179,5 @@ def test_a_tokenizer_that_is_damaged(tmp_path: Path) -> None:
     folder = tmp_path / "encoder"
     shutil.copytree(encoder_folder(), folder)
     (folder / "tokenizer.json").write_text('{"version": "1.0"}')
-    line_of(lambda: AutoTokenizer.from_pretrained(folder))
+    said = line_of(lambda: load_tokenizer(folder))
+    assert said.startswith(f"the tokenizer of {folder} cannot be read (")

@@ -28,6 +28,8 @@ from oversampler_checks import COUNTS, make_dataset, make_miso, rows_of
 def two_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Two GPUs that are not there; a folder with a file for each process that moved a model, and
     the devices in it."""
+    contract_generator_folder()  # trained before, on what there is
+    encoder_folder()
     folder = tmp_path / "moves"
     folder.mkdir()
     move = torch.nn.Module.to

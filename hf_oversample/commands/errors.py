@@ -50,11 +50,15 @@ _ADVICE = (
         "the files of the data set have different columns: name one configuration with "
         "--dataset_config, or give one file with --train_file",
     ),
+    (
+        "CastError",
+        "the files of the data set have different columns: name one configuration with "
+        "--dataset_config, or give one file with --train_file",
+    ),
     ("ArrowException", "the file is damaged, or of another kind than its name says"),
     ("OutOfMemoryError", "the GPU's memory is used up: lower --batch_size or --max_length"),
 )
 _OWN = (ValueError, OSError, FloatingPointError)
-# Of these the advice says it all; the message is a page of a server's answer.
 _REPOSITORY = re.compile(
     r"https?://[^/\s]+/(?:api/)?(?:models/|datasets/)?([\w.-]+/[\w.-]+)(?=[/\s.]|$)"
 )

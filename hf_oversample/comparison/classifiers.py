@@ -17,7 +17,6 @@ from scipy.special import softmax
 from torch import Tensor
 from transformers import (
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     PreTrainedModel,
     set_seed,
 )
@@ -33,7 +32,12 @@ from hf_oversample.models.classifiers.textrnn import (
     TextRnnConfig,
     TextRnnForSequenceClassification,
 )
-from hf_oversample.models.encoders import check_complete, load_encoder, longest_text
+from hf_oversample.models.encoders import (
+    check_complete,
+    load_encoder,
+    load_tokenizer,
+    longest_text,
+)
 from hf_oversample.numeric.precision import has_fast_bfloat16
 from hf_oversample.training.classifier import (
     predict_logits,
@@ -308,7 +312,7 @@ def pretrained_word_vectors(fold: Fold, scale: float | None = 0.15) -> Tensor:
 
     def make() -> Tensor:
         name = str(fold.encoder_name)
-        encoder, tokenizer = load_encoder(name), AutoTokenizer.from_pretrained(name)
+        encoder, tokenizer = load_encoder(name), load_tokenizer(name)
         return word_vectors(training_vocabulary(fold), encoder, tokenizer, scale=scale)
 
     return fold.cache.get(("word vectors", scale), make)
@@ -359,7 +363,7 @@ class FineTuned(TextNetwork):
         self, fold: Fold, backbone: Path | None, seed: int
     ) -> tuple[PreTrainedModel, Callable[[list[str]], list[list[int]]]]:
         name = str(backbone or fold.encoder_name)
-        tokenizer = AutoTokenizer.from_pretrained(name)
+        tokenizer = load_tokenizer(name)
         set_seed(seed)
         model, found = AutoModelForSequenceClassification.from_pretrained(
             name,

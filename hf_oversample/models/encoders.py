@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import (
     AutoConfig,
+    AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -67,6 +68,31 @@ def load_encoder(
     missing = {key for key in found["missing_keys"] if not (has_decoder and "decoder." in key)}
     check_complete(name, model, missing)
     return model.eval()
+
+
+def load_tokenizer(name: str | Path, *, revision: str | None = None) -> PreTrainedTokenizerBase:
+    """
+    A pretrained tokenizer.
+
+    Args:
+        name: folder, or name on the Hub.
+        revision: on the Hub.
+
+    Raises:
+        OSError: no such folder or name.
+        ImportError: a library that the tokenizer needs is not installed.
+        ValueError: its files cannot be read.
+    """
+    try:
+        return AutoTokenizer.from_pretrained(str(name), revision=revision)
+    except (OSError, ImportError):
+        raise
+    except Exception as error:  # of any type: each library under it has its own
+        said = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"the tokenizer of {name} cannot be read ({type(error).__name__}: {said}): its files "
+            "are damaged, missing, or of another kind; download or save it again."
+        ) from error
 
 
 def check_complete(name: str | Path, model: PreTrainedModel, missing: Iterable[str]) -> None:
@@ -176,6 +202,7 @@ __all__ = [
     "check_max_length",
     "encoder_part",
     "load_encoder",
+    "load_tokenizer",
     "longest_text",
     "places",
 ]

@@ -196,18 +196,20 @@ class Segments:
         made = np.empty((len(parents), width), dtype=self.values.dtype)
         result = torch.from_numpy(made)  # NumPy's empty memory is the cheaper one to fill
         values = torch.from_numpy(self.values)
-        begin = torch.from_numpy(np.searchsorted(self.rows, parents))
-        end = torch.from_numpy(np.searchsorted(self.rows, ends))
-        step = torch.from_numpy(np.asarray(steps, dtype=self.values.dtype)).unsqueeze(1)
+        # From the nearer end: a step of at most a half of the way is never rounded past the other.
+        share = np.asarray(steps, dtype=np.float64)
+        is_far = share > 0.5
+        begin = torch.from_numpy(np.searchsorted(self.rows, np.where(is_far, ends, parents)))
+        end = torch.from_numpy(np.searchsorted(self.rows, np.where(is_far, parents, ends)))
+        share = np.where(is_far, 1 - share, share).astype(self.values.dtype)
+        step = torch.from_numpy(share).unsqueeze(1)
         size = max(1, _BLOCK_VALUES // width)
         for first in range(0, len(parents), size):
             block = slice(first, first + size)
             origin = values.index_select(0, begin[block])
             out = result[block]
-            goal = values.index_select(0, end[block])
-            torch.sub(goal, origin, out=out).mul_(step[block]).add_(origin)
-            torch.minimum(out, torch.maximum(origin, goal), out=out)
-            torch.maximum(out, torch.minimum(origin, goal), out=out)
+            torch.index_select(values, 0, end[block], out=out)
+            out.sub_(origin).mul_(step[block]).add_(origin)
         return made
 
 
@@ -220,6 +222,7 @@ class InterpolationOversampler(EmbeddingOversampler):
         segments_: the lines that children are drawn from.
     """
 
+    code_version = 2
     neighbor_dtype: NeighborDtype
 
     def _class_lines(

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from transformers import (
     AutoConfig,
-    AutoTokenizer,
     BertConfig,
     PreTrainedTokenizerBase,
     set_seed,
 )
 
 from hf_oversample.data.labeled_texts import Texts
+from hf_oversample.models import encoders
 from hf_oversample.models.encoders import check_max_length, encoder_part, load_encoder
 from hf_oversample.models.miso.configuration_miso import MisoConfig
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
@@ -59,7 +59,7 @@ def load_tokenizer(
         revision: of the pretrained encoder on the Hub.
     """
     if encoder_name_or_path is not None:
-        return AutoTokenizer.from_pretrained(str(encoder_name_or_path), revision=revision)
+        return encoders.load_tokenizer(encoder_name_or_path, revision=revision)
     return train_tokenizer(texts, kind=kind, language=language, vocab_size=vocab_size)
 
 

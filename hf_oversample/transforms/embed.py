@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from datasets import Dataset, Features, List, Value
 from torch import Tensor
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 import hf_oversample
 from hf_oversample.data.columns import as_list, check_texts, in_format_of
@@ -27,6 +27,7 @@ from hf_oversample.models.encoders import (
     check_max_length,
     encoder_part,
     load_encoder,
+    load_tokenizer,
     longest_text,
 )
 from hf_oversample.models.in_memory import folder_or_name, name_of
@@ -264,8 +265,8 @@ class TextEmbedder:
         one_thread_if_forked()
         name, revision = self.model_name_or_path, self.revision
         folder, dtype = folder_or_name(name), getattr(torch, self.dtype)
-        tokenizer = AutoTokenizer.from_pretrained(folder, revision=revision)
         whole = model = load_encoder(folder, revision=revision, dtype=dtype)
+        tokenizer = load_tokenizer(folder, revision=revision)
         if self.pooling == "latent" and not isinstance(model, MisoModel):
             raise ValueError(
                 f"pooling is 'latent', but {name} is a {type(model).__name__}, which has no "

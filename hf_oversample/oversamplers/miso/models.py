@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
-from hf_oversample.models.encoders import check_max_length
+from hf_oversample.models.encoders import check_max_length, load_tokenizer
 from hf_oversample.models.in_memory import folder_or_name
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.models.miso.realizers import EditRealizer, GenerateRealizer
@@ -79,7 +79,7 @@ class MisoModels:
                 "parts='miso', or edit without latents."
             )
         model.to(device_of_process())  # type: ignore[arg-type]
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = load_tokenizer(folder)
         check_max_length(max_length, generator, model.miso, tokenizer)
         segmenter = Segmenter(language or model.config.language)
         options["precision"] = precision
