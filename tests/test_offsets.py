@@ -111,7 +111,7 @@ def test_samplers_stay_within_the_range(
     if whole:
         rows = np.rint(rows * 10).astype(np.int64)
     options = {} if sampler == "SmoteSampler" else {"fallback": "smote"}
-    made, made_labels = samplers.samplers()[sampler](**options).fit_resample(rows, labels)
+    made, made_labels = getattr(samplers, sampler)(**options).fit_resample(rows, labels)
     assert made.dtype == rows.dtype
     rare = rows[labels == 1]
     new = made[len(rows) :]

@@ -76,7 +76,7 @@ class BayesianGanOversampler(EmbeddingOversampler):
         FloatingPointError: when fitted, training diverged; the message names the term.
     """
 
-    code_version = 1
+    code_version = 2
     _lazy_attributes = ("_model",)
 
     def __init__(

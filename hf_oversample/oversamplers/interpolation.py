@@ -181,8 +181,8 @@ class Segments:
     def points(
         self, parents: IntArray, ends: IntArray, steps: npt.ArrayLike
     ) -> npt.NDArray[np.floating]:
-        """parent + step · (end − parent), [children, d] of the values' type, and never beyond the
-        two by rounding.
+        """parent + step · (end − parent), [children, d] of the values' type; in float64 from the
+        nearer of the two, so that no rounding leads past the other.
 
         Each operation is rounded by itself, so that a child does not depend on its place in a
         block; blocks are of cache size, and nothing but the result is of the result's size.
@@ -196,12 +196,13 @@ class Segments:
         made = np.empty((len(parents), width), dtype=self.values.dtype)
         result = torch.from_numpy(made)  # NumPy's empty memory is the cheaper one to fill
         values = torch.from_numpy(self.values)
-        # From the nearer end: a step of at most a half of the way is never rounded past the other.
-        share = np.asarray(steps, dtype=np.float64)
-        is_far = share > 0.5
-        begin = torch.from_numpy(np.searchsorted(self.rows, np.where(is_far, ends, parents)))
-        end = torch.from_numpy(np.searchsorted(self.rows, np.where(is_far, parents, ends)))
-        share = np.where(is_far, 1 - share, share).astype(self.values.dtype)
+        share = np.asarray(steps, dtype=self.values.dtype)
+        if self.values.dtype == np.float64:
+            is_far = share > 0.5
+            parents, ends = np.where(is_far, ends, parents), np.where(is_far, parents, ends)
+            share = np.where(is_far, 1 - share, share)
+        begin = torch.from_numpy(np.searchsorted(self.rows, parents))
+        end = torch.from_numpy(np.searchsorted(self.rows, ends))
         step = torch.from_numpy(share).unsqueeze(1)
         size = max(1, _BLOCK_VALUES // width)
         for first in range(0, len(parents), size):

@@ -93,7 +93,7 @@ class AmoOversampler(EmbeddingOversampler):
             does not fit the data.
     """
 
-    code_version = 1
+    code_version = 2
 
     def __init__(
         self,

@@ -94,7 +94,7 @@ class SimporOversampler(EmbeddingOversampler):
             bfloat16.
     """
 
-    code_version: ClassVar[int] = 2
+    code_version: ClassVar[int] = 3
 
     informative_: npt.NDArray[np.bool_]
     bandwidths_: dict[int, float]
