@@ -214,8 +214,8 @@ def _embedding_matrix(dataset: Dataset, column: str, dtype: type[np.floating]) -
             if np.isfinite(given):
                 raise ValueError(
                     f"column {column!r} is {block[row, place]} in row {start + row}, position "
-                    f"{place}, as float32, which ends at 3.4e38: it holds {given:g}; divide the "
-                    "column by a constant"
+                    f"{place}, as float32, where it must be finite (up to 3.4e38): it holds "
+                    f"{given:g}; divide the column by a constant"
                 )
             raise ValueError(
                 f"column {column!r} is {block[row, place]} in row {start + row}, position {place}: "

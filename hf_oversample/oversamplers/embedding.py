@@ -196,8 +196,8 @@ class EmbeddingOversampler(Oversampler):
             if np.isfinite(given[row, place]):
                 raise ValueError(
                     f"embeddings have {matrix[row, place]} in row {row}, position {place}, as "
-                    f"float32, which ends at 3.4e38: it is {given[row, place]:g}; divide the "
-                    "column by a constant"
+                    f"float32, where they must be finite (up to 3.4e38): it is "
+                    f"{given[row, place]:g}; divide the column by a constant"
                 )
             raise ValueError(
                 f"embeddings have {matrix[row, place]} in row {row}, position {place}: they must "
