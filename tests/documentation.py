@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,12 @@ def blocks(page: Path, *languages: str) -> list[Block]:
     """The blocks of a page in these languages; in all if none is named."""
     text = page.read_text(encoding="utf-8")
     found = [
-        Block(match[2], match[3].strip(), match[4], text.count("\n", 0, match.start()) + 2)
+        Block(
+            match[2],
+            match[3].strip(),
+            textwrap.dedent(match[4]),
+            text.count("\n", 0, match.start()) + 2,
+        )
         for match in BLOCK.finditer(text)
     ]
     return [block for block in found if not languages or block.language in languages]

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from accelerate.commands.launch import launch_command_parser
 
 import chromium
@@ -313,3 +314,18 @@ def test_a_browser_shows_the_documentation_from_its_folder_alone(
             assert page.evaluate("document.querySelector('h1').innerText")
             assert all(address.startswith(("file:", "data:")) for address in page.requests)
             assert not page.complaints
+
+
+def test_the_skill_begins_as_agents_expect_one_to() -> None:
+    """YAML between two lines of dashes: its name, that of its folder, and when it is of use."""
+    for page in (PROJECT / "skills").glob("*/SKILL.md"):
+        empty, head, body = page.read_text(encoding="utf-8").split("---\n", 2)
+        fields = yaml.safe_load(head)
+        assert not empty
+        assert body.strip().startswith("# ")
+        assert set(fields) == {"name", "description"}
+        assert fields["name"] == page.parent.name
+        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", fields["name"])
+        assert len(fields["name"]) <= 64
+        assert "Use when" in fields["description"]
+        assert len(fields["description"]) <= 1024
