@@ -39,6 +39,16 @@ class SmoteOversampler(InterpolationOversampler):
 
     Attributes (after ``fit``):
         segments_: the lines that children are drawn from.
+
+    Example:
+        >>> from datasets import Dataset
+        >>> points = [[0.0, 0.0], [9.0, 1.0], [9.0, 3.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
+        >>> rows = Dataset.from_dict({"embedding": points, "label": [0, 1, 1, 0, 0, 0]})
+        >>> balanced = SmoteOversampler(k_neighbors=1).balance(rows)
+        >>> balanced["label"][:], balanced["parent"][6:]
+        ([0, 1, 1, 0, 0, 0, 1, 1], [1, 2])
+        >>> all(x == 9.0 and 1.0 < y < 3.0 for x, y in balanced["embedding"][6:])
+        True
     """
 
     def __init__(
