@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from datasets import Dataset
 
+from hf_oversample.data.files import read_file
 from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.data.reading import drop_duplicate_texts, stratified_split
 from hf_oversample.text.words import Language, normalized
@@ -64,7 +65,7 @@ class TaskRows:
 
 def read(folder: Path, name: str) -> Dataset:
     """A parquet file's rows, each text once."""
-    return drop_duplicate_texts(Dataset.from_parquet(str(folder / f"{name}.parquet")), "text")[0]
+    return drop_duplicate_texts(read_file(folder / f"{name}.parquet"), "text")[0]
 
 
 def texts_of(dataset: Dataset, labels: np.ndarray | None = None) -> Texts:

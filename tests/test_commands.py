@@ -262,6 +262,75 @@ def test_a_command_says_what_came_out_and_what_went_wrong(
         run_command(words, MisoRunArguments, answer, description="A run.", resumes=False)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.csv", b"text,label\nhello, there,ham\n", "line 2: the row has 3 fields"),
+        ("a.csv", b"", "is empty"),
+        ("a.csv", b'text,label\n"hello,ham\n', "line 2: a quotation mark opens here"),
+        ("a.csv", "text,label\ncafé,b\n".encode("latin-1"), "line 2, column 4 (byte 15"),
+        ("a.csv", "text,label\na,b\n".encode("utf-16"), "--encoding utf-16"),
+        ("a.jsonl", b'{"text": "\\ud800", "label": "a"}', "line 1: 'text' holds"),
+        ("a.parquet", b"text", "is not a whole parquet file"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_one_line_and_status_2(
+    name: str, content: bytes, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    words = ["--output_dir", str(tmp_path), "--train_file", str(tmp_path / name)]
+
+    def run(arguments: MisoRunArguments, resume: str | None) -> str:
+        return str(read_data(arguments))
+
+    assert run_command(words, MisoRunArguments, run, description="A run.") == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {tmp_path / name}")
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_the_encoding_is_named_on_the_command_line(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("text,label\n" + "café noir,a\n" * 9 + "thé vert,b\n" * 4, encoding="cp1252")
+    arguments = MisoRunArguments(
+        "out", train_file=str(file), encoding="cp1252", evaluation_seeds=0, training=few_steps()
+    )
+    assert set(read_data(arguments).train.texts) == {"café noir", "thé vert"}
+    with pytest.raises(ValueError, match="encoding is 'cp1252', which goes with train_file"):
+        MisoRunArguments("out", demo="sms", encoding="cp1252")
+
+
+def test_classes_that_look_alike_are_named_and_become_one_where_that_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = ["ham"] * 9 + ["ham "] * 5 + ["Ham"] * 4 + ["spam"] * 3
+    rows = {"text": [f"text {i} hello" for i in range(len(labels))], "label": labels}
+    Dataset.from_dict(rows).to_csv(str(tmp_path / "a.csv"))
+
+    def classes(**options: bool) -> tuple[list[str], str]:
+        data = read_data(
+            MisoRunArguments(
+                "out",
+                train_file=str(tmp_path / "a.csv"),
+                evaluation_seeds=0,
+                training=few_steps(),
+                **options,
+            )
+        )
+        return data.class_names, capsys.readouterr().err
+
+    names, said = classes()
+    assert names == ["Ham", "ham", "ham ", "spam"]
+    assert "'Ham' (4 rows), 'ham' (9 rows), 'ham ' (5 rows) look like one" in said
+    names, said = classes(strip_labels=True)
+    assert names == ["Ham", "ham", "spam"]
+    assert "'Ham' (4 rows), 'ham' (14 rows)" in said
+    names, said = classes(strip_labels=True, lowercase_labels=True)
+    assert names == ["ham", "spam"]
+    assert "look like one" not in said
+
+
 # ---- an encoder's revision ----------------------------------------------------------------------
 
 

@@ -36,8 +36,17 @@ class TestLoad:
         Dataset.from_dict(ROWS).to_parquet(str(tmp_path / "train.parquet"))
         assert data.load_text_dataset(dataset_name=str(tmp_path))["label"][:] == ROWS["label"]
 
+    def test_a_folder_that_datasets_cannot_read_is_a_value_error(self, tmp_path):
+        rows = [f"t{i},{'x' if i > 11_000 else i}" for i in range(12_000)]
+        (tmp_path / "train.csv").write_text("\n".join(["text,label", *rows]))
+        with pytest.raises(ValueError, match=r"the data set '.*' cannot be read: .*train_file"):
+            data.load_text_dataset(dataset_name=str(tmp_path))
+        with pytest.raises(ValueError, match=r"train\.csv' is a file: give it as train_file"):
+            data.load_text_dataset(dataset_name=str(tmp_path / "train.csv"))
+
     def test_errors(self, tmp_path):
-        with pytest.raises(ValueError, match=r"'\.xlsx'.*\.csv, \.json, \.jsonl, \.parquet"):
+        suffixes = r"\.csv, \.tsv, \.json, \.jsonl, .*\.gz, \.parquet"
+        with pytest.raises(ValueError, match=rf"'\.xlsx'.*{suffixes}"):
             data.load_text_dataset(train_file="x.xlsx")
         with pytest.raises(FileNotFoundError, match=r"nothing\.csv"):
             data.load_text_dataset(train_file=tmp_path / "nothing.csv")
@@ -69,6 +78,34 @@ class TestLabels:
     def test_class_labels_are_untouched(self):
         dataset = labelled([0, 1, 1], names=["z", "a"])
         assert data.prepare_labels(dataset) is dataset
+
+    def test_numbers_written_as_strings_are_in_their_order(self):
+        dataset = data.prepare_labels(Dataset.from_dict({"label": ["10", "2", "10"]}))
+        assert dataset.features["label"].names == ["2", "10"]
+        assert dataset["label"][:] == [1, 0, 1]
+
+    def test_names_become_one_where_that_is_asked(self):
+        written = Dataset.from_dict({"label": ["ham", "ham ", "Ham", "\u00a0spam"]})
+        plain = data.prepare_labels(written)
+        assert plain.features["label"].names == ["Ham", "ham", "ham ", "\u00a0spam"]
+        stripped = data.prepare_labels(written, strip=True)
+        assert stripped.features["label"].names == ["Ham", "ham", "spam"]
+        assert stripped["label"][:] == [1, 1, 0, 2]
+        both = data.prepare_labels(written, strip=True, lowercase=True)
+        assert both.features["label"].names == ["ham", "spam"]
+        assert both["label"][:] == [0, 0, 0, 1]
+        # a ClassLabel keeps its order
+        coded = labelled([2, 0, 1], names=["spam", "ham", "spam "])
+        again = data.prepare_labels(coded, strip=True)
+        assert again.features["label"].names == ["spam", "ham"]
+        assert again["label"][:] == [0, 0, 1]
+        assert data.prepare_labels(again, strip=True, lowercase=True) is again
+
+    def test_an_empty_name_is_no_class(self):
+        with pytest.raises(ValueError, match=r"row 1: the label is empty \(1 in all\)"):
+            data.prepare_labels(Dataset.from_dict({"label": ["a", " "]}), strip=True)
+        with pytest.raises(ValueError, match="row 0: the label is empty"):
+            data.prepare_labels(Dataset.from_dict({"label": ["", "a"]}))
 
     def test_errors_name_the_row(self):
         with pytest.raises(ValueError, match="column 'label', row 1: the label is null"):

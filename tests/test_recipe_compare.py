@@ -197,6 +197,30 @@ def test_parts_of_other_types_mean_the_same_classes(tmp_path: Path) -> None:
         assert [1 - own[text] for text in part.texts] == part.labels.tolist()
 
 
+def test_looks_of_classes_are_compared_across_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def write(name: str, ham: str, encoding: str = "utf-8") -> str:
+        lines = [f"café {i} {name} hello,{ham}\n" for i in range(12)]
+        lines += [f"win a prize {i} {name},spam\n" for i in range(8)]
+        (tmp_path / name).write_text("text,label\n" + "".join(lines), encoding=encoding)
+        return str(tmp_path / name)
+
+    files = {
+        "train_file": write("a.csv", "ham", "cp1252"),
+        "test_file": write("b.csv", "Ham ", "cp1252"),
+    }
+    with pytest.raises(ValueError, match=r"the test part has rows of \['Ham '\], of which"):
+        read_problem(CompareRunArguments("out", encoding="cp1252", **files))
+    said = capsys.readouterr().err
+    assert "'Ham ' (12 rows), 'ham' (12 rows) look like one" in said
+    assert "--strip_labels with --lowercase_labels" in said
+    options = {"strip_labels": True, "lowercase_labels": True}
+    problem = read_problem(CompareRunArguments("out", encoding="cp1252", **files, **options))
+    assert problem.class_names == ["ham", "spam"]
+    assert "look like one" not in capsys.readouterr().err
+
+
 def test_codes_without_names_match_no_names(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

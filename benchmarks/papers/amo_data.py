@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets import Dataset
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.model_selection import train_test_split
 from transformers import AutoModel, AutoTokenizer
 
+from hf_oversample.data.files import read_file
 from hf_oversample.data.reading import demo_encoder_path
 from hf_oversample.text.words import normalized
 from hf_oversample.transforms.embed import TextEmbedder
@@ -59,7 +59,7 @@ class Data:
 
 def read_columns(path: Path) -> Columns:
     """A parquet file's columns, texts as objects."""
-    table = Dataset.from_parquet(str(path))
+    table = read_file(path)
     columns = {}
     for name in table.column_names:
         values = list(table[name])

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from datasets import Dataset, concatenate_datasets
+from datasets import concatenate_datasets
 
 from hf_oversample.comparison.problem import Problem, repeated_folds
+from hf_oversample.data.files import read_file
 from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.data.reading import drop_duplicate_texts
 from hf_oversample.text.words import Language
@@ -118,7 +119,7 @@ def _pool(folder: Path, rare: str) -> Texts:
         there = sorted(path.name for path in folder.iterdir())
         raise ValueError(f"{folder} has neither train.parquet nor test.parquet; it has {there}")
     columns = ["text", "label"]
-    tables = [Dataset.from_parquet(str(path)).select_columns(columns) for path in files]
+    tables = [read_file(path).select_columns(columns) for path in files]
     rows, _ = drop_duplicate_texts(concatenate_datasets(tables), "text")
     names = list(rows.features["label"].names)
     if rare not in names:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets import Dataset
 from sklearn.datasets import load_breast_cancer, make_moons
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
@@ -32,6 +31,7 @@ except ImportError as error:
         "pip install hf_oversample[imblearn]"
     ) from error
 
+from hf_oversample.data.files import read_file
 from hf_oversample.metrics.embeddings import hard_to_differentiate_ratio
 from hf_oversample.oversamplers.simpor.oversampler import SimporOversampler
 
@@ -77,7 +77,7 @@ def breast_cancer(minority: int) -> Callable[[int], Rows]:
 
 def distinct_transactions(folder: Path) -> Rows:
     """The rows of a folder's two files, each once."""
-    parts = [Dataset.from_parquet(str(folder / f"{split}.parquet")) for split in ("train", "test")]
+    parts = [read_file(folder / f"{split}.parquet") for split in ("train", "test")]
     tables = [part.to_pandas() for part in parts]
     x = np.concatenate([t.drop(columns="label").to_numpy(np.float64) for t in tables])
     y = np.concatenate([t["label"].to_numpy() for t in tables])

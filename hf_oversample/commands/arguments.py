@@ -29,11 +29,22 @@ class RunArguments:
     output_dir: str = field(metadata={"help": "folder for everything that is written"})
     dataset_name: str | None = argument(None, "a data set on the Hub")
     dataset_config: str | None = argument(None, "its configuration")
-    train_file: str | None = argument(None, "a csv, jsonl or parquet file")
+    train_file: str | None = argument(
+        None, "a csv, tsv, json, jsonl (each also .gz) or parquet file"
+    )
+    encoding: str | None = argument(
+        None, "of the text files, such as cp1252, gb18030 or utf-16 (by default UTF-8)"
+    )
     demo: Literal["sms", "bbc"] | None = argument(None, "data of the demo extra: sms or bbc")
     revision: str | None = argument(None, "the data set's revision on the Hub")
     text_column: str = argument("text", "column of the texts")
     label_column: str = argument("label", "column of the classes")
+    strip_labels: bool = argument(
+        False, "take white space from both ends of class names: 'ham ' is 'ham'"
+    )
+    lowercase_labels: bool = argument(
+        False, "write class names in lower case: 'Ham' is 'ham'; never done unasked"
+    )
     imbalance_ratio: float | None = argument(
         None, "first make the data imbalanced: minority rows per majority row, such as 0.01"
     )
@@ -51,8 +62,10 @@ class RunArguments:
         if len(given) != 1:
             raise ValueError(
                 f"The data come from {given or 'nowhere'}: give exactly one of dataset_name (on "
-                "the Hub), train_file (csv, jsonl or parquet) and demo (sms or bbc)."
+                "the Hub), train_file (csv, tsv, json, jsonl or parquet) and demo (sms or bbc)."
             )
+        if self.encoding is not None and self.train_file is None:
+            raise ValueError(f"encoding is {self.encoding!r}, which goes with train_file.")
         if self.demo is not None and self.demo not in DEMOS:
             raise ValueError(f"demo is {self.demo!r}; it must be one of {list(DEMOS)}.")
 

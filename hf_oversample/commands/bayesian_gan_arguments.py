@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from hf_oversample.commands.arguments import argument
 from hf_oversample.commands.balancing_arguments import BalancingRunArguments
+from hf_oversample.data.decoding import read_text
 from hf_oversample.models.bayesian_gan.network import BayesianNetwork
 
 
@@ -57,7 +58,7 @@ class BayesianGanRunArguments(BalancingRunArguments):
             return BayesianNetwork.disentangled(self.variables)
         text = self.network
         if not text.lstrip().startswith("{"):
-            text = Path(text).read_text(encoding="utf-8")
+            text = read_text(Path(text))
         try:
             return BayesianNetwork.from_json(text)
         except json.JSONDecodeError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from hf_oversample.commands.data import (
     made_rare,
     minority_code,
     read_rows,
+    warn_of_lookalikes,
 )
 from hf_oversample.commands.output import OutputFolder
 from hf_oversample.comparison.figures import write_figure
@@ -31,6 +33,7 @@ from hf_oversample.comparison.registry import classifier_named
 from hf_oversample.comparison.remedies import REMEDIES, remedy_named
 from hf_oversample.comparison.scores import MACRO_RANKING, METRICS
 from hf_oversample.comparison.verdict import verdict
+from hf_oversample.data.classes import in_class_order
 from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.data.reading import load_text_dataset, prepare_labels
 
@@ -165,7 +168,7 @@ def _read(a: CompareRunArguments) -> dict[str, Dataset]:
     parts = {"train": read_rows(a)}
     for part, path in (("validation", a.validation_file), ("test", a.test_file)):
         if path is not None:
-            parts[part] = load_text_dataset(train_file=path)
+            parts[part] = load_text_dataset(train_file=path, encoding=a.encoding)
     if a.test_split is not None:
         parts["test"] = load_text_dataset(
             dataset_name=a.dataset_name,
@@ -188,7 +191,9 @@ def _with_classes(
     column, prepared = a.label_column, dict[str, Dataset]()
     for name, part in parts.items():
         try:
-            prepared[name] = prepare_labels(part, column)
+            prepared[name] = prepare_labels(
+                part, column, strip=a.strip_labels, lowercase=a.lowercase_labels
+            )
         except ValueError as error:
             raise ValueError(f"The {name} rows: {error}") from error
     named = {
@@ -202,8 +207,9 @@ def _with_classes(
                 f"{_some(named[name])}, and in the train rows {_some(named['train'])}. Codes "
                 "without names match no names: write the classes in the same way in every file."
             )
-    present = set(np.concatenate(list(named.values())).tolist())
+    present = Counter(name for part in named.values() for name in part.tolist())
     names = _in_order(parts, prepared, column)
+    warn_of_lookalikes({code: present[name] for code, name in enumerate(names)}, names)
     if empty := [name for name in names if name not in present]:
         print(f"classes without rows are left out: {', '.join(empty)}", file=sys.stderr)
     names = [name for name in names if name in present]
@@ -226,9 +232,9 @@ def _in_order(parts: dict[str, Dataset], prepared: dict[str, Dataset], column: s
     found = list(
         dict.fromkeys(name for part in prepared.values() for name in part.features[column].names)
     )
-    features = [part.features[column] for part in parts.values()]
-    first = next((one for one in features if isinstance(one, ClassLabel)), None)
-    if first is not None:
-        return [*first.names, *(name for name in found if name not in first.names)]
-    numbers = all("int" in str(one.dtype) for one in features)
-    return sorted(found, key=int) if numbers else sorted(found)
+    ordered = (n for n, part in parts.items() if isinstance(part.features[column], ClassLabel))
+    first = next(ordered, None)
+    if first is None:
+        return in_class_order(found)
+    names = list(prepared[first].features[column].names)
+    return [*names, *(name for name in found if name not in names)]

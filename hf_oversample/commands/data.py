@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from datasets import Dataset, DatasetDict
 from huggingface_hub import snapshot_download
 
@@ -15,6 +16,7 @@ from hf_oversample.commands.arguments import RunArguments
 from hf_oversample.commands.compare_arguments import CompareRunArguments
 from hf_oversample.commands.miso_arguments import MisoRunArguments
 from hf_oversample.comparison.fold import TEST_NEIGHBORS
+from hf_oversample.data.classes import lookalike_advice, lookalike_classes
 from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.data.reading import (
     check_text_column,
@@ -77,8 +79,12 @@ def read_data(arguments: MisoRunArguments) -> RunData:
         name = {"sms": "SMS Spam Collection (demo)", "bbc": "BBC News (demo)"}[a.demo]
     dataset = read_rows(a)
     check_columns(dataset, f"The rows of {name}", a)
-    dataset = prepare_labels(dataset, a.label_column)
+    dataset = prepare_labels(
+        dataset, a.label_column, strip=a.strip_labels, lowercase=a.lowercase_labels
+    )
     class_names = list(dataset.features[a.label_column].names)
+    codes = np.asarray(dataset[a.label_column], np.int64)
+    warn_of_lookalikes(class_counts(codes, names=class_names), class_names)
     dataset = made_rare(dataset, a, minority_code(a, class_names))
     parts = DatasetDict({"train": dataset})
     if a.evaluation_seeds:  # otherwise nothing is measured, and every row is for training
@@ -108,7 +114,17 @@ def read_rows(arguments: RunArguments) -> Dataset:
         dataset_config=a.dataset_config,
         train_file=a.train_file,
         revision=a.revision,
+        encoding=a.encoding,
     )
+
+
+def warn_of_lookalikes(counts: Mapping[int, int], class_names: Sequence[str]) -> None:
+    """Say on stderr which classes differ in case or spaces only: each would be grown by itself."""
+    by_name = {name: counts.get(code, 0) for code, name in enumerate(class_names)}
+    found = lookalike_classes({name: rows for name, rows in by_name.items() if rows})
+    if os.environ.get("RANK", "0") == "0":  # once, of several processes under a launcher
+        for group in found:
+            print(f"Warning: {lookalike_advice(group)}", file=sys.stderr)
 
 
 def language_of(arguments: RunArguments, texts: Sequence[str]) -> Language:

