@@ -29,7 +29,7 @@ from hf_oversample.comparison.problem import Problem, given_splits, repeated_fol
 from hf_oversample.comparison.protocol import Comparison, compare
 from hf_oversample.comparison.registry import classifier_named
 from hf_oversample.comparison.remedies import REMEDIES, remedy_named
-from hf_oversample.comparison.scores import MACRO_RANKING, METRICS
+from hf_oversample.comparison.scores import OF_SEVERAL, METRICS
 from hf_oversample.comparison.verdict import verdict
 from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.data.reading import load_text_dataset, prepare_labels
@@ -114,7 +114,7 @@ def _check_metric(a: CompareRunArguments, problem: Problem) -> None:
     of_classes = [f"{kind}/{name}" for kind in ("f1", "recall", "roc_auc") for name in names]
     known = [*METRICS, *of_classes]
     if len(names) == 2:
-        known = [name for name in METRICS if name not in MACRO_RANKING]
+        known = [name for name in METRICS if name not in OF_SEVERAL]
     if metric not in known:
         raise ValueError(f"there is no metric {metric!r}; there are {', '.join(known)}")
     kinds = [classifier_named(kind) for kind in a.classifiers]

@@ -29,7 +29,7 @@ from hf_oversample.comparison.problem import Problem, Split
 from hf_oversample.comparison.records import DATA, EMBEDDINGS, Cell, CellKey, Records
 from hf_oversample.comparison.registry import classifier_named, classifier_title
 from hf_oversample.comparison.remedies import Remedy, remedy_named
-from hf_oversample.comparison.scores import cell_curves, cell_metrics
+from hf_oversample.comparison.scores import cell_curves, cell_metrics, chosen_threshold
 from hf_oversample.numeric.precision import has_fast_bfloat16
 from hf_oversample.text.words import Segmenter
 
@@ -235,6 +235,7 @@ def run_cell(fold: Fold, classifier: Classifier, remedy: Remedy, seed: int) -> C
         texts=_text_metrics(fold, remedy, seed),
         shared=_rounded(fold.cache.made),
         anchors=fold.generator.identity() if remedy.needs_generator and fold.generator else None,
+        threshold=chosen_threshold(fold, scores),
     )
 
 

@@ -48,6 +48,7 @@ class Cell:
             (``FloatingPointError``): the same seed would diverge again.
         anchors: of a remedy with anchors or their encoder, what they come from
             (:meth:`~hf_oversample.comparison.fold.AnchorSource.identity`); else None.
+        threshold: on the minority's probability, chosen by F1 on validation rows.
     """
 
     classifier: str
@@ -63,6 +64,7 @@ class Cell:
     refused: str | None = None
     diverged: bool = False
     anchors: str | None = None
+    threshold: float | None = None
 
     @property
     def key(self) -> CellKey:
