@@ -40,8 +40,7 @@ _LINES = {
         }.items()
     },
     "duplicates": (
-        "from hf_oversample import RandomOversampler\n"
-        "balanced = RandomOversampler().balance(train)"
+        "from hf_oversample import RandomOversampler\nbalanced = RandomOversampler().balance(train)"
     ),
     "anchors": (
         "from hf_oversample import MisoOversampler\n"
@@ -89,13 +88,13 @@ def threshold_lines(
             f"{minority})\n"
             "predicted = moved(probabilities, offsets).argmax(axis=1)"
         )
-    about = "" if threshold is None else f"about {shown_threshold(threshold)} here; "
+    about = "" if threshold is None else f"  # about {shown_threshold(threshold)} here"
     return (
         "from hf_oversample.metrics.classification import best_threshold\n"
         f"threshold = best_threshold(validation_labels == {minority}, "
-        f"validation_probabilities[:, {minority}])  # {about}{minority} is "
-        f"{class_names[minority]!r}\n"
+        f"validation_probabilities[:, {minority}]){about}\n"
         f"is_minority = probabilities[:, {minority}] >= threshold"
+        f"  # column {minority}: {class_names[minority]!r}"
     )
 
 

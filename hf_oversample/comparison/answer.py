@@ -82,7 +82,8 @@ class Recommendation:
         threshold: the middle one of those that validation rows chose, one a run, on the minority's
             probability; None where none is known, and where the usual rule does as well.
         thresholds: smallest and largest of them.
-        gain: measure → points (of 100) above none without a moved threshold.
+        gain: measure → points (of 100) that it adds: a moved threshold to the usual one, a remedy
+            to none with its threshold moved.
         python: lines that do it.
     """
 
@@ -121,6 +122,7 @@ class ClassifierAnswer:
         recommendation: what to do.
         runs: folds or seeds that none has.
         means: measure → mean of none.
+        score: mean in the measure of ranking of what is recommended; None where there is none.
         moving: what the threshold that validation rows chose adds to the F1 of none at the usual
             one, each row of its likeliest class; None where that was not measured.
         best_free: the best of what is free, by F1 at the chosen threshold, none among them: what a
@@ -135,6 +137,7 @@ class ClassifierAnswer:
     recommendation: Recommendation
     runs: int = 0
     means: dict[str, float] = field(default_factory=dict)
+    score: float | None = None
     moving: Contrast | None = None
     best_free: str | None = None
     learnt: BestArea | None = None

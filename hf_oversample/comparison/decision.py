@@ -28,6 +28,7 @@ from hf_oversample.comparison.chance import OF_ALL_CLASSES, area_behind
 from hf_oversample.comparison.findings import (
     ALPHA,
     ROPE,
+    TITLES,
     Finding,
     adjusted_p_values,
     between,
@@ -56,6 +57,24 @@ def measures_of(comparison: Comparison, metric: str) -> tuple[str, str, str]:
     return _OF_ALL if several and metric in OF_ALL_CLASSES else _BINARY
 
 
+def rests_on(comparison: Comparison, metric: str) -> str:
+    """What to say beside a table that is sorted by a measure which the answer does not rest on;
+    empty where it does."""
+    ranking, tuned, usual = measures_of(comparison, metric)
+    if metric in (ranking, tuned):
+        return ""
+    why = (
+        f"{TITLES.get(metric, metric)} mostly measures where the threshold lies, which costs "
+        "nothing to move; the"
+        if metric in (usual, "f1", "macro_f1", "balanced_accuracy")
+        else "The"
+    )
+    return (
+        f"{why} verdict rests on {TITLES[ranking]} and {TITLES[tuned]}, whatever this table is "
+        "sorted by."
+    )
+
+
 def decide(comparison: Comparison, metric: str = "average_precision") -> Verdict:
     """The answer of a comparison.
 
@@ -67,19 +86,15 @@ def decide(comparison: Comparison, metric: str = "average_precision") -> Verdict
     ranking, tuned, usual = measures_of(comparison, metric)
     known = {name for cell in comparison.cells for name in cell.metrics}
     found = {name: findings(comparison, name) for name in (ranking, tuned) if name in known}
-    answers, scores = [], dict[str, float]()
+    answers = []
     for kind in comparison.classifiers:
         if not any(cell.classifier == kind for cell in comparison.cells):
             continue
         own = {
             name: {f.remedy: f for f in fs if f.classifier == kind} for name, fs in found.items()
         }
-        told = _of_classifier(comparison, kind, own, (ranking, tuned, usual))
-        answers.append(told)
-        best = own.get(ranking, {}).get(told.recommendation.remedy)
-        if best is not None and ranking in best.means:
-            shown = told.recommendation.action != a.NOTHING_LEARNT
-            scores[kind] = best.means[ranking] if shown else best.means[ranking] - 1
+        answers.append(_of_classifier(comparison, kind, own, (ranking, tuned, usual)))
+    ranked = sorted((one for one in answers if one.score is not None), key=_place)
     return Verdict(
         data=comparison.problem.name,
         minority=comparison.problem.class_names[comparison.problem.minority],
@@ -87,10 +102,16 @@ def decide(comparison: Comparison, metric: str = "average_precision") -> Verdict
         tuned=tuned,
         alpha=ALPHA,
         rope=ROPE,
-        classifier=max(scores, key=lambda kind: scores[kind]) if scores else None,
+        classifier=ranked[0].classifier if ranked else None,
         classifiers=answers,
         notes=notes(comparison),
     )
+
+
+def _place(one: ClassifierAnswer) -> tuple[bool, float]:
+    """The best ranking first; what has learnt nothing last."""
+    assert one.score is not None
+    return one.recommendation.action == a.NOTHING_LEARNT, -one.score
 
 
 def _of_classifier(
@@ -118,12 +139,15 @@ def _of_classifier(
         for name, f in own.get(tuned, {}).items()
         if tuned in f.means and is_free(name) and name != "none"
     }
+    chosen = _recommended(comparison, kind, remedies, moving, learnt, names)
+    best = own.get(ranking, {}).get(chosen.remedy)
     answer = ClassifierAnswer(
         kind,
         title,
-        _recommended(comparison, kind, remedies, moving, learnt, names),
+        chosen,
         runs=len(plain),
         means={name: own[name]["none"].means[name] for name in measured},
+        score=None if best is None else best.means.get(ranking),
         moving=moving,
         best_free=max(free, key=lambda name: free[name]) if free else None,
         learnt=learnt,
@@ -150,9 +174,7 @@ def _remedies(comparison: Comparison, own: Own) -> list[RemedyAnswer]:
     return [
         one
         if one.remedy not in better or one.remedy in kept - averages
-        else replace(
-            one, outcome=a.ONLY_AVERAGING if one.remedy in averages else a.NOT_ABOVE_FREE
-        )
+        else replace(one, outcome=a.ONLY_AVERAGING if one.remedy in averages else a.NOT_ABOVE_FREE)
         for one in told
     ]
 
@@ -300,20 +322,17 @@ def _recommended(
     learnt: BestArea | None,
     names: tuple[str, str, str],
 ) -> Recommendation:
-    ranking, tuned, _ = names
     if learnt is not None:
         return Recommendation(a.NOTHING_LEARNT)
     helping = [one for one in remedies if one.outcome == a.HELPS]
     if helping:
         best = max(helping, key=lambda one: sum(c.difference for c in one.contrasts.values()))
         gain = {name: 100 * c.difference for name, c in best.contrasts.items()}
-        if moving is not None and tuned in gain:  # that of none was moved too
-            gain[tuned] += 100 * moving.difference
         chosen = Recommendation(a.USE_REMEDY, best.remedy, gain=gain)
         return _with_threshold(comparison, kind, chosen, names)
     if moving is None or moving.outcome in ("equal", "worse") or moving.difference <= 0:
         return Recommendation(a.KEEP)
-    gain = {tuned: 100 * moving.difference}
+    gain = {names[1]: 100 * moving.difference}
     return _with_threshold(comparison, kind, Recommendation(a.MOVE_THRESHOLD, gain=gain), names)
 
 

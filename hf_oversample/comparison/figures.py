@@ -55,7 +55,9 @@ class Panel:
     figure: Figure
 
 
-def classifier_panels(comparison: Comparison, kind: str, metric: str = "average_precision") -> list[Panel]:
+def classifier_panels(
+    comparison: Comparison, kind: str, metric: str = "average_precision"
+) -> list[Panel]:
     """Three pictures of one classifier: the difference of every remedy to none with its 95 %
     interval; precision–recall curves, the mean over the runs; calibration, all runs together,
     neighbouring bins joined until each holds ``LEAST_ROWS`` rows.
@@ -118,7 +120,9 @@ def figure_png(figure: Figure, dpi: int = 150) -> bytes:
     return buffer.getvalue()
 
 
-def write_figure(comparison: Comparison, path: str | Path, metric: str = "average_precision") -> Path:
+def write_figure(
+    comparison: Comparison, path: str | Path, metric: str = "average_precision"
+) -> Path:
     """Draw the comparison and write it as a PNG file."""
     path = Path(path)
     path.write_bytes(figure_png(comparison_figure(comparison, metric)))

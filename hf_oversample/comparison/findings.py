@@ -35,14 +35,14 @@ SHOWN = (
 TITLES = {
     "f1": "F1 of the minority",
     "macro_f1": "macro-F1",
-    "macro_f1_tuned": "macro-F1, tuned offsets",
+    "macro_f1_tuned": "tuned macro-F1",
     "balanced_accuracy": "balanced accuracy",
     "average_precision": "average precision",
     "average_precision_at_train": "average precision at the training prior",
     "macro_average_precision": "macro-averaged average precision",
     "roc_auc": "ROC AUC",
     "macro_roc_auc": "macro-averaged ROC AUC",
-    "f1_tuned": "F1, tuned threshold",
+    "f1_tuned": "tuned F1",
     "f1_outvoted": "F1, outvoted rows",
     "f1_not_outvoted": "F1, other rows",
     "outvoted_share": "outvoted share",
@@ -329,7 +329,8 @@ def points(test: PairedTest) -> str:
 
 def signed_points(share: float) -> str:
     """A difference in percentage points: "+1.2"."""
-    return f"{100 * share:+.1f}".replace("-", "\N{MINUS SIGN}")
+    rounded = round(100 * share, 1) + 0.0  # of what rounds to nothing no minus is left
+    return f"{rounded:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def between(comparison: Comparison, one: Finding, other: Finding, metric: str) -> PairedTest | None:

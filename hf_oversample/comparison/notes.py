@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from hf_oversample.comparison import answer as a
 from hf_oversample.comparison.answer import ClassifierAnswer
-from hf_oversample.comparison.findings import ALPHA, ROPE, TITLES, Finding, between, points
+from hf_oversample.comparison.findings import (
+    ALPHA,
+    ROPE,
+    TITLES,
+    Finding,
+    between,
+    points,
+    signed_points,
+)
 from hf_oversample.comparison.protocol import Comparison
 from hf_oversample.comparison.registry import CLASSIFIERS
 from hf_oversample.comparison.remedies import CONTROL, REMEDIES
@@ -25,9 +33,9 @@ def notes(comparison: Comparison) -> list[str]:
         how = "a paired t-test over seeds, which speak for these splits alone"
     lines = [
         f"Tested by {how}, with Holm's correction over the remedies of a classifier, at "
-        f"{100 * ALPHA:.0f}\N{NO-BREAK SPACE}%. Equal means that the 95\N{NO-BREAK SPACE}% interval "
-        f"of the difference lies within ± {100 * ROPE:.0f} point; where it is wider and no "
-        "difference is shown, nobody can tell."
+        f"{100 * ALPHA:.0f}\N{NO-BREAK SPACE}%. Equal means that the 95\N{NO-BREAK SPACE}% "
+        f"interval of the difference lies within ± {100 * ROPE:.0f} point; where it is wider and "
+        "no difference is shown, nobody can tell."
     ]
     reasons: dict[tuple[str, str], list[str]] = {}
     for kind, remedy, why in comparison.skipped:
@@ -94,6 +102,18 @@ def warnings(
         lines.append(f"there is no {title}: the answer rests on the other measure alone.")
     if answer.runs < 2:
         lines.append("one run shows no difference: ask for more folds or seeds.")
+    moving = answer.moving
+    if (
+        answer.recommendation.action == a.MOVE_THRESHOLD
+        and moving is not None
+        and moving.outcome == "cannot tell"
+        and moving.half_width is not None
+    ):
+        lines.append(
+            f"that a moved threshold adds {signed_points(moving.difference)} ± "
+            f"{100 * moving.half_width:.1f} points is not shown to hold beyond these runs; it "
+            "costs nothing to try."
+        )
     lines += _far_thresholds(comparison, kind, answer)
     lines += _not_fitted(comparison, own)
     lines += _against_control(comparison, kind, own)

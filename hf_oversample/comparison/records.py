@@ -42,7 +42,7 @@ class Cell:
         texts: what the texts that it made are like, see
             :func:`hf_oversample.comparison.made_texts.made_text_metrics`.
         shared: what was made in this cell and may serve others of its fold → its seconds
-            (:class:`~hf_oversample.comparison.fold.CostedCache`).
+            (:class:`~hf_oversample.comparison.costs.Costs`).
         refused: why the remedy cannot work on these rows (an error's message), else None.
         diverged: whether that was a training whose loss was no longer finite
             (``FloatingPointError``): the same seed would diverge again.

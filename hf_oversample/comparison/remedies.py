@@ -194,9 +194,7 @@ add_remedy(
     _by("threshold_moving"),
     **_MOVED,
 )
-add_remedy(
-    "logit adjustment", "Menon et al. 2021, equation 9", _by("logit_adjustment"), **_MOVED
-)
+add_remedy("logit adjustment", "Menon et al. 2021, equation 9", _by("logit_adjustment"), **_MOVED)
 add_remedy(
     "class weights",
     'n / (classes · n_k), scikit-learn\'s "balanced"; in networks the weighted mean over a batch, '
@@ -211,9 +209,7 @@ add_remedy(
     is_free=True,
 )
 add_remedy("focal loss", "Lin et al. 2017, γ 2", _by("focal_loss"), _networks_only)
-add_remedy(
-    "dice loss", "Li et al. 2020, section 3.4, α 0.01", _by("dice_loss"), _networks_only
-)
+add_remedy("dice loss", "Li et al. 2020, section 3.4, α 0.01", _by("dice_loss"), _networks_only)
 add_remedy(
     "logit-adjusted loss",
     "Menon et al. 2021, equation 10",
@@ -275,6 +271,4 @@ add_remedy(
     control=CONTROL,
     **_GENERATED,
 )
-add_remedy(
-    CONTROL, "control: mean of two plain models", _by("plain_and_plain"), _networks_only
-)
+add_remedy(CONTROL, "control: mean of two plain models", _by("plain_and_plain"), _networks_only)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
@@ -41,6 +42,15 @@ def markdown(told: Verdict) -> str:
     )
 
 
+def verdict_line(told: Verdict) -> str:
+    """A verdict for programs, in one line: `VERDICT: ` and a JSON object, of which
+    `recommendation` and `headline` say what to do with the classifier that ranks best."""
+    best = next((one for one in told.classifiers if one.classifier == told.classifier), None)
+    headline = None if best is None else classifier_lines(told, best)[0]
+    values = json.dumps({"headline": headline, **told.to_dict()}, allow_nan=False)
+    return f"VERDICT: {values}"
+
+
 def overall_lines(told: Verdict) -> list[str]:
     """Which classifier to take; nothing where there is one alone."""
     return _lines(_template().render(told=told, part="overall"))
@@ -73,18 +83,17 @@ def _template() -> Template:
     return environment.from_string(text.read_text(encoding="utf-8"))
 
 
-def _contrasts(remedies: Sequence[RemedyAnswer]) -> str:
-    """Remedies with what they differ by and what they cost: "SMOTE (average precision +1.2 ± 0.8;
-    F1, tuned threshold −0.3 ± 0.6; 3.0 times the time of none)"."""
+def _contrasts(remedies: Sequence[RemedyAnswer], costs: bool) -> str:
+    """Remedies with what they differ by, and what they cost: "SMOTE (average precision +1.2 ± 0.8,
+    tuned F1 −0.3 ± 0.6; 6.0 s, 3.0 times none)"."""
     shown = []
     for one in remedies:
-        parts = [
+        differences = ", ".join(
             f"{TITLES.get(name, name)} {_shown(contrast)}"
             for name, contrast in one.contrasts.items()
-        ]
-        if one.cost is not None:
-            parts.append(f"{one.cost:.1f} times the time of none")
-        shown.append(f"{one.remedy} ({'; '.join(parts)})")
+        )
+        cost = f"; {one.seconds:.1f} s, {one.cost:.1f} times none" if costs and one.cost else ""
+        shown.append(f"{one.remedy} ({differences}{cost})")
     return "; ".join(shown)
 
 
