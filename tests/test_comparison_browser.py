@@ -11,7 +11,7 @@ import chromium
 from comparison_fixtures import CLASSIFIERS, GAINS, made_up
 from hf_oversample.comparison.decision import decide
 from hf_oversample.comparison.page import write_page
-from hf_oversample.comparison.verdict import classifier_lines
+from hf_oversample.comparison.wording import classifier_lines
 
 pytestmark = [
     pytest.mark.slow,

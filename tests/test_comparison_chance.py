@@ -14,7 +14,7 @@ from hf_oversample.comparison.findings import findings
 from hf_oversample.comparison.problem import Problem, Split, given_splits
 from hf_oversample.comparison.protocol import Comparison, compare
 from hf_oversample.comparison.records import Cell
-from hf_oversample.comparison.verdict import verdict
+from hf_oversample.comparison.wording import verdict
 from hf_oversample.data.labeled_texts import Texts
 from miso_fixtures import CLASS_NAMES, make_corpus
 

@@ -24,7 +24,7 @@ from hf_oversample.comparison.problem import Problem
 from hf_oversample.comparison.protocol import Comparison
 from hf_oversample.comparison.records import Cell
 from hf_oversample.comparison.remedies import REMEDIES, VECTOR_METHODS, is_free
-from hf_oversample.comparison.verdict import markdown, verdict, verdict_line
+from hf_oversample.comparison.wording import markdown, verdict, verdict_line
 from hf_oversample.metrics.classification import best_threshold
 from miso_fixtures import CLASS_NAMES
 

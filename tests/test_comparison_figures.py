@@ -16,7 +16,7 @@ from hf_oversample.comparison.figures import classifier_panels, comparison_figur
 from hf_oversample.comparison.findings import table
 from hf_oversample.comparison.page import write_page
 from hf_oversample.comparison.protocol import Comparison
-from hf_oversample.comparison.verdict import classifier_lines, overall_lines, verdict
+from hf_oversample.comparison.wording import classifier_lines, overall_lines, verdict
 
 
 def figures(comparison: Comparison) -> list[Figure]:

@@ -17,7 +17,7 @@ from hf_oversample.comparison.page import write_page
 from hf_oversample.comparison.problem import Problem
 from hf_oversample.comparison.protocol import Comparison
 from hf_oversample.comparison.records import Cell
-from hf_oversample.comparison.verdict import verdict
+from hf_oversample.comparison.wording import verdict
 from hf_oversample.metrics.statistics import paired_test
 from miso_fixtures import CLASS_NAMES
 

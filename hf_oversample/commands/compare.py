@@ -32,7 +32,7 @@ from hf_oversample.comparison.protocol import Comparison, compare
 from hf_oversample.comparison.registry import classifier_named
 from hf_oversample.comparison.remedies import REMEDIES, remedy_named
 from hf_oversample.comparison.scores import METRICS, OF_SEVERAL
-from hf_oversample.comparison.verdict import markdown, verdict_line
+from hf_oversample.comparison.wording import markdown, verdict_line
 from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.data.reading import load_text_dataset, prepare_labels
 

@@ -17,7 +17,8 @@ _MODULE_OF = {
     "given_splits": "problem",
     "repeated_folds": "problem",
     "table": "findings",
-    "verdict_text": "verdict",
+    "verdict": "wording",
+    "verdict_text": "wording",
     "write_page": "page",
 }
 
@@ -33,7 +34,8 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors; a test compa
     from hf_oversample.comparison.protocol import compare as compare
     from hf_oversample.comparison.registry import CLASSIFIERS as CLASSIFIERS
     from hf_oversample.comparison.remedies import REMEDIES as REMEDIES
-    from hf_oversample.comparison.verdict import verdict_text as verdict_text
+    from hf_oversample.comparison.wording import verdict as verdict
+    from hf_oversample.comparison.wording import verdict_text as verdict_text
 
 
 def __getattr__(name: str) -> Any:

@@ -22,7 +22,7 @@ from hf_oversample.comparison.findings import (
 )
 from hf_oversample.comparison.made_texts import SAMPLE
 from hf_oversample.comparison.protocol import Comparison
-from hf_oversample.comparison.verdict import classifier_lines, overall_lines
+from hf_oversample.comparison.wording import classifier_lines, overall_lines
 
 _PIXELS_AN_INCH = 96
 _SHARPNESS = 2  # pixels of a picture for each of the page's, for dense screens
