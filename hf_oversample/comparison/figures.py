@@ -210,7 +210,8 @@ def _legend_of_verdicts(axes: Axes, shown: set[str]) -> None:
         for verdict, (color, marker) in _VERDICTS.items()
         if verdict in names
     ]
-    _legend_below(axes, 3, handles=handles, title="95 % intervals; colours after correction")
+    columns = 3 if len(handles) == 3 else 2
+    _legend_below(axes, columns, handles=handles, title="95 % intervals; colours after correction")
 
 
 def _precision_recall(axes: Axes, cells: Sequence[Cell], remedies: Sequence[str]) -> None:
