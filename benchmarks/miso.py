@@ -33,7 +33,8 @@ from sklearn.linear_model import LogisticRegression
 from tasks import TASKS, TaskRows, task_rows
 from transformers import AutoModel, AutoTokenizer
 
-from hf_oversample.comparison.fold import CostedCache, Fold
+from hf_oversample.comparison.costs import SharedValues
+from hf_oversample.comparison.fold import Fold
 from hf_oversample.comparison.json_lines import JsonLines
 from hf_oversample.comparison.miso import GivenAnchors
 from hf_oversample.comparison.registry import classifier_named
@@ -219,7 +220,7 @@ def cells(
             encoder, padding = models.model.miso.encoder, models.tokenizer.pad_token_id
             return embed_token_ids(encoder, rows, padding=padding)
 
-        own = replace(fold, embed=trained_states, cache=CostedCache())
+        own = replace(fold, embed=trained_states, cache=SharedValues())
         wanted = ["none", "class weights", "logit adjustment"] + (["anchors"] if len(made) else [])
         shown = "linear on MISO's encoder"
         yield from cells_of(own, "linear", shown, False, wanted, steps, seed)

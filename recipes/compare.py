@@ -5,14 +5,14 @@
     python recipes/compare.py --demo sms --imbalance_ratio 0.01 --methods all --output_dir compared
 
 Every remedy with every classifier on the same folds; resampling sees the training part only, and
-validation rows make every choice. A run that was stopped goes on where it was. `--help` lists every
-argument with its default.
+validation rows make every choice. A run that was stopped goes on where it was. The last line on
+stdout is the verdict for programs, `VERDICT: ` and a JSON object. `--help` lists every argument
+with its default.
 """
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from hf_oversample.commands.command import run_command
 from hf_oversample.commands.compare_arguments import CompareRunArguments
@@ -32,12 +32,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def compare(arguments: CompareRunArguments, _: str | None) -> str:
     """Compare, and give the table, the verdict, and where the pictures are."""
-    from hf_oversample.commands.compare import run_compare  # torch: not for --help
+    from hf_oversample.commands.compare import compare_summary  # torch: not for --help
 
-    run_compare(arguments)
-    folder = Path(arguments.output_dir)
-    answers = [(folder / name).read_text(encoding="utf-8") for name in ("table.md", "verdict.md")]
-    return "\n".join([*answers, f"Pictures: {folder / 'report.html'}, {folder / 'report.png'}"])
+    return compare_summary(arguments)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ import pytest
 
 import chromium
 from comparison_fixtures import CLASSIFIERS, GAINS, made_up
+from hf_oversample.comparison.decision import decide
 from hf_oversample.comparison.page import write_page
-from hf_oversample.comparison.verdict import verdict_by_classifier
+from hf_oversample.comparison.wording import classifier_lines
 
 pytestmark = [
     pytest.mark.slow,
@@ -61,11 +62,12 @@ def test_the_verdict_comes_first_and_the_table_is_sorted(
 ) -> None:
     page = browser.open(page_file, width=1280)
     text = page.evaluate("document.body.innerText")
-    answers = verdict_by_classifier(made_up())
+    told = decide(made_up())
+    answers = {one.classifier: classifier_lines(told, one) for one in told.classifiers}
     heads = page.evaluate("[...document.querySelectorAll('h2')].map(h => h.innerText)")
     assert heads == ["Verdict", *CLASSIFIERS.values()]
     for lines in answers.values():
-        assert "2 of 5 remedies help" in lines[0]
+        assert "train with SMOTE and move the threshold to 0.2" in lines[0]
         for line in lines:
             assert line[1:] in text, line  # the first letter is a capital there
         assert text.index(lines[0][1:]) < text.index("better than none by")
@@ -82,7 +84,8 @@ def test_the_verdict_comes_first_and_the_table_is_sorted(
         assert values == sorted(values, reverse=True)
         verdicts = {row[0]: row[4] for row in table}
         assert (verdicts["SMOTE"], verdicts["dice loss"]) == ("better", "worse")
-        assert (verdicts["none"], verdicts["class weights"]) == ("baseline", "tied")
+        assert (verdicts["none"], verdicts["class weights"]) == ("baseline", "cannot tell")
+        assert verdicts["threshold moving"] == "equal"
 
 
 def test_what_answers_the_question_is_seen_without_scrolling(

@@ -10,11 +10,13 @@ import pytest
 from matplotlib.figure import Figure
 
 from comparison_fixtures import CLASSIFIERS, made_up
+from hf_oversample.comparison.answer import EQUAL
+from hf_oversample.comparison.decision import decide
 from hf_oversample.comparison.figures import classifier_panels, comparison_figure, joined_bins
 from hf_oversample.comparison.findings import table
 from hf_oversample.comparison.page import write_page
 from hf_oversample.comparison.protocol import Comparison
-from hf_oversample.comparison.verdict import verdict, verdict_by_classifier, verdict_notes
+from hf_oversample.comparison.wording import classifier_lines, overall_lines, verdict
 
 
 def figures(comparison: Comparison) -> list[Figure]:
@@ -63,29 +65,30 @@ def test_bins_are_joined_until_each_holds_enough_rows() -> None:
 
 def test_the_answer_is_its_classifiers_answers_and_the_notes() -> None:
     comparison = made_up()
-    answers = verdict_by_classifier(comparison)
-    lines = [f"{CLASSIFIERS[kind]}: {line}" for kind, own in answers.items() for line in own]
-    assert verdict(comparison) == lines + verdict_notes(comparison)
-    assert answers["linear"][0].startswith("2 of 5 remedies help, SMOTE the most (+")
-    assert (
-        "significantly better than a moved threshold too (threshold moving, +"
-        in (answers["linear"][0])
-    )
+    told = decide(comparison)
+    lines = [
+        f"{one.title}: {line}" for one in told.classifiers for line in classifier_lines(told, one)
+    ]
+    assert verdict(comparison) == [*overall_lines(told), *lines, *told.notes]
+    assert [one.title for one in told.classifiers] == list(CLASSIFIERS.values())
+    for one in told.classifiers:
+        assert classifier_lines(told, one)[0].startswith(
+            "train with SMOTE and move the threshold to 0.2: +2"
+        )
+        assert [r.remedy for r in one.with_outcome(EQUAL)] == ["threshold moving"]
 
 
-def test_a_tie_says_what_comes_nearest_and_whether_runs_were_enough() -> None:
+def test_a_tie_says_whether_runs_were_enough() -> None:
     comparison = made_up()
     cells = [cell for cell in comparison.cells if cell.remedy in ("none", "class weights")]
-    close = verdict_by_classifier(dataclasses.replace(comparison, cells=cells))["linear"][0]
-    assert "nothing is shown to help" in close
-    assert "nearest is class weights" in close
+    close = " ".join(verdict(dataclasses.replace(comparison, cells=cells)))
+    assert "cannot tell from none: class weights" in close
     assert "may hide" not in close
     wide = [
-        dataclasses.replace(cell, metrics=cell.metrics | {"f1": 0.2 * (i % 5)})
+        dataclasses.replace(cell, metrics=cell.metrics | {"f1_tuned": 0.2 * (i % 5)})
         for i, cell in enumerate(cells)
     ]
-    lines = verdict_by_classifier(dataclasses.replace(comparison, cells=wide))["linear"]
-    assert "may hide a real gain" in lines[0]
+    assert "may hide a real gain" in " ".join(verdict(dataclasses.replace(comparison, cells=wide)))
 
 
 def test_a_difference_is_of_the_better_even_where_smaller_is_better() -> None:

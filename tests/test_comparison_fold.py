@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_oversample.comparison.classifiers import Training
+from hf_oversample.comparison.costs import Costs, SharedValues
 from hf_oversample.comparison.embedders import (
     LatentSemanticEmbedder,
     RememberedEmbeddings,
     encoder_identity,
 )
 from hf_oversample.comparison.fold import (
-    CostedCache,
     Fold,
     LeakError,
     MadeVectors,
@@ -24,7 +24,8 @@ from hf_oversample.comparison.fold import (
     refuse_leak,
 )
 from hf_oversample.comparison.registry import CLASSIFIERS, classifier_named
-from hf_oversample.comparison.remedies import REMEDIES, Remedy, add_remedy, plain, remedy_named
+from hf_oversample.comparison.remedies import REMEDIES, Remedy, add_remedy, remedy_named
+from hf_oversample.comparison.remedy_fits import plain
 from hf_oversample.comparison.resampling import half_new
 from hf_oversample.comparison.scores import Scores, cell_curves, cell_metrics, tuned_offsets
 from hf_oversample.data.labeled_texts import Texts
@@ -126,8 +127,8 @@ def test_made_texts_that_equal_a_held_out_text_are_left_out_and_counted() -> Non
 
 
 def test_a_shared_value_costs_each_remedy_its_time_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    cache, clock, calls = CostedCache(), [0.0], []
-    monkeypatch.setattr("hf_oversample.comparison.fold.time.perf_counter", lambda: clock[0])
+    cache, clock, calls = SharedValues(), [0.0], []
+    monkeypatch.setattr("hf_oversample.comparison.costs.time.perf_counter", lambda: clock[0])
 
     def make(name: str, seconds: float, of: str | None = None, spared: float = 0.0) -> str:
         def work() -> str:
@@ -135,84 +136,85 @@ def test_a_shared_value_costs_each_remedy_its_time_once(monkeypatch: pytest.Monk
             if of is not None:
                 cache.get((of,), lambda: "never made here")
             if spared:
-                cache.spare(spared)
+                cache.costs.spare(spared)
             clock[0] += seconds
             return name
 
         return cache.get((name,), work)
 
-    cache.start()
+    cache.costs.start()
     assert make("part", 3.0) == "part"
-    assert cache.saved == 0.0  # its clock was running
-    cache.start()
+    assert cache.costs.saved == 0.0  # its clock was running
+    cache.costs.start()
     assert make("part", 3.0) == make("part", 3.0) == "part"
-    assert cache.saved == 3.0
-    cache.start()
+    assert cache.costs.saved == 3.0
+    cache.costs.start()
     make("whole", 1.0, of="part")
-    assert cache.saved == 3.0
+    assert cache.costs.saved == 3.0
     for names in (("whole", "part"), ("part", "whole"), ("whole",)):
-        cache.start()
+        cache.costs.start()
         for name in names:
             make(name, 9.0)
-        assert cache.saved == 4.0, names
-    cache.start()
+        assert cache.costs.saved == 4.0, names
+    cache.costs.start()
     make("found", 1.0, spared=5.0)  # as a folder of an earlier run
-    assert cache.saved == 5.0
-    cache.start()
+    assert cache.costs.saved == 5.0
+    cache.costs.start()
     make("found", 9.0)
-    assert cache.saved == 6.0
+    assert cache.costs.saved == 6.0
     assert calls == ["part", "whole", "found"]
     cache.drop("part")
-    cache.start()
+    cache.costs.start()
     make("whole", 9.0)
-    assert cache.saved == 4.0
+    assert cache.costs.saved == 4.0
     assert make("part", 2.0) == "part"
     assert calls[-1] == "part"
+    assert cache.costs.saved == 1.0  # two seconds of these were its making
 
 
 def test_what_is_made_inside_another_value_costs_its_time_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    cache, clock = CostedCache(), [0.0]
-    monkeypatch.setattr("hf_oversample.comparison.fold.time.perf_counter", lambda: clock[0])
+    cache, clock = SharedValues(), [0.0]
+    monkeypatch.setattr("hf_oversample.comparison.costs.time.perf_counter", lambda: clock[0])
 
     def tick(seconds: float) -> None:
         clock[0] += seconds
 
     cache.get("outer", lambda: (cache.get("inner", lambda: tick(3.0)), tick(1.0)))
     for names, spared in ((("inner",), 3.0), (("outer",), 4.0), (("inner", "outer"), 4.0)):
-        cache.start()
+        cache.costs.start()
         for name in names:
             cache.get(name, lambda: None)
-        assert cache.saved == spared, names
+        assert cache.costs.saved == spared, names
 
 
 def test_what_an_earlier_run_measured_stands_for_what_it_takes_to_make_it_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = [0.0]
-    monkeypatch.setattr("hf_oversample.comparison.fold.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("hf_oversample.comparison.costs.time.perf_counter", lambda: clock[0])
 
     def tick(seconds: float) -> None:
         clock[0] += seconds
 
-    first = CostedCache()
-    first.start()
+    first = SharedValues()
+    first.costs.start()
     first.get(("whole",), lambda: (first.get("part", lambda: tick(3.0)), tick(1.0)))
-    assert first.made == {"'part'": 3.0, "('whole',)": 1.0}
+    assert first.costs.made == {"'part'": 3.0, "('whole',)": 1.0}
 
-    again = CostedCache(first.made)  # on a machine that is ten times slower
-    again.start()
+    again = SharedValues(Costs(first.costs.made))  # on a machine that is ten times slower
+    again.costs.start()
     begin = clock[0]
     again.get(("whole",), lambda: (again.get("part", lambda: tick(30.0)), tick(10.0)))
-    assert clock[0] - begin + again.saved == 4.0
-    assert again.made == first.made
+    assert clock[0] - begin + again.costs.saved == 4.0
+    assert again.costs.made == first.costs.made
     for names, spared in ((("part",), 3.0), (("whole",), 4.0)):
-        again.start()
+        again.costs.start()
         for name in names:
             again.get((name,) if name == "whole" else name, lambda: None)
-        assert again.saved == spared
-        assert again.made == {}
+        assert again.costs.saved == spared
+        assert again.costs.made == {}
 
 
 def test_an_encoder_is_the_same_wherever_its_folder_is(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from hf_oversample.comparison.page import write_page
 from hf_oversample.comparison.problem import Problem, given_splits, repeated_folds
 from hf_oversample.comparison.protocol import Comparison, compare
 from hf_oversample.comparison.records import Cell
-from hf_oversample.comparison.verdict import verdict
+from hf_oversample.comparison.wording import verdict
 from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.text.words import Segmenter, normalized
 from miso_fixtures import CLASS_NAMES, make_corpus

@@ -24,10 +24,12 @@ from transformers import (
 
 from hf_oversample.comparison import classifiers
 from hf_oversample.comparison.classifiers import Trained, Training
-from hf_oversample.comparison.fold import CostedCache, Fold
+from hf_oversample.comparison.costs import SharedValues
+from hf_oversample.comparison.fold import Fold
 from hf_oversample.comparison.miso import GivenAnchors, MisoSource
 from hf_oversample.comparison.registry import classifier_named
-from hf_oversample.comparison.remedies import REMEDIES, ldam_drw
+from hf_oversample.comparison.remedies import REMEDIES
+from hf_oversample.comparison.remedy_fits import ldam_drw
 from hf_oversample.comparison.resampling import made_embeddings
 from hf_oversample.comparison.scores import Scores, cell_metrics, tuned_offsets
 from hf_oversample.data.labeled_texts import Texts
@@ -239,7 +241,7 @@ def test_a_generator_is_trained_once_and_gives_anchors_and_a_backbone(tmp_path: 
     again = replace(fold, cache=type(fold.cache)())  # as a run that goes on
     assert source.generator(again) == trained
     assert (trained / "generator.json").stat().st_mtime_ns == made_at
-    assert again.cache.saved > 0
+    assert again.cache.costs.saved > 0
     swapped = replace(fold.validation, labels=1 - fold.validation.labels)
     other = replace(fold, validation=swapped, cache=type(fold.cache)())
     assert source._digest(other) != source._digest(fold)
@@ -294,7 +296,7 @@ def test_a_learning_rate_that_diverges_leaves_the_answer_to_the_other(
     monkeypatch.setattr(type(classifier), "learning_rates", (3e-3, float("inf")))
     assert np.isfinite(REMEDIES["none"].fit(fold, classifier, 0).test).all()
     monkeypatch.setattr(type(classifier), "learning_rates", (float("inf"),))
-    alone = replace(fold, cache=CostedCache({}))
+    alone = replace(fold, cache=SharedValues())
     with pytest.raises(FloatingPointError, match="training diverged at a learning rate of inf"):
         REMEDIES["none"].fit(alone, classifier, 0)
 

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from hf_oversample.comparison import answer
+from hf_oversample.comparison.decision import decide
 from hf_oversample.comparison.figures import write_figure
 from hf_oversample.comparison.findings import findings, table
 from hf_oversample.comparison.page import write_page
 from hf_oversample.comparison.problem import Problem
 from hf_oversample.comparison.protocol import Comparison
 from hf_oversample.comparison.records import Cell
-from hf_oversample.comparison.verdict import verdict
+from hf_oversample.comparison.wording import verdict
 from hf_oversample.metrics.statistics import paired_test
 from miso_fixtures import CLASS_NAMES
 
@@ -35,17 +37,21 @@ def test_the_corrected_test_is_nadeau_and_bengios() -> None:
 
 
 def made_up(values: dict[str, list[float]], auc: float = 0.9) -> Comparison:
-    """A comparison of one classifier with these F1 values, fold by fold."""
+    """A comparison of one classifier with these values of average precision and of F1 at the chosen
+    threshold, fold by fold."""
     cells = [
         Cell(
             "linear",
             remedy,
             f"fold{i}",
-            metrics={"f1": f1, "roc_auc": auc + 0.01 * (-1) ** i, "average_precision": 0.5},
+            metrics={
+                **{"f1": value, "f1_tuned": value, "average_precision": value},
+                "roc_auc": auc + 0.01 * (-1) ** i,
+            },
             seconds=2.0 if remedy == "none" else 6.0,
         )
         for remedy, row in values.items()
-        for i, f1 in enumerate(row)
+        for i, value in enumerate(row)
     ]
     problem = Problem("made up", NAMES, "en", 1, [], overlap=0.25)
     return Comparison(problem, {}, cells, classifiers={"linear": "Linear"})
@@ -58,21 +64,25 @@ def raised(points: float, wobble: float = 0.005) -> list[float]:
     return [f + points + wobble * (-1) ** i for i, f in enumerate(NONE)]
 
 
-def test_the_verdict_says_that_a_moved_threshold_does_as_well() -> None:
+def test_the_verdict_says_that_what_is_free_does_as_well() -> None:
     comparison = made_up(
         {
             "none": NONE,
             "SMOTE": raised(0.20),
-            "threshold moving": raised(0.199, 0.008),
+            "class weights": raised(0.202, 0.008),
             "EDA edits": raised(0.001, 0.03),
             "dice loss": raised(-0.2),
         }
     )
     text = " ".join(verdict(comparison))
-    assert "better than none in F1 of the minority: SMOTE (+20.1 points, 6.0 s, 3.0 times" in text
-    assert "a moved threshold does as well (threshold moving, +20.1)" in text
-    assert "tied with none: EDA edits." in text
-    assert "worse than none: dice loss" in text
+    assert "train with class weights" in text
+    assert (
+        "better than none, but not shown to beat what is free, class weights for one, or lower "
+        "than it: SMOTE (average precision +20.1 ± "
+    ) in text
+    assert "6.0 s, 3.0 times none" in text
+    assert "cannot tell from none: EDA edits (" in text
+    assert "worse than none: dice loss (" in text
     assert [f.remedy for f in findings(comparison)][-2:] == ["none", "dice loss"]
 
 
@@ -82,8 +92,9 @@ def test_the_verdict_says_what_beats_a_moved_threshold() -> None:
     )
     text = " ".join(verdict(comparison))
     assert (
-        "significantly better than a moved threshold too (logit adjustment, +10.1): anchors" in text
-    )
+        "train with anchors and move the threshold: +30.1 points of average precision and +30.1 "
+        "points of tuned F1 above a moved threshold alone, significantly more than all that is free"
+    ) in text
 
 
 def test_the_verdict_says_that_the_plain_network_was_trained_too_short() -> None:
@@ -98,25 +109,26 @@ def test_the_verdict_says_that_the_plain_network_was_trained_too_short() -> None
         assert (line in text and "--steps 300" in text) == said
 
 
-def test_a_threshold_is_not_said_to_do_as_well_where_that_is_not_shown() -> None:
-    noisy = [f + d for f, d in zip(NONE, (0.3, -0.3, 0.2, -0.25, 0.0), strict=True)]
-    comparison = made_up({"none": NONE, "anchors": raised(0.2), "threshold moving": noisy})
-    text = " ".join(verdict(comparison))
-    assert "does as well" not in text
-    assert "none of these is shown to beat a moved threshold (threshold moving, −1.0;" in text
-    ranked = " ".join(verdict(comparison, "average_precision"))
-    assert "no moved threshold" not in ranked  # nothing is better there
-    small = made_up({"none": NONE, "anchors": raised(0.2), "threshold moving": raised(0.1, 0.09)})
-    assert "does as well" not in " ".join(verdict(small))
+def test_nothing_is_said_to_beat_what_is_free_where_that_is_not_shown() -> None:
+    noisy = [f + d for f, d in zip(NONE, (0.4, -0.2, 0.3, -0.15, 0.1), strict=True)]
+    comparison = made_up({"none": NONE, "anchors": raised(0.2), "class weights": noisy})
+    (one,) = decide(comparison).classifiers
+    assert {r.remedy: r.outcome for r in one.remedies} == {
+        "anchors": answer.NOT_ABOVE_FREE,
+        "class weights": answer.CANNOT_TELL,
+    }
+    small = made_up({"none": NONE, "anchors": raised(0.2), "class weights": raised(0.1, 0.09)})
+    assert "train with" not in " ".join(verdict(small))
 
 
-def test_a_moved_threshold_without_runs_in_common_is_said() -> None:
-    comparison = made_up(
-        {"none": NONE, "anchors": raised(0.2), "threshold moving": raised(0.1, 0.02)}
-    )
-    kept = [c for c in comparison.cells if c.remedy != "threshold moving" or c.fold == "fold0"]
+def test_what_is_free_without_runs_in_common_leaves_the_answer_open() -> None:
+    values = {"none": NONE, "anchors": raised(0.2, 0.02), "class weights": raised(0.1, 0.012)}
+    comparison = made_up(values)
+    assert "train with anchors" in " ".join(verdict(comparison))
+    kept = [c for c in comparison.cells if c.remedy != "class weights" or c.fold == "fold0"]
     text = " ".join(verdict(replace(comparison, cells=kept)))
-    assert "none of these can be held against a moved threshold: they have no two runs" in text
+    assert "train with" not in text
+    assert "not shown to beat what is free" in text
 
 
 def test_what_harms_and_ruins_the_ranking_is_worse() -> None:
@@ -126,24 +138,27 @@ def test_what_harms_and_ruins_the_ranking_is_worse() -> None:
         for i, c in enumerate(comparison.cells)
     ]
     text = " ".join(verdict(replace(comparison, cells=cells)))
-    assert "worse than none: dice loss (−39.9 points" in text
-    assert "tied" not in text.split("Tested by")[0]
+    assert "worse than none: dice loss (average precision −39.9 ± " in text
+    assert "cannot tell" not in text.split("Tested by")[0]
 
 
 def test_the_same_difference_in_every_run_is_neither_a_tie_nor_a_test() -> None:
     comparison = made_up({"none": [0.5] * 5, "class weights": [0.7] * 5, "SMOTE": [0.5] * 5})
     text = " ".join(verdict(comparison))
-    assert "not tested, since every run gives the same: class weights (+20.0 points" in text
-    assert "tied with none: SMOTE." in text
+    assert (
+        "not tested, since every run gives the same: class weights (average precision +20.0 in "
+        "every run" in text
+    )
+    assert "equal to none within ± 1 point: SMOTE" in text
     assert "+20.0 in every run (no test)" in table(comparison)
 
 
 def test_where_every_run_gives_the_same_no_test_is_possible(tmp_path: Path) -> None:
     """Given splits and a classifier without chance: told before anything else, and drawn."""
     comparison = made_up({"none": [0.5] * 5, "class weights": [0.7] * 5})
-    line = verdict(comparison)[0]
-    assert "no test is possible: each remedy differs from none by the same in F1 of the" in line
-    assert line.endswith("in every fold.")
+    lines = verdict(comparison)
+    assert "train with" not in lines[0]
+    assert "Linear: no test is possible of a difference that is the same in every run." in lines
     page = write_page(comparison, tmp_path / "report.html").read_text(encoding="utf-8")
     assert "+20.0 in every run" in page
     assert "no test" in page
@@ -155,10 +170,10 @@ def test_what_was_not_compared_is_not_called_a_tie() -> None:
     kept = [c for c in comparison.cells if c.remedy != "anchors" or c.fold == "fold0"]
     comparison = replace(comparison, cells=kept)
     text = " ".join(verdict(comparison))
-    assert "tied with none: SMOTE." in text
+    assert "cannot tell from none: SMOTE (" in text
     assert "not compared, with fewer than two runs in common with none: anchors (1 run)." in text
     found = {f.remedy: f.verdict for f in findings(comparison)}
-    assert found == {"none": "baseline", "SMOTE": "tied", "anchors": "not compared"}
+    assert found == {"none": "baseline", "SMOTE": "cannot tell", "anchors": "not compared"}
 
 
 def test_a_classifier_without_the_metric_is_told_apart() -> None:
@@ -168,34 +183,33 @@ def test_a_classifier_without_the_metric_is_told_apart() -> None:
         comparison, cells=[*comparison.cells, *cells], classifiers={"linear": "L", "mlp": "M"}
     )
     lines = verdict(both)
-    assert "M: it has no F1 of the minority: nothing is compared." in lines
-    assert not any("tied" in line for line in lines if line.startswith("M"))
+    assert "M: none has no average precision nor tuned F1: nothing is compared." in lines
+    assert not any("cannot tell" in line for line in lines if line.startswith("M"))
 
 
-def test_every_rival_of_a_moved_threshold_counts() -> None:
-    """One whose interval reaches far above a moved threshold leaves the answer open."""
-    values = {"none": NONE, "threshold moving": raised(0.20, 0.004), "SMOTE": raised(0.202, 0.006)}
-    assert "a moved threshold does as well" in " ".join(verdict(made_up(values)))
+def test_every_rival_of_what_is_free_is_held_against_it() -> None:
+    values = {"none": NONE, "class weights": raised(0.20, 0.004), "SMOTE": raised(0.202, 0.006)}
     # wide, though significantly better than none
     values["anchors"] = raised(0.19, 0.09)
     comparison = made_up(values)
     assert {f.remedy: f.verdict for f in findings(comparison)}["anchors"] == "better"
-    assert "does as well" not in " ".join(verdict(comparison))
+    (one,) = decide(comparison).classifiers
+    assert one.recommendation.remedy == "class weights"
+    free = [r.remedy for r in one.with_outcome(answer.NOT_ABOVE_FREE)]
+    assert sorted(free) == ["SMOTE", "anchors"]
 
 
 def test_the_control_is_neither_the_nearest_remedy_nor_a_hypothesis() -> None:
     values = {"none": NONE, "plain + plain": raised(0.03, 0.05), "SMOTE": raised(0.01, 0.009)}
     comparison = made_up(values)
-    text = " ".join(verdict(comparison))
-    assert "nearest is SMOTE" in text
+    assert "plain + plain" not in {r.remedy for r in decide(comparison).classifiers[0].remedies}
     found = {f.remedy: f for f in findings(comparison)}
     assert found["SMOTE"].p_adjusted == found["SMOTE"].test.p_value  # the only hypothesis
     ranked = made_up({"none": NONE, "threshold moving": NONE, "SMOTE": raised(0.01, 0.009)})
-    cells = [replace(c, metrics=c.metrics | {"average_precision": c.metrics["f1"]})
-             for c in ranked.cells]  # fmt: skip
-    found = {f.remedy: f for f in findings(replace(ranked, cells=cells), "average_precision")}
-    assert found["SMOTE"].p_adjusted == found["SMOTE"].test.p_value
-    assert found["threshold moving"].verdict == "tied"
+    for measure in ("average_precision", "f1_tuned"):
+        found = {f.remedy: f for f in findings(ranked, measure)}
+        assert found["SMOTE"].p_adjusted == found["SMOTE"].test.p_value
+        assert found["threshold moving"].verdict == "equal"
 
 
 def test_averages_are_held_against_the_control_which_is_no_remedy() -> None:
@@ -203,7 +217,7 @@ def test_averages_are_held_against_the_control_which_is_no_remedy() -> None:
         {"none": NONE, "plain + anchors": raised(0.05), "plain + plain": raised(0.049, 0.006)}
     )
     text = " ".join(verdict(comparison))
-    assert "1 of 1 remedies helps, plain + anchors the most" in text
+    assert "not shown to beat the average of two plain models: plain + anchors (" in text
     assert "plain + anchors less plain + plain, which has no anchors: +0.1 ± " in text
 
 
@@ -237,4 +251,4 @@ def test_a_higher_f1_without_a_ranking_is_no_help() -> None:
     text = " ".join(verdict(comparison))
     assert "nothing helps" in text
     assert "better than chance" in text
-    assert {f.verdict for f in findings(comparison)} == {"baseline", "tied"}
+    assert {f.verdict for f in findings(comparison)} == {"baseline", "cannot tell"}

@@ -319,6 +319,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
     assert hf_oversample.__version__ in wheel.name
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {"hf_oversample/hub/templates/generator.md", "hf_oversample/py.typed"} <= names
+    assert "hf_oversample/comparison/templates/verdict.md" in names
     assert {name.split("/")[0] for name in names} <= {
         "hf_oversample",
         f"hf_oversample-{hf_oversample.__version__}.dist-info",
@@ -431,3 +432,21 @@ def test_nothing_loads_pickles() -> None:
     for path in sources("hf_oversample", "recipes"):
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"\b(?:pickle|dill|joblib)\.loads?\(|weights_only=False", text), path
+
+
+def test_the_comparison_has_the_names_that_it_says() -> None:
+    """The same for type checkers; none is hidden by a module of its name."""
+    path = PACKAGE / "comparison" / "__init__.py"
+    shown = [
+        alias.asname
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hf_oversample")
+        for alias in node.names
+    ]
+    code = (
+        "import sys, hf_oversample.comparison as c, hf_oversample.comparison.remedies\n"
+        "assert 'torch' not in sys.modules\n"
+        "import hf_oversample.commands.compare\n"
+        "print(*[n for n in c.__all__ if type(getattr(c, n)).__name__ != 'module'])"
+    )
+    assert sorted(run_python(code).split()) == sorted(shown)

@@ -19,6 +19,7 @@ from hf_oversample.commands.compare_arguments import CompareRunArguments
 from miso_fixtures import CLASS_NAMES, make_corpus
 
 PROJECT = Path(__file__).resolve().parent.parent
+KEEP = "train on the rows as they are"
 RECIPE = str(PROJECT / "recipes" / "compare.py")
 
 
@@ -49,15 +50,26 @@ def test_it_answers_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "### latent semantic analysis + logistic regression" in shown.out
     assert "left out because it is solved, not trained in steps" in shown.out
     assert "[2/6]" in shown.err
-    for name in ("comparison.jsonl", "table.md", "verdict.md", "report.html", "report.png"):
+    values = verdict_of(shown.out)
+    assert values["recommendation"]["action"] in ("move the threshold", KEEP)
+    assert (values["minority"], values["classifier"]) == ("spam", "linear")
+    assert json.loads((out / "verdict.json").read_text()) == {
+        name: value for name, value in values.items() if name != "headline"
+    }
+    records = [json.loads(line) for line in (out / "comparison.jsonl").read_text().splitlines()]
+    assert all(0 < cell["threshold"] < 1 for cell in records[1:])
+    written = ("comparison.jsonl", "table.md", "verdict.md", "verdict.json")
+    for name in (*written, "report.html", "report.png"):
         assert (out / name).stat().st_size > 0, name
     assert (out / "report.png").read_bytes().startswith(b"\x89PNG")
     lines = (out / "comparison.jsonl").read_text().splitlines()
     assert json.loads(lines[0])["comparison"]["minority"] == "spam"
     assert len(lines) == 1 + 2 * 2
 
-    assert call(*base, "--methods", "duplicates", "--metric", "average_precision") == 0
+    assert call(*base, "--methods", "duplicates", "--metric", "f1") == 0
     shown = capsys.readouterr()
+    assert verdict_of(shown.out)["ranking"] == "average_precision"
+    assert "the verdict rests on average precision and tuned F1" in shown.out
     assert "class weights" not in shown.out
     assert shown.err.count("duplicates") == 2
     assert "none, repeat" not in shown.err  # those cells were there
@@ -81,11 +93,19 @@ def test_what_cannot_be_reported_is_told_before_the_training(
     assert not out.exists()
 
 
-def test_help_names_every_remedy() -> None:
-    from hf_oversample.commands.compare_arguments import REMEDY_NAMES
+def test_help_names_every_remedy(capsys: pytest.CaptureFixture[str]) -> None:
     from hf_oversample.comparison.remedies import REMEDIES
 
-    assert list(REMEDIES) == list(REMEDY_NAMES)
+    assert call("--help") == 0
+    shown = "".join(capsys.readouterr().out.split())  # lines are broken at spaces and hyphens
+    assert "".join(", ".join(REMEDIES).split()) in shown
+
+
+def verdict_of(stdout: str) -> dict:
+    """The verdict in one line, which is the last."""
+    *_, last = stdout.rstrip("\n").split("\n")
+    assert last.startswith("VERDICT: {")
+    return json.loads(last.removeprefix("VERDICT: "))
 
 
 def test_a_run_that_is_refused_leaves_the_report_of_the_one_before(
@@ -95,7 +115,7 @@ def test_a_run_that_is_refused_leaves_the_report_of_the_one_before(
     base = ["--train_file", table, *columns(), "--folds", "2", "--methods", "class weights"]
     assert call(*base, "--output_dir", str(out)) == 0
     before = {path.name: path.read_bytes() for path in out.iterdir()}
-    assert {"report.html", "report.png", "table.md", "verdict.md"} < set(before)
+    assert {"report.html", "report.png", "table.md", "verdict.md", "verdict.json"} < set(before)
     assert call(*base, "--output_dir", str(out), "--steps", "99") == 2
     assert "steps: 400 there, 99 now" in capsys.readouterr().err
     # other folds are told in words, and training of generators that nobody asked for is nothing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections import Counter
@@ -23,6 +24,7 @@ from hf_oversample.commands.data import (
     warn_of_lookalikes,
 )
 from hf_oversample.commands.output import OutputFolder
+from hf_oversample.comparison.decision import decide, rests_on
 from hf_oversample.comparison.figures import write_figure
 from hf_oversample.comparison.findings import table
 from hf_oversample.comparison.miso import MisoSource
@@ -31,14 +33,14 @@ from hf_oversample.comparison.problem import Problem, given_splits, repeated_fol
 from hf_oversample.comparison.protocol import Comparison, compare
 from hf_oversample.comparison.registry import classifier_named
 from hf_oversample.comparison.remedies import REMEDIES, remedy_named
-from hf_oversample.comparison.scores import MACRO_RANKING, METRICS
-from hf_oversample.comparison.verdict import verdict
+from hf_oversample.comparison.scores import METRICS, OF_SEVERAL
+from hf_oversample.comparison.wording import markdown, verdict_line
 from hf_oversample.data.classes import in_class_order
 from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.data.reading import load_text_dataset, prepare_labels
 
 RECORDS = "comparison.jsonl"
-REPORTS = ("table.md", "verdict.md", "report.png", "report.html")
+REPORTS = ("table.md", "verdict.md", "verdict.json", "report.png", "report.html")
 
 
 def run_compare(arguments: CompareRunArguments) -> Comparison:
@@ -46,8 +48,8 @@ def run_compare(arguments: CompareRunArguments) -> Comparison:
     Compare remedies, and write the answer.
 
     Writes to `output_dir`: `comparison.jsonl` (a line a cell; a run that was stopped goes on from
-    it), `table.md`, `verdict.md`, `report.png`, `report.html`; and `generators/`, where anchors
-    were asked for. Progress goes to stderr.
+    it), `table.md`, `verdict.md`, `verdict.json`, `report.png`, `report.html`; and `generators/`,
+    where anchors were asked for. Progress goes to stderr.
 
     Args:
         arguments: the run's.
@@ -94,14 +96,40 @@ def run_compare(arguments: CompareRunArguments) -> Comparison:
         overwrite=a.overwrite,
         progress=progress,
     )
-    output.write("table.md", table(comparison, a.metric) + "\n")
-    answer = "".join(f"- {line}\n" for line in verdict(comparison, a.metric))
-    output.write("verdict.md", answer)
+    output.write("table.md", _tables(comparison, a.metric))
+    told = decide(comparison, a.metric)
+    output.write("verdict.md", markdown(told))
+    output.write("verdict.json", json.dumps(told.to_dict(), indent=2, allow_nan=False) + "\n")
     with output.file("report.png") as path:
         write_figure(comparison, path, a.metric)
     with output.file("report.html") as path:
         write_page(comparison, path, a.metric)
     return comparison
+
+
+def compare_summary(arguments: CompareRunArguments) -> str:
+    """
+    Compare, and give what a command prints: the tables, the verdict with the lines of Python that
+    do what it says, where the pictures are, and last the verdict in one line for programs.
+    """
+    comparison = run_compare(arguments)
+    folder = Path(arguments.output_dir)
+    told = decide(comparison, arguments.metric)
+    return "\n".join(
+        [
+            _tables(comparison, arguments.metric),
+            markdown(told),
+            f"Pictures: {folder / 'report.html'}, {folder / 'report.png'}",
+            verdict_line(told),
+        ]
+    )
+
+
+def _tables(comparison: Comparison, metric: str) -> str:
+    """The tables, and, where they are sorted by what the verdict does not rest on, that it does
+    not."""
+    aside = rests_on(comparison, metric)
+    return table(comparison, metric) + (f"\n\n{aside}\n" if aside else "\n")
 
 
 def _check_report(a: CompareRunArguments) -> None:
@@ -117,7 +145,7 @@ def _check_metric(a: CompareRunArguments, problem: Problem) -> None:
     of_classes = [f"{kind}/{name}" for kind in ("f1", "recall", "roc_auc") for name in names]
     known = [*METRICS, *of_classes]
     if len(names) == 2:
-        known = [name for name in METRICS if name not in MACRO_RANKING]
+        known = [name for name in METRICS if name not in OF_SEVERAL]
     if metric not in known:
         raise ValueError(f"there is no metric {metric!r}; there are {', '.join(known)}")
     kinds = [classifier_named(kind) for kind in a.classifiers]

@@ -5,17 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hf_oversample.commands.arguments import RunArguments, argument
+from hf_oversample.comparison.remedies import REMEDIES
 
 EVERYTHING = "all"
-# The keys of hf_oversample.comparison.remedies.REMEDIES, which imports torch: not for --help.
-REMEDY_NAMES = (
-    *("none", "threshold moving", "logit adjustment", "class weights", "effective number weights"),
-    *("focal loss", "dice loss", "logit-adjusted loss", "LDAM-DRW", "DRS", "cRT"),
-    *("tau normalisation", "TMix", "duplicates", "EDA edits", "synonym edits", "SMOTE"),
-    *("Borderline-SMOTE", "ADASYN", "AMO", "SIMPOR", "Bayesian GAN", "anchors", "MISO backbone"),
-    *("anchors once + logit adjustment", "anchors once + logit-adjusted loss", "plain + anchors"),
-    "plain + plain",
-)
 
 
 @dataclass(frozen=True)
@@ -55,7 +47,7 @@ class CompareRunArguments(RunArguments):
             "SMOTE",
         ),
         "remedies, comma-separated, hyphens for spaces if you like; all: every one of "
-        + ", ".join(REMEDY_NAMES),
+        + ", ".join(REMEDIES),
     )
     classifiers: tuple[str, ...] = argument(
         ("textcnn", "linear"),
@@ -72,9 +64,11 @@ class CompareRunArguments(RunArguments):
     seeds: int = argument(5, "runs, where test rows are given")
     validation_share: float = argument(0.15, "share of the training rows held back to choose by")
     metric: str = argument(
-        "f1",
-        "what the table is sorted by and the verdict is about: f1, f1_tuned, macro_f1, "
-        "balanced_accuracy, average_precision, roc_auc, ece and others, which a wrong name lists",
+        "average_precision",
+        "what the tables are sorted by: average_precision, f1_tuned, f1, macro_f1, "
+        "balanced_accuracy, roc_auc, ece and others, which a wrong name lists. The verdict rests "
+        "on average precision and on F1 at a threshold that validation rows chose in any case; of "
+        "several classes, on their macro averages where the metric is one of all classes",
     )
 
     def __post_init__(self) -> None:

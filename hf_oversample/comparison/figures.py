@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hf_oversample.comparison.findings import FREE, TITLES, Finding, findings
+from hf_oversample.comparison.findings import ROPE, TITLES, Finding, findings
 from hf_oversample.comparison.protocol import Comparison
 from hf_oversample.comparison.records import Cell
+from hf_oversample.comparison.remedies import moves_scores
 from hf_oversample.comparison.scores import RECALLS
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ _LINES: list[dict[str, Any]] = [
 ]
 _VERDICTS = {
     "better": ("#009E73", "^"),
-    "tied": ("#7A7A7A", "o"),
+    "equal": ("#56B4E9", "s"),
+    "cannot tell": ("#7A7A7A", "o"),
     "worse": ("#D55E00", "v"),
     "untested": ("#0072B2", "D"),
 }
@@ -53,7 +55,9 @@ class Panel:
     figure: Figure
 
 
-def classifier_panels(comparison: Comparison, kind: str, metric: str = "f1") -> list[Panel]:
+def classifier_panels(
+    comparison: Comparison, kind: str, metric: str = "average_precision"
+) -> list[Panel]:
     """Three pictures of one classifier: the difference of every remedy to none with its 95 %
     interval; precision–recall curves, the mean over the runs; calibration, all runs together,
     neighbouring bins joined until each holds ``LEAST_ROWS`` rows.
@@ -87,7 +91,7 @@ def classifier_panels(comparison: Comparison, kind: str, metric: str = "f1") -> 
     return [Panel(alt, figure) for alt, figure in zip(alts, figures, strict=True)]
 
 
-def comparison_figure(comparison: Comparison, metric: str = "f1") -> Figure:
+def comparison_figure(comparison: Comparison, metric: str = "average_precision") -> Figure:
     """The panels of every classifier in one figure, a row each; see :func:`classifier_panels`.
 
     Raises:
@@ -116,7 +120,9 @@ def figure_png(figure: Figure, dpi: int = 150) -> bytes:
     return buffer.getvalue()
 
 
-def write_figure(comparison: Comparison, path: str | Path, metric: str = "f1") -> Path:
+def write_figure(
+    comparison: Comparison, path: str | Path, metric: str = "average_precision"
+) -> Path:
     """Draw the comparison and write it as a PNG file."""
     path = Path(path)
     path.write_bytes(figure_png(comparison_figure(comparison, metric)))
@@ -155,7 +161,7 @@ def _draw(
 def _chosen(own: Sequence[Finding]) -> list[str]:
     """Remedies whose curves are drawn: none, then the best; those that only move scores have the
     curve of none."""
-    others = [f.remedy for f in own if f.remedy not in ("none", *FREE)]
+    others = [f.remedy for f in own if f.remedy != "none" and not moves_scores(f.remedy)]
     return ["none", *others[: SHOWN_CURVES - 1]]
 
 
@@ -182,6 +188,7 @@ def _differences(axes: Axes, own: Sequence[Finding], metric: str) -> None:
             capsize=3,
             linewidth=1.6,
         )
+    axes.axvspan(-100 * ROPE, 100 * ROPE, color="#EEEEEE", linewidth=0)
     axes.axvline(0, color="#000000", linewidth=1)
     axes.set_yticks(places, [_label(f.remedy) for f in tested])
     axes.set_ylim(-0.7, len(tested) - 0.3)
@@ -193,7 +200,9 @@ def _differences(axes: Axes, own: Sequence[Finding], metric: str) -> None:
 def _legend_of_verdicts(axes: Axes, shown: set[str]) -> None:
     from matplotlib.lines import Line2D
 
-    names = {"better": "better (p < 0.05)", "tied": "tied", "worse": "worse"}
+    names = {"better": "better (p < 0.05)", "cannot tell": "cannot tell", "worse": "worse"}
+    if "equal" in shown:
+        names["equal"] = f"equal within ± {100 * ROPE:.0f} point"
     if "untested" in shown:
         names["untested"] = "same in every run: no test"
     handles = [
@@ -201,7 +210,8 @@ def _legend_of_verdicts(axes: Axes, shown: set[str]) -> None:
         for verdict, (color, marker) in _VERDICTS.items()
         if verdict in names
     ]
-    _legend_below(axes, 3, handles=handles, title="95 % intervals; colours after correction")
+    columns = 3 if len(handles) == 3 else 2
+    _legend_below(axes, columns, handles=handles, title="95 % intervals; colours after correction")
 
 
 def _precision_recall(axes: Axes, cells: Sequence[Cell], remedies: Sequence[str]) -> None:

@@ -11,19 +11,22 @@ import numpy as np
 from hf_oversample.comparison.chance import ChanceTest, chance_test
 from hf_oversample.comparison.protocol import Comparison
 from hf_oversample.comparison.records import Cell
-from hf_oversample.comparison.remedies import CONTROL
+from hf_oversample.comparison.remedies import CONTROL, moves_scores
 from hf_oversample.hub.tables import markdown_table
 from hf_oversample.metrics.statistics import PairedTest, holm, paired_test
 
 ALPHA = 0.05
-FREE = ("threshold moving", "logit adjustment")
-"""Remedies that train nothing: what has to be beaten."""
+ROPE = 0.01
+"""Two results within one point are equal for all that matters (a region of practical equivalence,
+Kruschke 2013): a tie is told from runs that are too few to tell."""
 SHOWN = (
+    "average_precision",
+    "f1_tuned",
+    "macro_average_precision",
+    "macro_f1_tuned",
     "f1",
     "macro_f1",
     "balanced_accuracy",
-    "average_precision",
-    "f1_tuned",
     "f1_outvoted",
     "f1_not_outvoted",
     "outvoted_share",
@@ -32,13 +35,14 @@ SHOWN = (
 TITLES = {
     "f1": "F1 of the minority",
     "macro_f1": "macro-F1",
+    "macro_f1_tuned": "tuned macro-F1",
     "balanced_accuracy": "balanced accuracy",
     "average_precision": "average precision",
     "average_precision_at_train": "average precision at the training prior",
     "macro_average_precision": "macro-averaged average precision",
     "roc_auc": "ROC AUC",
     "macro_roc_auc": "macro-averaged ROC AUC",
-    "f1_tuned": "F1, tuned threshold",
+    "f1_tuned": "tuned F1",
     "f1_outvoted": "F1, outvoted rows",
     "f1_not_outvoted": "F1, other rows",
     "outvoted_share": "outvoted share",
@@ -98,31 +102,43 @@ class Finding:
 
     @property
     def verdict(self) -> str:
-        """ "better", "worse", "tied" (no difference shown), "untested" (the same difference in
-        every run), "not compared" (fewer than two runs in common with none, or no such metric) or
+        """ "better", "worse", "equal" (the 95 % interval lies within ± `ROPE`), "cannot tell" (no
+        difference is shown, and the interval is wider), "untested" (the same difference in every
+        run), "not compared" (fewer than two runs in common with none, or no such metric) or
         "baseline"."""
         if self.remedy == "none":
             return "baseline"
         if self.test is None:
             return "not compared"
-        if self.test.is_constant and self.test.mean:
-            return "untested"
-        if not self.p_adjusted < ALPHA:
-            return "tied"
-        if self.test.mean < 0:
-            return "worse"
         # to guess the minority more often is no remedy
-        return "better" if self.beats_chance else "tied"
+        return "cannot tell" if self.ranks_no_better else outcome_of(self.test, self.p_adjusted)
 
     @property
     def ranks_no_better(self) -> bool:
-        """Whether it is significantly better in the metric and yet "tied": it is not shown to rank
-        rows better than chance, so it may only guess the minority more often."""
-        tested = self.test is not None and self.test.mean > 0 and self.p_adjusted < ALPHA
-        return tested and not self.beats_chance
+        """Whether it is significantly better in the metric and yet not called so: it is not shown
+        to rank rows better than chance, so it may only guess the minority more often."""
+        if self.test is None or self.beats_chance:
+            return False
+        return outcome_of(self.test, self.p_adjusted) == "better"
 
 
-def findings(comparison: Comparison, metric: str = "f1") -> list[Finding]:
+def outcome_of(test: PairedTest, p_value: float) -> str:
+    """What a difference comes to: "equal", "better", "worse", "cannot tell" or "untested".
+
+    Args:
+        test: the difference, positive where the first is better.
+        p_value: its own, or after a correction.
+    """
+    if test.is_constant:
+        return "untested" if test.mean else "equal"
+    if abs(test.mean) + test.half_width <= ROPE:
+        return "equal"
+    if not p_value < ALPHA:
+        return "cannot tell"
+    return "better" if test.mean > 0 else "worse"
+
+
+def findings(comparison: Comparison, metric: str = "average_precision") -> list[Finding]:
     """Every classifier and remedy that has results, best first within a classifier.
 
     Args:
@@ -186,10 +202,12 @@ def findings(comparison: Comparison, metric: str = "f1") -> list[Finding]:
 
 
 def _untestable(comparison: Comparison, metric: str) -> tuple[str, ...]:
-    """What is no hypothesis: the control, and remedies that leave the ranking as it is where a
-    measure of two classes' ranking is asked for. They would only make the others' tests weaker."""
-    ranks = metric in RANKING and len(comparison.problem.class_names) == 2
-    return (CONTROL, *FREE) if ranks else (CONTROL,)
+    """What is no hypothesis: the control, and of two classes, where ranking is measured or a
+    threshold is chosen anyway, remedies that leave the ranking as it is. They would only make the
+    others' tests weaker."""
+    unmoved = metric in (*RANKING, "f1_tuned") and len(comparison.problem.class_names) == 2
+    remedies = {cell.remedy for cell in comparison.cells}
+    return (CONTROL, *(name for name in remedies if unmoved and moves_scores(name)))
 
 
 def difference(
@@ -215,7 +233,7 @@ def adjusted_p_values(p_values: dict[tuple[str, str], float]) -> dict[tuple[str,
     return dict(zip(p_values, holm(values), strict=True))
 
 
-def table(comparison: Comparison, metric: str = "f1") -> str:
+def table(comparison: Comparison, metric: str = "average_precision") -> str:
     """A Markdown table a classifier, sorted by the metric: means ± sd in percent, the difference to
     no remedy with its 95 % interval, the corrected p-value, rows made, seconds; and a table of the
     texts that were made, if any."""
@@ -300,8 +318,8 @@ def _shown_difference(finding: Finding) -> str:
         return f"{signed_points(test.mean)} in every run (no test)"
     if finding.ranks_no_better:
         return f"{points(test)} (p {finding.p_adjusted:.2g}, but ranks no better than chance)"
-    mark = {"better": " **better**", "worse": " **worse**"}.get(finding.verdict, "")
-    return f"{points(test)} (p {finding.p_adjusted:.2g}){mark}"
+    mark = {"better": " **better**", "worse": " **worse**", "equal": " equal"}
+    return f"{points(test)} (p {finding.p_adjusted:.2g}){mark.get(finding.verdict, '')}"
 
 
 def points(test: PairedTest) -> str:
@@ -311,7 +329,8 @@ def points(test: PairedTest) -> str:
 
 def signed_points(share: float) -> str:
     """A difference in percentage points: "+1.2"."""
-    return f"{100 * share:+.1f}".replace("-", "\N{MINUS SIGN}")
+    rounded = round(100 * share, 1) + 0.0  # of what rounds to nothing no minus is left
+    return f"{rounded:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def between(comparison: Comparison, one: Finding, other: Finding, metric: str) -> PairedTest | None:

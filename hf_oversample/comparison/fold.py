@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 import xxhash
 
+from hf_oversample.comparison.costs import SharedValues
 from hf_oversample.comparison.embedders import (
     Embed,
     RememberedEmbeddings,
@@ -23,7 +23,6 @@ from hf_oversample.text.words import Segmenter, normalized
 PARTS = ("train", "validation", "test")
 # nearest other rows of a test row, which say whether it is difficult (MISO, section 7.1)
 TEST_NEIGHBORS = 5
-_T = TypeVar("_T")
 
 
 class LeakError(ValueError):
@@ -97,105 +96,6 @@ class AnchorSource(Protocol):
         ...
 
 
-@dataclass
-class _Cost:
-    """What making a value took: seconds of its own, and the values that were made or taken for it
-    (`nested` seconds were theirs)."""
-
-    seconds: float = 0.0
-    nested: float = 0.0
-    parts: set[Hashable] = field(default_factory=set)
-
-
-class CostedCache:
-    """Values that remedies share, each made once, with what making it cost.
-
-    A remedy answers for the whole cost of what it uses, also where another had it made before, and
-    once for each value, also where another value was made of it: `saved` counts the seconds that
-    were spared since `start`.
-
-    Args:
-        known: `repr` of a key → seconds that its value took an earlier run. They stand for those
-            that it takes to make it again: the costs of a run that was stopped, on a machine that
-            was busier, stay comparable.
-
-    Attributes:
-        made: `repr` of a key → seconds of its own, of the values made since `start`.
-    """
-
-    def __init__(self, known: Mapping[str, float] | None = None) -> None:
-        self._known = dict(known or {})
-        self.made: dict[str, float] = {}
-        self._values: dict[Hashable, Any] = {}
-        self._diverged: dict[Hashable, str] = {}
-        # kept where the value is dropped: another may have been made of it
-        self._costs: dict[Hashable, _Cost] = {}
-        self._making: list[_Cost] = []
-        self._used: set[Hashable] = set()
-        self.saved = 0.0
-
-    def start(self) -> None:
-        """Begin to count for another remedy."""
-        self._used.clear()
-        self.made = {}
-        self.saved = 0.0
-
-    def get(self, key: Hashable, make: Callable[[], _T]) -> _T:
-        """The value of a key, made by ``make`` the first time.
-
-        Raises:
-            FloatingPointError: a training diverged, now or the first time.
-        """
-        if key in self._diverged:
-            raise FloatingPointError(self._diverged[key])
-        if self._making:
-            self._making[-1].parts.add(key)
-        if key in self._values:
-            self._count(key)
-            return self._values[key]
-        cost, begin = _Cost(), time.perf_counter()
-        self._making.append(cost)
-        try:
-            value = make()
-        except FloatingPointError as error:
-            self._diverged[key] = str(error)  # the error itself holds all that its training had
-            raise
-        finally:
-            self._making.pop()
-        whole = time.perf_counter() - begin
-        cost.seconds += whole - cost.nested
-        if self._making:
-            self._making[-1].nested += whole
-        name = repr(key)
-        if name in self._known:
-            self.saved += self._known[name] - cost.seconds
-            cost.seconds = self._known[name]
-        self.made[name] = cost.seconds
-        self._values[key], self._costs[key] = value, cost
-        self._used.add(key)
-        return value
-
-    def spare(self, seconds: float) -> None:
-        """Count seconds that ``make``, called now, would have taken, had it not found a part of its
-        value made before: they belong to that value."""
-        self.saved += seconds
-        if self._making:
-            self._making[-1].seconds += seconds
-
-    def _count(self, key: Hashable) -> None:
-        """What was spared by a value, and by those that it was made of."""
-        if key not in self._used:
-            self._used.add(key)
-            self.saved += self._costs[key].seconds
-            for part in self._costs[key].parts:
-                self._count(part)
-
-    def drop(self, name: str) -> None:
-        """Forget values whose key is a tuple that begins with a name."""
-        for key in [k for k in self._values if isinstance(k, tuple) and k[0] == name]:
-            del self._values[key]
-
-
 @dataclass(eq=False)
 class Fold:
     """Training, validation and test rows, and what the remedies need of them.
@@ -237,7 +137,7 @@ class Fold:
     edits: np.ndarray | None = None
     key: str = "fold"
     seed: int = 0
-    cache: CostedCache = field(default_factory=CostedCache)
+    cache: SharedValues = field(default_factory=SharedValues)
     left_out: int = 0
 
     def __post_init__(self) -> None:
@@ -341,7 +241,7 @@ class Fold:
             embed = self.embedder(backbone)
             values = embed(self.part(part).texts)
             if isinstance(embed, RememberedEmbeddings):
-                self.cache.spare(embed.spared)
+                self.cache.costs.spare(embed.spared)
             return values
 
         # keys are recorded with their costs, and a record tells nothing of a machine's folders

@@ -94,7 +94,7 @@ class MisoSource:
                 record = json.loads((final / RECORD).read_text())
                 # A generator of other rows may have been trained on what this fold holds out.
                 if record.get("digest") == digest:
-                    fold.cache.spare(record["training"])
+                    fold.cache.costs.spare(record["training"])
                     return final
             start = time.perf_counter()
             trained = train_generator(

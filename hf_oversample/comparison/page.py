@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jinja2 import Environment
 
+from hf_oversample.comparison.decision import decide, rests_on
 from hf_oversample.comparison.figures import classifier_panels, figure_png
 from hf_oversample.comparison.findings import (
     SHOWN,
@@ -21,7 +22,7 @@ from hf_oversample.comparison.findings import (
 )
 from hf_oversample.comparison.made_texts import SAMPLE
 from hf_oversample.comparison.protocol import Comparison
-from hf_oversample.comparison.verdict import verdict_by_classifier, verdict_notes
+from hf_oversample.comparison.wording import classifier_lines, overall_lines
 
 _PIXELS_AN_INCH = 96
 _SHARPNESS = 2  # pixels of a picture for each of the page's, for dense screens
@@ -68,6 +69,9 @@ td.better { color: var(--better); font-weight: 600; }
 td.worse { color: var(--worse); font-weight: 600; }
 footer { border-top: 1px solid var(--line); padding: 0.5rem 0 1rem; }
 pre { overflow-x: auto; }
+summary { cursor: pointer; }
+.python { background: var(--baseline); padding: 0.5rem 0.75rem; border-radius: 4px;
+  font-size: 13px; max-width: 60rem; }
 @media (max-width: 40rem) { td:first-child { white-space: normal; min-width: 6rem; } }
 </style>
 </head>
@@ -77,9 +81,12 @@ pre { overflow-x: auto; }
 <p class="quiet">{{ facts }}</p>
 <section id="verdict">
 <h2>Verdict</h2>
-{% for title, lines in verdict %}<h3>{{ title }}</h3>
+{% for line in overall %}<p class="answer">{{ line }}</p>
+{% endfor %}{% for title, lines, python in verdict %}<h3>{{ title }}</h3>
 <p class="answer">{{ lines[0] }}</p>
-{% if lines[1:] %}<ul>{% for line in lines[1:] %}<li>{{ line }}</li>{% endfor %}</ul>
+{% if python %}<details{% if loop.first %} open{% endif %}><summary>In Python</summary>
+<pre class="python">{{ python }}</pre></details>
+{% endif %}{% if lines[1:] %}<ul>{% for line in lines[1:] %}<li>{{ line }}</li>{% endfor %}</ul>
 {% endif %}{% endfor %}<ul class="quiet">
 {% for line in notes %}<li>{{ line }}</li>
 {% endfor %}</ul>
@@ -92,13 +99,15 @@ pre { overflow-x: auto; }
 {% endfor %}</div>
 <p class="quiet">Percent, mean ± standard deviation over the {{ runs }}, best first by {{ metric }}.
 “better than none by” is the mean difference on the same rows, in points, ± half of its 95 %
-interval; p is after correction. A minority row is outvoted where another class has as
-many votes among its nearest test rows as its own or more, each class's votes over its size: by the
-embeddings for F1, by what the classifier reads for the share. ECE is the expected calibration error
-of its probabilities.</p>
+interval; p is after correction. Tuned F1 is F1 at the threshold
+that validation rows chose, for every remedy alike; the other F1s are at the usual one. A minority
+row is outvoted where another class has as many votes among its nearest test rows as its own or
+more, each class's votes over its size: by the embeddings for F1, by what the classifier reads for
+the share. ECE is the expected calibration error of its probabilities.{% if aside %} {{ aside }}
+{% endif %}</p>
 <div class="scroll" role="region" aria-label="Table: {{ part.title }}" tabindex="0"><table>
 <thead><tr><th scope="col">remedy</th><th scope="col">{{ part.columns[0] }}</th>
-<th scope="col">better than none by</th><th scope="col">p</th><th scope="col">verdict</th>
+<th scope="col">better than none by</th><th scope="col">p</th><th scope="col">in {{ metric }}</th>
 <th scope="col">seconds</th>
 {% for column in part.columns[1:] %}<th scope="col">{{ column }}</th>{% endfor %}</tr></thead>
 <tbody>
@@ -138,7 +147,7 @@ _NUMBER = """{% macro number(text) %}{% set value, sign, spread = text.partition
 </td>{% endmacro %}"""
 
 
-def write_page(comparison: Comparison, path: str | Path, metric: str = "f1") -> Path:
+def write_page(comparison: Comparison, path: str | Path, metric: str = "average_precision") -> Path:
     """Write the verdict, the pictures and the tables as one HTML file that needs no other.
 
     Raises:
@@ -148,7 +157,7 @@ def write_page(comparison: Comparison, path: str | Path, metric: str = "f1") -> 
     found = [f for f in findings(comparison, metric) if f.runs]
     if not found:
         raise ValueError("no classifier has results to show")
-    titles = comparison.classifiers
+    titles, told = comparison.classifiers, decide(comparison, metric)
     heads, texts = made_texts_rows(comparison)
     text = (
         Environment(autoescape=True)
@@ -158,8 +167,14 @@ def write_page(comparison: Comparison, path: str | Path, metric: str = "f1") -> 
             facts=_facts(comparison),
             runs=_runs(comparison),
             metric=TITLES.get(metric, metric),
-            verdict=[(titles[k], v) for k, v in verdict_by_classifier(comparison, metric).items()],
-            notes=verdict_notes(comparison, metric),
+            overall=overall_lines(told),
+            verdict=[
+                (one.title, classifier_lines(told, one), one.recommendation.python)
+                # the one to take first
+                for one in sorted(told.classifiers, key=lambda a: a.classifier != told.classifier)
+            ],
+            aside=rests_on(comparison, metric),
+            notes=told.notes,
             parts=[
                 _part(comparison, kind, metric, [f for f in found if f.classifier == kind])
                 for kind in titles

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_oversample.comparison.classifiers import Classifier
+from hf_oversample.comparison.costs import Costs, SharedValues
 from hf_oversample.comparison.embedders import (
     Embed,
     LatentSemanticEmbedder,
@@ -20,7 +21,6 @@ from hf_oversample.comparison.embedders import (
 from hf_oversample.comparison.fold import (
     TEST_NEIGHBORS,
     AnchorSource,
-    CostedCache,
     Fold,
     LeakError,
 )
@@ -29,11 +29,11 @@ from hf_oversample.comparison.problem import Problem, Split
 from hf_oversample.comparison.records import DATA, EMBEDDINGS, Cell, CellKey, Records
 from hf_oversample.comparison.registry import classifier_named, classifier_title
 from hf_oversample.comparison.remedies import Remedy, remedy_named
-from hf_oversample.comparison.scores import cell_curves, cell_metrics
+from hf_oversample.comparison.scores import cell_curves, cell_metrics, chosen_threshold
 from hf_oversample.numeric.precision import has_fast_bfloat16
 from hf_oversample.text.words import Segmenter
 
-CODE_VERSION = 10  # raised when the code changes what a cell holds
+CODE_VERSION = 11  # raised when the code changes what a cell holds
 
 
 @dataclass(frozen=True)
@@ -206,13 +206,13 @@ def run_cell(fold: Fold, classifier: Classifier, remedy: Remedy, seed: int) -> C
     Raises:
         LeakError: held-out rows among the training rows.
     """
-    fold.cache.start()
+    fold.cache.costs.start()
     fold.left_out = 0
     key = CellKey(classifier.kind, remedy.name, fold.key)
     start = time.perf_counter()
     try:
         scores = remedy.fit(fold, classifier, seed)
-        seconds = time.perf_counter() - start + fold.cache.saved
+        seconds = time.perf_counter() - start + fold.cache.costs.saved
         metrics, curves = cell_metrics(fold, scores), cell_curves(fold, scores)
     except LeakError:
         raise
@@ -221,7 +221,7 @@ def run_cell(fold: Fold, classifier: Classifier, remedy: Remedy, seed: int) -> C
         return Cell(
             *key,
             seconds=seconds,
-            shared=_rounded(fold.cache.made),
+            shared=_rounded(fold.cache.costs.made),
             refused=str(error),
             diverged=isinstance(error, FloatingPointError),
         )
@@ -233,8 +233,9 @@ def run_cell(fold: Fold, classifier: Classifier, remedy: Remedy, seed: int) -> C
         left_out=fold.left_out,
         curves=curves,
         texts=_text_metrics(fold, remedy, seed),
-        shared=_rounded(fold.cache.made),
+        shared=_rounded(fold.cache.costs.made),
         anchors=fold.generator.identity() if remedy.needs_generator and fold.generator else None,
+        threshold=chosen_threshold(fold, scores),
     )
 
 
@@ -302,5 +303,5 @@ def _fold(
         generator=generator,
         key=split.key,
         seed=split.seed,
-        cache=CostedCache(costs),
+        cache=SharedValues(Costs(costs)),
     )

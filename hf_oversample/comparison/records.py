@@ -42,12 +42,13 @@ class Cell:
         texts: what the texts that it made are like, see
             :func:`hf_oversample.comparison.made_texts.made_text_metrics`.
         shared: what was made in this cell and may serve others of its fold → its seconds
-            (:class:`~hf_oversample.comparison.fold.CostedCache`).
+            (:class:`~hf_oversample.comparison.costs.Costs`).
         refused: why the remedy cannot work on these rows (an error's message), else None.
         diverged: whether that was a training whose loss was no longer finite
             (``FloatingPointError``): the same seed would diverge again.
         anchors: of a remedy with anchors or their encoder, what they come from
             (:meth:`~hf_oversample.comparison.fold.AnchorSource.identity`); else None.
+        threshold: on the minority's probability, chosen by F1 on validation rows.
     """
 
     classifier: str
@@ -63,6 +64,7 @@ class Cell:
     refused: str | None = None
     diverged: bool = False
     anchors: str | None = None
+    threshold: float | None = None
 
     @property
     def key(self) -> CellKey:

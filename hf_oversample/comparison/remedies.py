@@ -3,41 +3,39 @@
 ``REMEDIES[name].fit(fold, classifier, seed)`` trains on the fold's training part, chooses on its
 validation part and gives the probabilities of both held-out parts. ``refusal(fold, classifier)``
 says in words why it does not apply to a classifier; what does not apply is left out and said so.
+
+This is the one list of remedies. It loads no torch, so that a command's help can show it: what
+trains (:mod:`hf_oversample.comparison.remedy_fits`) is loaded by the first training.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    from hf_oversample.comparison.classifiers import Classifier
+    from hf_oversample.comparison.fold import Fold
+    from hf_oversample.comparison.scores import Scores
+    from hf_oversample.data.labeled_texts import Texts
 
-from hf_oversample.comparison import resampling
-from hf_oversample.comparison.classifiers import Classifier, LossOfRows, Trained, Training
-from hf_oversample.comparison.fold import Fold
-from hf_oversample.comparison.scores import Scores, tuned_offsets
-from hf_oversample.data.labeled_texts import Texts
-from hf_oversample.oversamplers import OVERSAMPLERS
-from hf_oversample.training.heads import head_logits, train_head
-from hf_oversample.training.losses import (
-    FocalLoss,
-    LdamLoss,
-    LogitAdjustedLoss,
-    SelfAdjustingDiceLoss,
-    balanced_class_weights,
-    class_balanced_weights,
-)
-
-# What is deferred begins after two thirds of the training: AMO's protocol on text, 10 of 15 epochs.
-DEFERRED = 2 / 3
-LDAM_SCALE = 30.0
-TAUS = np.round(np.arange(0.0, 2.01, 0.1), 1)
 CONTROL = "plain + plain"
 """No remedy: what averaging alone does, for "plain + anchors" to be held against."""
-CONTROL_SEED = 7919  # the second plain model of an average differs from the first by its seed
+# Oversamplers of embeddings, and their class among OVERSAMPLERS: a method is added by one line.
+VECTOR_METHODS = {
+    "SMOTE": "SmoteOversampler",
+    "Borderline-SMOTE": "BorderlineSmoteOversampler",
+    "ADASYN": "AdasynOversampler",
+    "AMO": "AmoOversampler",
+    "SIMPOR": "SimporOversampler",
+    "Bayesian GAN": "BayesianGanOversampler",
+}
 
-Fit = Callable[[Fold, Classifier, int], Scores]
-Refuse = Callable[[Fold, Classifier], str | None]
+Fit = Callable[["Fold", "Classifier", int], "Scores"]
+Refuse = Callable[["Fold", "Classifier"], "str | None"]
+MakeTexts = Callable[["Fold", int], "Texts"]
 
 
 def _always(fold: Fold, classifier: Classifier) -> str | None:
@@ -55,18 +53,23 @@ class Remedy:
         source: where it is from.
         refuse: why it does not apply to a classifier on a fold; None where it does.
         texts: the texts that it makes of a fold's, by the seed; None where it makes none.
+        needs_generator: whether it uses a MISO generator of the fold's training rows.
+        moves_scores: whether it trains nothing, and only moves what the plain model says: of two
+            classes, it ranks rows as that does.
+        is_free: whether it costs no more than the plain training: no rows are made, nothing else
+            is trained, and one argument of any library does it. What costs more has to beat it.
+        control: what it is held against besides none, an average of as many models.
     """
 
     name: str
     fit: Fit
     source: str
     refuse: Refuse = _always
-    texts: Callable[[Fold, int], Texts] | None = None
-
-    @property
-    def needs_generator(self) -> bool:
-        """Whether it uses a MISO generator of the fold's training rows."""
-        return self.refuse in (_needs_anchors, _needs_anchors_and_steps, _needs_backbone)
+    texts: MakeTexts | None = None
+    needs_generator: bool = False
+    moves_scores: bool = False
+    is_free: bool = False
+    control: str | None = None
 
     def refusal(self, fold: Fold, classifier: Classifier) -> str | None:
         """Why it cannot be compared, in words; None where it can."""
@@ -98,16 +101,27 @@ def add_remedy(
     source: str,
     fit: Fit,
     refuse: Refuse = _always,
-    texts: Callable[[Fold, int], Texts] | None = None,
+    texts: MakeTexts | None = None,
+    **facts: Any,
 ) -> None:
-    """Register a remedy.
+    """Register a remedy; ``facts`` are further fields of :class:`Remedy`.
 
     Raises:
         ValueError: the name is taken.
     """
     if name in REMEDIES:
         raise ValueError(f"there is a remedy {name!r} already")
-    REMEDIES[name] = Remedy(name, fit, source, refuse, texts)
+    REMEDIES[name] = Remedy(name, fit, source, refuse, texts, **facts)
+
+
+def is_free(name: str) -> bool:
+    """Whether a remedy costs no more than the plain training; one that is not registered does."""
+    return name in REMEDIES and REMEDIES[name].is_free
+
+
+def moves_scores(name: str) -> bool:
+    """Whether a remedy trains nothing."""
+    return name in REMEDIES and REMEDIES[name].moves_scores
 
 
 # ---- what applies where -------------------------------------------------------------------------
@@ -145,221 +159,116 @@ def _needs_backbone(fold: Fold, classifier: Classifier) -> str | None:
     return None
 
 
-# ---- the plain model, which several remedies start from -----------------------------------------
+# ---- the list -----------------------------------------------------------------------------------
 
 
-def plain_model(fold: Fold, classifier: Classifier, seed: int) -> Trained:
-    """The classifier trained on the rows as they are; once a fold, classifier and seed."""
-    return fold.cache.get(
-        ("trained", classifier.kind, seed), lambda: classifier.train(fold, Training(), seed)
-    )
+def _by(function: str, *arguments: str) -> Fit:
+    """A function of remedy_fits, by its name."""
 
-
-def plain(fold: Fold, classifier: Classifier, seed: int) -> Scores:
-    """No remedy."""
-    return fold.cache.get(
-        ("trained", classifier.kind, seed, "scores"),
-        lambda: classifier.scores_of(plain_model(fold, classifier, seed)),
-    )
-
-
-def _nothing(fold: Fold, classifier: Classifier, seed: int) -> Scores:
-    """The plain model, and whether it was trained long enough to fit the rows it was given."""
-    scores = plain(fold, classifier, seed)
-    if not classifier.is_network:
+    def fit(fold: Fold, classifier: Classifier, seed: int) -> Scores:
+        fits = importlib.import_module("hf_oversample.comparison.remedy_fits")
+        scores: Scores = getattr(fits, function)(fold, classifier, seed, *arguments)
         return scores
-    model = plain_model(fold, classifier, seed)
 
-    def train_recall() -> float:
-        rare = fold.train.labels == fold.minority
-        return float((model.logits("train").argmax(axis=1)[rare] == fold.minority).mean())
-
-    return replace(scores, train_recall=train_recall)
+    return fit
 
 
-def _moved_threshold(fold: Fold, classifier: Classifier, seed: int) -> Scores:
-    scores = plain(fold, classifier, seed)
-    return scores.moved(tuned_offsets(fold.validation.labels, scores.validation, fold.minority))
+def _made_by(function: str) -> MakeTexts:
+    """A function of resampling, by its name."""
+
+    def make(fold: Fold, seed: int) -> Texts:
+        resampling = importlib.import_module("hf_oversample.comparison.resampling")
+        texts: Texts = getattr(resampling, function)(fold, seed)
+        return texts
+
+    return make
 
 
-def _logit_adjustment(fold: Fold, classifier: Classifier, seed: int) -> Scores:
-    return plain(fold, classifier, seed).adjusted(fold.counts)
+_GENERATED: dict[str, Any] = {"needs_generator": True}
+_MOVED: dict[str, Any] = {"moves_scores": True, "is_free": True}
 
-
-def _retrained_head(fold: Fold, classifier: Classifier, seed: int) -> Scores:
-    """The plain model's features, and a new linear head trained on class-balanced draws."""
-    model = plain_model(fold, classifier, seed)
-    head = train_head(
-        model.features("train"),
-        fold.train.labels,
-        num_labels=len(fold.class_names),
-        sampling="balanced",
-        batch_size=64,
-        seed=seed,
-    )
-    x = {part: model.features(part) for part in ("validation", "test")}
-    logits = {part: head_logits(head, values) for part, values in x.items()}
-    return Scores.of_logits(logits["validation"], logits["test"], x["test"])
-
-
-def _tau_normalised(fold: Fold, classifier: Classifier, seed: int) -> Scores:
-    """The plain model's head with each class's weights over their norm to the power τ, without
-    biases; the τ with the largest macro-F1 on validation rows, the smallest of equals."""
-    model = plain_model(fold, classifier, seed)
-    weight, _ = model.head()
-    norms = np.linalg.norm(weight, axis=1, keepdims=True)
-    x = {part: model.features(part) for part in ("validation", "test")}
-    labels = fold.validation.labels
-
-    def macro_f1(tau: float) -> float:
-        predicted = (x["validation"] @ (weight / norms**tau).T).argmax(axis=1)
-        hits = [(predicted == k) & (labels == k) for k in np.unique(labels)]
-        sizes = [(predicted == k).sum() + (labels == k).sum() for k in np.unique(labels)]
-        return float(np.mean([2 * h.sum() / n for h, n in zip(hits, sizes, strict=True)]))
-
-    best = TAUS[int(np.argmax([macro_f1(float(tau)) for tau in TAUS]))]
-    logits = {part: values @ (weight / norms**best).T for part, values in x.items()}
-    return Scores.of_logits(logits["validation"], logits["test"], x["test"])
-
-
-# ---- other trainings ----------------------------------------------------------------------------
-
-
-def _trained(make: Callable[[Fold], Training]) -> Fit:
-    return lambda fold, classifier, seed: classifier.scores(fold, make(fold), seed)
-
-
-def _seeded(make: Callable[[Fold, int], Training]) -> Fit:
-    return lambda fold, classifier, seed: classifier.scores(fold, make(fold, seed), seed)
-
-
-def _with_loss(make: Callable[[list[int]], LossOfRows]) -> Fit:
-    return _trained(lambda fold: Training(loss=make(fold.counts.tolist())))
-
-
-def ldam_drw(fold: Fold) -> Training:
-    """LDAM, and class weights by effective numbers from two thirds of the training on."""
-    counts = fold.counts.tolist()
-    # The authors' scale of 30 is in the head, which gives probabilities too: 30 (cos − Δ).
-    loss = LdamLoss(counts, max_margin=0.5 * LDAM_SCALE, scale=1.0, reduction="none")
-    return Training(
-        loss=loss,
-        class_weights=class_balanced_weights(counts),
-        deferred=DEFERRED,
-        cosine_scale=LDAM_SCALE,
-    )
-
-
-def _deferred_resampling(fold: Fold) -> Training:
-    return Training(row_weights=resampling.balanced_rows(fold), deferred=DEFERRED)
-
-
-def _backbone(fold: Fold, classifier: Classifier, seed: int) -> Scores:
-    assert fold.generator is not None
-    return classifier.scores(fold, Training(backbone=fold.generator.backbone(fold)), seed)
-
-
-# ---- combinations -------------------------------------------------------------------------------
-
-
-def _anchor_scores(fold: Fold, classifier: Classifier, seed: int) -> Scores:
-    return fold.cache.get(
-        ("trained", classifier.kind, seed, "anchors"),
-        lambda: classifier.scores(fold, resampling.anchors(fold, seed), seed),
-    )
-
-
-def _anchors_once_adjusted(fold: Fold, classifier: Classifier, seed: int) -> Scores:
-    training = resampling.anchors_once(fold, seed)
-    counts = np.bincount(training.rows(fold).labels, minlength=len(fold.class_names))
-    return classifier.scores(fold, training, seed).adjusted(counts)
-
-
-def _anchors_once_with_loss(fold: Fold, seed: int) -> Training:
-    training = resampling.anchors_once(fold, seed)
-    counts = np.bincount(training.rows(fold).labels, minlength=len(fold.class_names))
-    return replace(training, loss=LogitAdjustedLoss(counts.tolist(), reduction="none"))
-
-
-def _plain_and_plain(fold: Fold, classifier: Classifier, seed: int) -> Scores:
-    other = plain(fold, classifier, seed + CONTROL_SEED)
-    return plain(fold, classifier, seed).averaged(other)
-
-
-def _plain_and_anchors(fold: Fold, classifier: Classifier, seed: int) -> Scores:
-    return plain(fold, classifier, seed).averaged(_anchor_scores(fold, classifier, seed))
-
-
-add_remedy("none", "the classifier on the rows as they are", _nothing)
-add_remedy("threshold moving", "threshold with the best F1 on validation", _moved_threshold)
-add_remedy("logit adjustment", "Menon et al. 2021, equation 9", _logit_adjustment)
+add_remedy("none", "the classifier on the rows as they are", _by("none"), is_free=True)
+add_remedy(
+    "threshold moving",
+    "threshold with the best F1 on validation",
+    _by("threshold_moving"),
+    **_MOVED,
+)
+add_remedy("logit adjustment", "Menon et al. 2021, equation 9", _by("logit_adjustment"), **_MOVED)
 add_remedy(
     "class weights",
     'n / (classes · n_k), scikit-learn\'s "balanced"; in networks the weighted mean over a batch, '
     "as PyTorch's cross-entropy has it: batches without the rare class count in full",
-    _trained(lambda fold: Training(class_weights=balanced_class_weights(fold.counts.tolist()))),
+    _by("class_weights"),
+    is_free=True,
 )
 add_remedy(
     "effective number weights",
     "Cui et al. 2019, β 0.9999",
-    _trained(lambda fold: Training(class_weights=class_balanced_weights(fold.counts.tolist()))),
+    _by("effective_number_weights"),
+    is_free=True,
 )
-add_remedy(
-    "focal loss",
-    "Lin et al. 2017, γ 2",
-    _with_loss(lambda counts: FocalLoss(reduction="none")),
-    _networks_only,
-)
-add_remedy(
-    "dice loss",
-    "Li et al. 2020, section 3.4, α 0.01",
-    _with_loss(lambda counts: SelfAdjustingDiceLoss(reduction="none")),
-    _networks_only,
-)
+add_remedy("focal loss", "Lin et al. 2017, γ 2", _by("focal_loss"), _networks_only)
+add_remedy("dice loss", "Li et al. 2020, section 3.4, α 0.01", _by("dice_loss"), _networks_only)
 add_remedy(
     "logit-adjusted loss",
     "Menon et al. 2021, equation 10",
-    _with_loss(lambda counts: LogitAdjustedLoss(counts, reduction="none")),
+    _by("logit_adjusted_loss"),
     _networks_only,
 )
-add_remedy("LDAM-DRW", "Cao et al. 2019, Algorithm 1", _trained(ldam_drw), _networks_only)
-add_remedy("DRS", "Cao et al. 2019, section 4", _trained(_deferred_resampling), _networks_only)
-add_remedy("cRT", "Kang et al. 2020, section 4", _retrained_head, _networks_only)
-add_remedy("tau normalisation", "Kang et al. 2020, section 4", _tau_normalised, _networks_only)
+add_remedy("LDAM-DRW", "Cao et al. 2019, Algorithm 1", _by("ldam"), _networks_only)
+add_remedy("DRS", "Cao et al. 2019, section 4", _by("deferred_resampling"), _networks_only)
+add_remedy("cRT", "Kang et al. 2020, section 4", _by("retrained_head"), _networks_only)
 add_remedy(
-    "TMix",
-    "Chen et al. 2020, section 3.1",
-    _trained(lambda fold: Training(mix_hidden=True)),
-    _networks_only,
+    "tau normalisation", "Kang et al. 2020, section 4", _by("tau_normalised"), _networks_only
 )
-add_remedy("duplicates", "random oversampling", _trained(resampling.duplicates))
+add_remedy("TMix", "Chen et al. 2020, section 3.1", _by("mixed_hidden_states"), _networks_only)
+add_remedy("duplicates", "random oversampling", _by("duplicates"))
 add_remedy(
     "EDA edits",
     "Wei and Zou 2019 without synonyms: words swapped, left out or put elsewhere",
-    _seeded(resampling.eda_edits),
-    texts=resampling.eda_texts,
+    _by("eda_edits"),
+    texts=_made_by("eda_texts"),
 )
 add_remedy(
     "synonym edits",
     "neighbours in a word table",
-    _seeded(resampling.synonym_edits),
+    _by("synonym_edits"),
     _needs_encoder,
-    resampling.synonym_texts,
+    _made_by("synonym_texts"),
 )
-for _method, _class in resampling.VECTOR_METHODS.items():
-    if _class in OVERSAMPLERS:
-        _fit = _seeded(resampling.made_embeddings(_method))
-        add_remedy(_method, "this library", _fit, _vectors_only)
-add_remedy("anchors", "MISO", _anchor_scores, _needs_anchors, resampling.made_anchors)
-add_remedy("MISO backbone", "the generator's encoder", _backbone, _needs_backbone)
+for _method in VECTOR_METHODS:
+    add_remedy(_method, "this library", _by("made_embeddings", _method), _vectors_only)
 add_remedy(
-    "anchors once + logit adjustment", "a combination", _anchors_once_adjusted, _needs_anchors
+    "anchors", "MISO", _by("anchors"), _needs_anchors, _made_by("made_anchors"), **_GENERATED
+)
+add_remedy(
+    "MISO backbone",
+    "the generator's encoder",
+    _by("miso_backbone"),
+    _needs_backbone,
+    **_GENERATED,
+)
+add_remedy(
+    "anchors once + logit adjustment",
+    "a combination",
+    _by("anchors_once_adjusted"),
+    _needs_anchors,
+    **_GENERATED,
 )
 add_remedy(
     "anchors once + logit-adjusted loss",
     "a combination",
-    _seeded(_anchors_once_with_loss),
+    _by("anchors_once_with_loss"),
     _needs_anchors_and_steps,
+    **_GENERATED,
 )
-add_remedy("plain + anchors", "mean of two models", _plain_and_anchors, _needs_anchors)
-add_remedy(CONTROL, "control: mean of two plain models", _plain_and_plain, _networks_only)
+add_remedy(
+    "plain + anchors",
+    "mean of two models",
+    _by("plain_and_anchors"),
+    _needs_anchors,
+    control=CONTROL,
+    **_GENERATED,
+)
+add_remedy(CONTROL, "control: mean of two plain models", _by("plain_and_plain"), _networks_only)

@@ -13,20 +13,12 @@ from hf_oversample.comparison.classifiers import (
     training_vocabulary,
 )
 from hf_oversample.comparison.fold import Fold, MadeVectors, matrix_digest
+from hf_oversample.comparison.remedies import VECTOR_METHODS
 from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.numeric import noise
 from hf_oversample.oversamplers import OVERSAMPLERS
 from hf_oversample.text.edits import Neighbors, eda, neighbor_edit, word_neighbors
 
-# Oversamplers of embeddings, and their class among OVERSAMPLERS: a method is added by one line.
-VECTOR_METHODS = {
-    "SMOTE": "SmoteOversampler",
-    "Borderline-SMOTE": "BorderlineSmoteOversampler",
-    "ADASYN": "AdasynOversampler",
-    "AMO": "AmoOversampler",
-    "SIMPOR": "SimporOversampler",
-    "Bayesian GAN": "BayesianGanOversampler",
-}
 EDITS_A_ROW = 10
 
 

@@ -22,14 +22,14 @@ from hf_oversample.neighbors.difficult import DifficultSamples, difficult_sample
 
 RECALLS = np.linspace(0.0, 1.0, 51)
 CALIBRATION_BINS = 10
-MACRO_RANKING = ("macro_average_precision", "macro_roc_auc")
+OF_SEVERAL = ("macro_average_precision", "macro_roc_auc", "macro_f1_tuned")
 """Measures that two classes have none of: the minority's say it all."""
 METRICS = (
     *("f1", "precision", "recall", "macro_f1", "balanced_accuracy", "average_precision"),
     *("roc_auc", "average_precision_at_train", "f1_tuned", "ece"),
     *("f1_outvoted", "f1_not_outvoted", "outvoted_share"),
     *("f1_difficult", "f1_other", "difficult_share"),
-    *MACRO_RANKING,
+    *OF_SEVERAL,
 )
 """What `cell_metrics` may give, but for the figures of single classes."""
 
@@ -69,9 +69,7 @@ class Scores:
     def moved(self, offsets: np.ndarray) -> Scores:
         """The same with `[classes]` added to the log-probabilities."""
         return replace(
-            self,
-            validation=softmax(_log(self.validation) + offsets, axis=1),
-            test=softmax(_log(self.test) + offsets, axis=1),
+            self, validation=moved(self.validation, offsets), test=moved(self.test, offsets)
         )
 
     def adjusted(self, counts: np.ndarray) -> Scores:
@@ -86,6 +84,12 @@ class Scores:
             (self.test + other.test) / 2,
             made=max(self.made, other.made),
         )
+
+
+def moved(probabilities: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Probabilities `[n, classes]` with `[classes]` added to their logarithms."""
+    values: np.ndarray = softmax(_log(probabilities) + offsets, axis=1)
+    return values
 
 
 def _log(probabilities: np.ndarray) -> np.ndarray:
@@ -141,6 +145,12 @@ def _macro_f1(labels: np.ndarray, predicted: np.ndarray, classes: int) -> float:
     return float(f1[rows > 0].mean())
 
 
+def chosen_threshold(fold: Fold, scores: Scores) -> float:
+    """The threshold on the minority's probability with the best F1 on validation rows."""
+    labels = (fold.validation.labels == fold.minority).astype(int)
+    return best_threshold(labels, scores.validation[:, fold.minority])
+
+
 def cell_metrics(fold: Fold, scores: Scores) -> dict[str, float]:
     """What one remedy is worth with one classifier on one fold; all in [0, 1].
 
@@ -154,8 +164,9 @@ def cell_metrics(fold: Fold, scores: Scores) -> dict[str, float]:
         others), f1_difficult and f1_other (the paper's: with a neighbour of another class, and
         without), ece (of the minority's probability; of several classes, of the predicted class),
         with features, outvoted_share and difficult_share, and, where the scores have it,
-        train_recall. Of several classes also macro_average_precision, macro_roc_auc, f1/NAME,
-        recall/NAME and roc_auc/NAME.
+        train_recall. Of several classes also macro_average_precision, macro_roc_auc, macro_f1_tuned
+        (with the offsets that `tuned_offsets` chose on validation rows), f1/NAME, recall/NAME and
+        roc_auc/NAME.
 
     Raises:
         ValueError: a held-out part has no row of the minority or of the others, or a score is not
@@ -173,13 +184,15 @@ def cell_metrics(fold: Fold, scores: Scores) -> dict[str, float]:
         stated = scores.test.argmax(axis=1) == minority
         binary = binary_report(truth, stated.astype(float))
         report |= {name: value for name, value in whole.items() if name != "accuracy"}
+        offsets = tuned_offsets(fold.validation.labels, scores.validation, minority)
+        tuned = multiclass_report(fold.test.labels, moved(scores.test, offsets), fold.class_names)
+        report["macro_f1_tuned"] = tuned["macro_f1"]
     else:
         report |= {name: binary[name] for name in ("macro_f1", "balanced_accuracy", "ece")}
     report |= {name: binary[name] for name in ("f1", "precision", "recall")}
     if (around := fold.test_neighborhood()) is not None:
         report |= _f1_by_difficulty(around, truth, stated)
-    validation = (fold.validation.labels == minority).astype(int)
-    threshold = best_threshold(validation, scores.validation[:, minority])
+    threshold = chosen_threshold(fold, scores)
     report["f1_tuned"] = binary_report(truth, own, threshold=threshold)["f1"]
     prevalence = float(fold.counts[minority] / fold.counts.sum())
     report["average_precision_at_train"] = average_precision_at(truth, own, prevalence)
