@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from hf_oversample.comparison.scores import MACRO_RANKING, METRICS
 from hf_oversample.comparison.verdict import verdict
 from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.data.reading import load_text_dataset, prepare_labels
+from hf_oversample.text.words import Segmenter
 
 RECORDS = "comparison.jsonl"
 REPORTS = ("table.md", "verdict.md", "report.png", "report.html")
@@ -148,8 +150,9 @@ def read_problem(arguments: CompareRunArguments) -> Problem:
         "name": a.dataset_name or a.demo or Path(str(a.train_file)).stem,
         "seed": a.training.seed,
     }
+    segmenter = Segmenter(shared["language"], a.user_dictionary)
     if "test" in texts:
-        return given_splits(
+        problem = given_splits(
             texts["train"],
             texts["test"],
             class_names,
@@ -157,7 +160,11 @@ def read_problem(arguments: CompareRunArguments) -> Problem:
             seeds=a.seeds,
             **shared,
         )
-    return repeated_folds(texts["train"], class_names, folds=a.folds, repeats=a.repeats, **shared)
+    else:
+        problem = repeated_folds(
+            texts["train"], class_names, folds=a.folds, repeats=a.repeats, **shared
+        )
+    return replace(problem, protection=a.protection, user_dictionary=segmenter.user_dictionary)
 
 
 def _read(a: CompareRunArguments) -> dict[str, Dataset]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from hf_oversample.comparison.scores import cell_curves, cell_metrics
 from hf_oversample.numeric.precision import has_fast_bfloat16
 from hf_oversample.text.words import Segmenter
 
-CODE_VERSION = 10  # raised when the code changes what a cell holds
+CODE_VERSION = 11  # raised when the code changes what a cell holds
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,8 @@ def compare(
         "name": problem.name,
         DATA: problem.digests(),
         "language": problem.language,
+        "protection": asdict(problem.protection),
+        "user_dictionary": [list(entry) for entry in problem.user_dictionary],
         "minority": problem.class_names[problem.minority],
         "steps": steps,
         "encoder": encoder_identity(encoder_name),
@@ -287,7 +289,7 @@ def _fold(
     generator: AnchorSource | None,
     costs: dict[str, float],
 ) -> Fold:
-    segmenter = Segmenter(problem.language)
+    segmenter = Segmenter(problem.language, problem.user_dictionary)
     if embed is None:
         embed = LatentSemanticEmbedder(split.train.texts, segmenter)
     return Fold(
@@ -300,6 +302,7 @@ def _fold(
         embed=embed,
         encoder_name=encoder_name,
         generator=generator,
+        protection=problem.protection,
         key=split.key,
         seed=split.seed,
         cache=CostedCache(costs),
