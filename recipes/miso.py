@@ -38,15 +38,14 @@ def record_summary(record: dict, folder: Path) -> str:
     anchors = ""
     if origin["synthetic"]:  # of no anchors there are no shares
         anchors = (
-            f" Of the anchors {quality['exact_copies']:.1%} are exact copies and "
-            f"{quality['distinct']:.1%} distinct."
+            f"exact copies {quality['exact_copies']:.1%}, distinct {quality['distinct']:.1%}; "
         )
     seconds = ", ".join(f"{name} {value:.0f}" for name, value in record["timings"].items())
     return "\n".join(
         [
             f"{origin['synthetic']} anchors and {origin['resampled']} repeated rows beside "
-            f"{origin['real']} real rows.{anchors} "
-            f"Rare texts that other classes outvote among their neighbours, votes by class size: "
+            f"{origin['real']} real rows; {anchors}"
+            f"rare texts that other classes outvote among their neighbours, votes by class size: "
             f"{outvoted['before']:.1%} → {outvoted['after']:.1%} "
             f"(by chance {outvoted['before_by_chance']:.1%} → {outvoted['after_by_chance']:.1%}).",
             *shortfall_lines(TextCounts(**record["made_texts"])),
