@@ -63,7 +63,7 @@ def run_miso(
     a = arguments
     run = Run(a)
     if a.edits:
-        check_words(run.data, "--realizer generate")
+        check_words(run.data, run.segmenter, a.protection, "--realizer generate")
     oversampler = new_oversampler(run)  # bad options fail before the training
     trained = run.train_generator(resume_from_checkpoint)
     if not trained.trainer.accelerator.is_main_process:

@@ -47,7 +47,8 @@ def run_oversample(
     run = BalancingRun(a)
     check_class_sizes(run.data, a.method)
     if a.edits:
-        check_words(run.data, '--method_options \'{"realizer": "generate"}\'')
+        instead = '--method_options \'{"realizer": "generate"}\''
+        check_words(run.data, run.segmenter, a.protection, instead)
     # bad options fail before the training
     oversampler = new_oversampler(a, run)
     decoder = run.new_decoder() if a.is_of_embeddings and not a.embeddings_only else None
