@@ -47,7 +47,8 @@ from hf_oversample.oversamplers.random import RandomOversampler
 from hf_oversample.oversamplers.simpor.oversampler import SimporOversampler
 from hf_oversample.oversamplers.smote import SmoteOversampler
 from hf_oversample.text.edits import eda
-from hf_oversample.text.words import Language, Segmenter, checked_language
+from hf_oversample.text.protection import Protection
+from hf_oversample.text.words import Language, Segmenter
 
 __all__ = [
     "AdasynSampler",
@@ -228,8 +229,8 @@ class TextSampler(BaseOverSampler):
         generator: of "anchors": folder or Hub name of a trained generator, or the model itself.
             Its classes are named as those of `y`.
         tokenizer: of a generator in memory.
-        options: of "edits": `{"alpha": …}`, the share of words that change (default 0.1); of
-            "anchors": further parameters of `MisoOversampler`; none of "random".
+        options: of "edits": `alpha`, the share of words that change (default 0.1), and `protect`,
+            `protect_defaults` and `user_dictionary`, as of `MisoOversampler`; of "anchors": further parameters of `MisoOversampler`; none of "random".
         language: "en" or "zh", whose words are edited.
         sampling_strategy: as of every sampler of imbalanced-learn.
         random_state: an int (default 0), a `RandomState`, or None for other draws at every call.
@@ -307,7 +308,8 @@ class TextSampler(BaseOverSampler):
     def _oversampler(self, final_counts: dict[Any, int]) -> Oversampler:
         if self.method not in self._methods:
             raise ValueError(f"method is {self.method!r}; it must be one of {self._methods}")
-        allowed = {"edits": {"alpha"}, "random": set()}.get(self.method)
+        of_edits = {"alpha", "protect", "protect_defaults", "user_dictionary"}
+        allowed = {"edits": of_edits, "random": set()}.get(self.method)
         options = dict(self.options or {})
         if allowed is not None and (unknown := sorted(set(options) - allowed)):
             raise ValueError(
@@ -330,11 +332,14 @@ class TextSampler(BaseOverSampler):
         self, texts: npt.NDArray[Any], parent: npt.NDArray[np.int64], seed: int
     ) -> npt.NDArray[Any]:
         """An edit of each copy, a function of the seed, the row and the copy's number alone."""
-        segmenter, copies = Segmenter(checked_language(self.language)), Counter[int]()
+        options = dict(self.options or {})
+        protection = Protection(options.pop("protect", None), options.pop("protect_defaults", True))
+        segmenter = Segmenter(self.language, options.pop("user_dictionary", None))
+        copies = Counter[int]()
         made = texts.copy()
         for place, row in enumerate(parent.tolist()):
             rng = noise.generator(seed, noise.stream("edit"), row, copies[row])
-            made[place] = eda(texts[place], segmenter, rng, **(self.options or {}))
+            made[place] = eda(texts[place], segmenter, rng, protection=protection, **options)
             copies[row] += 1
         return made
 

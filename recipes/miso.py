@@ -31,17 +31,24 @@ def train_and_measure(arguments: MisoRunArguments, resume: str | None) -> str:
 
 def record_summary(record: dict, folder: Path) -> str:
     """The last lines of a run: what was made, the table, and where it is."""
+    from hf_oversample.oversamplers.miso.shortfall import TextCounts, shortfall_lines
+
     origin, quality = record["counts"]["origin"], record["quality"]
     outvoted = record["outvoted_share"]
+    anchors = ""
+    if origin["synthetic"]:  # of no anchors there are no shares
+        anchors = (
+            f"exact copies {quality['exact_copies']:.1%}, distinct {quality['distinct']:.1%}; "
+        )
     seconds = ", ".join(f"{name} {value:.0f}" for name, value in record["timings"].items())
     return "\n".join(
         [
             f"{origin['synthetic']} anchors and {origin['resampled']} repeated rows beside "
-            f"{origin['real']} real rows; exact copies {quality.get('exact_copies', 0):.1%}, "
-            f"distinct {quality.get('distinct', 1):.1%}; "
+            f"{origin['real']} real rows; {anchors}"
             f"rare texts that other classes outvote among their neighbours, votes by class size: "
             f"{outvoted['before']:.1%} → {outvoted['after']:.1%} "
             f"(by chance {outvoted['before_by_chance']:.1%} → {outvoted['after_by_chance']:.1%}).",
+            *shortfall_lines(TextCounts(**record["made_texts"])),
             "",
             (folder / "table.md").read_text(encoding="utf-8"),
             f"Seconds: {seconds}",

@@ -89,6 +89,12 @@ def test_dataset_card_counts_the_rows() -> None:
     assert "| synthetic | 80 |" in text
     assert "| copy | 12 |" in text
     assert "translated" not in text
+    assert "asked for" not in text
+    counts = {"way": "edit", "asked": 90, "planned": 85, "made": 80, "rejected": {"copy": 12}}
+    for card in (dataset_card, generator_card):
+        told = card({**RUN, "made_texts": counts})
+        assert "Texts asked for: 90; made and kept: 80. 10 real rows are repeated" in told
+        assert "| copy | 12 |" in told
     pair = {"source": "ham", "target": "spam", "drawn": 20, "translated": 9, "accepted": 7}
     text = dataset_card({**RUN, "acceptance": [pair]})
     assert "| from | target | drawn | translated | accepted |" in text

@@ -8,7 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from hf_oversample.oversamplers.miso.judge import LinearJudge
+from hf_oversample.oversamplers.miso.judge import (
+    LinearJudge,
+    neighbor_majority,
+    out_of_fold_margins,
+)
 from hf_oversample.oversamplers.miso.surface import REASONS, is_degenerate, surface_reason
 from hf_oversample.text.copies import CopyIndex, words_of
 from hf_oversample.text.words import Segmenter, normalized
@@ -158,24 +162,114 @@ def test_judge_is_balanced_logistic_regression(classes: list[int]) -> None:
     assert (judge.margin(embeddings, np.full(len(labels), absent)) < -1e6).all()
 
 
-def test_least_margins_are_quantiles_of_the_real_rows() -> None:
-    embeddings, labels = rows([0, 1, 2])
-    judge = LinearJudge.fit(embeddings, labels, 4)
-    least = judge.least_margins(embeddings, labels, 0.5)
-    for label in range(3):
-        own = embeddings[labels == label]
-        margins = judge.margin(own, np.full(len(own), label))
-        assert least[label] == np.float32(max(0, np.median(margins)))
-        assert 0 < (margins > least[label]).sum() <= len(own) / 2
-    assert least[3] == 0
-    # rows of a class that the judge misplaces set no negative margin
-    wrong = (labels + 1) % 3
-    assert (judge.least_margins(embeddings, wrong, 0.5) >= 0).all()
-
-
 def test_a_margin_does_not_depend_on_the_other_rows() -> None:
     embeddings, labels = rows([0, 1, 2])
     judge = LinearJudge.fit(embeddings, labels, 3)
     together = judge.margin(embeddings, labels)
     for row in range(len(labels)):
         assert judge.margin(embeddings[row : row + 1], labels[row : row + 1])[0] == together[row]
+
+
+# ---- out of fold --------------------------------------------------------------------------------
+
+
+def shifted(counts: tuple[int, int], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two classes that overlap, in more dimensions than the second has rows."""
+    rng = np.random.default_rng(seed)
+    labels = np.repeat([0, 1], counts)
+    embeddings = rng.normal(size=(len(labels), 60))
+    embeddings[:, 0] += 3.0 * labels
+    return embeddings.astype(np.float32), labels
+
+
+def test_a_quantile_of_margins_out_of_fold_is_that_of_unseen_rows() -> None:
+    """Nine of ten unseen rows are above the tenth percentile; in-sample margins promise more."""
+    shares: dict[str, list[float]] = {"out of fold": [], "in sample": []}
+    for seed in range(5):
+        embeddings, labels = shifted((300, 60), seed)
+        judge = LinearJudge.fit(embeddings, labels, 2)
+        fresh, kinds = shifted((1, 1000), 100 + seed)
+        unseen = judge.margin(fresh[kinds == 1], np.ones(1000, np.int64))
+        margins = {
+            "out of fold": out_of_fold_margins(embeddings, labels, 2, seed=seed),
+            "in sample": judge.margin(embeddings, labels),
+        }
+        for name, values in margins.items():
+            least = np.quantile(values[labels == 1], 0.1, method="weibull")
+            shares[name].append(float((unseen > least).mean()))
+    assert 0.85 < np.mean(shares["out of fold"]) < 0.95
+    assert np.mean(shares["in sample"]) < 0.75
+
+
+def test_margins_out_of_fold_are_the_seeds() -> None:
+    embeddings, labels = rows([0, 1, 2])
+    first = out_of_fold_margins(embeddings, labels, 3, seed=1)
+    np.testing.assert_array_equal(first, out_of_fold_margins(embeddings, labels, 3, seed=1))
+    assert not np.array_equal(first, out_of_fold_margins(embeddings, labels, 3, seed=2))
+    assert np.isfinite(first).all()
+
+
+def test_a_row_held_out_is_judged_by_all_rows_of_other_folds() -> None:
+    """Each of three rows has a fold of its own, so that its judge has learnt from the other two."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], [3, 3])
+    embeddings = (rng.normal(size=(6, 4)) + 2 * labels[:, None]).astype(np.float32)
+    margins = out_of_fold_margins(embeddings, labels, 2, seed=0, folds=6)
+    for row in range(6):
+        rest = np.delete(np.arange(6), row)
+        judge = LinearJudge.fit(embeddings[rest], labels[rest], 2)
+        assert margins[row] == judge.margin(embeddings[[row]], labels[[row]])[0]
+
+
+@pytest.mark.parametrize(
+    ("counts", "known"),
+    [
+        ((40, 1), (True, False)),  # nothing is left to learn the second class from
+        ((40, 2), (True, True)),
+        ((40, 4, 1), (True, True, False)),
+        ((1, 1), (False, False)),
+    ],
+)
+def test_classes_of_fewer_rows_than_folds(counts: tuple[int, ...], known: tuple[bool]) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(len(counts)), counts)
+    embeddings = rng.normal(size=(len(labels), 5)).astype(np.float32)
+    margins = out_of_fold_margins(embeddings, labels, len(counts), seed=3)
+    # rows held out together with the only row of the other class have nothing to be told from
+    finite = [bool(np.isfinite(margins[labels == code]).any()) for code in range(len(counts))]
+    assert finite == list(known)
+
+
+def test_copies_are_held_out_together() -> None:
+    """A class of one text, ten times, has no other row to learn from."""
+    rng = np.random.default_rng(0)
+    embeddings = rng.normal(size=(50, 5)).astype(np.float32)
+    labels = np.repeat([0, 1], [40, 10])
+    embeddings[labels == 1] = 1.0
+    margins = out_of_fold_margins(embeddings, labels, 2, seed=0)
+    assert np.isnan(margins[labels == 1]).all()
+    assert np.isfinite(margins[labels == 0]).any()
+
+
+# ---- the vote of neighbours ---------------------------------------------------------------------
+
+
+def test_a_majority_is_more_than_half_and_excluded_rows_have_no_vote() -> None:
+    known = np.arange(10, dtype=np.float32)[:, None]
+    labels = np.array([0, 1, 0, 1, 2, 0, 0, 0, 1, 1])
+    none = np.empty(0, np.int64)
+
+    def vote(place: float, without: np.ndarray = none) -> int:
+        return int(neighbor_majority(np.float32([[place]]), known, labels, [without])[0])
+
+    assert vote(0) == 0 - 1, "two of 0, two of 1, one of 2"
+    assert vote(6.1) == 0, "rows 4 to 8: three of 0"
+    # without rows 6 and 7: 3, 4, 5, 8, 9
+    assert vote(6.1, np.array([6, 7])) == 1
+    together = neighbor_majority(
+        np.float32([[6.1], [6.1], [0]]), known, labels, [none, np.array([6, 7]), none]
+    )
+    assert together.tolist() == [0, 1, -1]
+    # all that is left votes, were it fewer than five; nobody is no majority
+    assert vote(0, np.arange(1, 10)) == 0
+    assert vote(0, np.arange(10)) == -1

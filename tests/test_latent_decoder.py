@@ -121,7 +121,7 @@ def test_the_judge_places_every_text_with_its_class(balanced: Dataset) -> None:
     assert kept, "but not so little that nothing gets through"
     spam = np.ones(len(kept), np.int64)
     margins = tool.gate_.classifier.margin(tool.loaded.embed(kept), spam)
-    assert (margins > tool.gate_.least_margins[1]).all()
+    assert (margins > tool.gate_.band.least[1]).all()
     assert np.bincount(decoded["label"]).tolist() == [30, 30]
 
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_oversample.oversamplers.miso.gate import TextGate, check_gate
+from hf_oversample.oversamplers.miso.judge import out_of_fold_margins
 from hf_oversample.oversamplers.miso.latent_decoder import LatentDecoder
 from miso_fixtures import SEGMENTER
 
@@ -22,7 +23,8 @@ CLASS_IDS = np.array([1, 0])  # the generator's labels are the other way round
 
 
 class Models:
-    """Embeds a text as its place on the scale of ``WORDS``; its critics read the class id."""
+    """Embeds a text as its place on the scale of ``WORDS``, places of one word hardly apart; its
+    critics read the class id."""
 
     segmenter = SEGMENTER
 
@@ -32,17 +34,29 @@ class Models:
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         places = [next((i for i, w in enumerate(WORDS) if w in text), 2.5) for text in texts]
-        return np.asarray(places, np.float32)[:, None] - 2.5
+        apart = [0.01 * sum(map(ord, text)) % 0.01 for text in texts]
+        return np.asarray(places, np.float32)[:, None] - 2.5 + np.float32(apart)[:, None]
 
     def evidence(self, texts: Sequence[str], classes: np.ndarray) -> np.ndarray:
         return np.where(classes == 0, 1.0, -1.0)
 
 
-def gate_of(*judges: str, quantile: float = 0.0, use_mi: bool = True) -> TextGate:
+def gate_of(
+    *judges: str, quantile: float = 0.0, ceiling: float = 1.0, use_mi: bool = True
+) -> TextGate:
     models: Any = Models(use_mi=use_mi)
     embeddings = models.embed(TEXTS)
     return TextGate.fit(
-        models, TEXTS, embeddings, LABELS, CLASS_IDS, judges=judges, quantile=quantile
+        models,
+        TEXTS,
+        embeddings,
+        LABELS,
+        CLASS_IDS,
+        class_names=("cold", "hot"),
+        written=(1,),
+        judges=judges,
+        quantile=quantile,
+        ceiling=ceiling,
     )
 
 
@@ -60,21 +74,88 @@ def test_the_surface_is_judged_first_and_without_judges_alone() -> None:
     assert found == ["empty", "unchanged", "copy"] + [None] * len(NEW)
 
 
-@pytest.mark.parametrize(("judge", "kept"), [("classifier", 2), ("neighbors", 3)])
-def test_judges_place_texts_on_their_side(judge: str, kept: int) -> None:
-    """The classifier asks for more than the least margin of real rows, even at quantile 0."""
-    is_wrong = ["wrong class"] * (6 - kept)
-    assert reasons(gate_of(judge), NEW) == is_wrong + [None] * kept
-    assert reasons(gate_of(judge), NEW, label=0) == [None] * kept + is_wrong
+@pytest.mark.parametrize("judge", ["classifier", "neighbors"])
+def test_judges_place_texts_on_their_side(judge: str) -> None:
+    """At quantile 0 the classifier asks for no more than a margin above 0."""
+    is_wrong = ["wrong class"] * 3
+    assert reasons(gate_of(judge), NEW) == [*is_wrong, None, None, None]
+    assert reasons(gate_of(judge), NEW, label=0) == [None, None, None, *is_wrong]
 
 
-def test_the_quantile_asks_for_the_margin_of_real_rows() -> None:
-    kept = [
-        [text for text, reason in zip(NEW, reasons(gate, NEW), strict=True) if reason is None]
-        for gate in (gate_of("classifier", quantile=share) for share in (0.0, 0.5, 1.0))
-    ]
-    # above the margin of that share of the class's rows: of the least, the middle, the greatest
-    assert kept == [NEW[4:], NEW[5:], []]
+@pytest.mark.parametrize(
+    ("quantile", "ceiling", "expected"),
+    [
+        (0.5, 1.0, ["wrong class", None]),
+        (1.0, 1.0, ["wrong class", "wrong class"]),
+        (0.0, 0.5, [None, "too easy"]),
+    ],
+)
+def test_quantiles_are_of_margins_out_of_fold(
+    quantile: float, ceiling: float, expected: list[str | None]
+) -> None:
+    """A text's margin is the class's median, less or more a little."""
+    margins = out_of_fold_margins(Models().embed(TEXTS), LABELS, 2, seed=0)
+    least, middle, most = np.quantile(margins[LABELS == 1], [0, 0.5, 1], method="weibull")
+    gate = gate_of("classifier", quantile=quantile, ceiling=ceiling)
+    asked = np.quantile(margins[LABELS == 1], [quantile, ceiling], method="weibull").tolist()
+    assert gate.band.least[1] == np.float32(max(0.0, asked[0]) if quantile else 0.0)
+    assert gate.band.most[1] == np.float32(asked[1] if ceiling < 1 else np.inf)
+    assert gate.band.rows.tolist() == [9, 9]
+    weights, bias = gate.classifier.weights[:, 0], gate.classifier.bias
+    slope, start = weights[1] - weights[0], bias[1] - bias[0]
+    models: Any = Models()
+    for below, reason in zip((-0.01, 0.01), expected, strict=True):
+        place = (middle + below - start) / slope
+        models.embed = lambda texts, place=place: np.full((len(texts), 1), place, np.float32)
+        assert gate.judged(models, ["new"], ["old"], np.array([1])) == [reason]
+
+
+def test_a_class_that_cannot_be_held_out_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    models: Any = Models()
+    texts, labels = TEXTS[:10], LABELS[:10]  # one hot text
+
+    def fit(**asked: float) -> TextGate:
+        return TextGate.fit(
+            models,
+            texts,
+            models.embed(texts),
+            labels,
+            CLASS_IDS,
+            class_names=("cold", "hot"),
+            written=(1,),
+            judges=("classifier",),
+            **{"quantile": 0.0, **asked},
+        )
+
+    assert not caplog.records
+    gate = fit(quantile=0.1, ceiling=0.5)
+    assert "class 'hot' has too few different rows to hold one out" in caplog.text
+    assert (gate.band.least[1], gate.band.most[1], gate.band.rows[1]) == (0, np.inf, 0)
+    caplog.clear()
+    fit()  # nothing is asked of the rows
+    assert not caplog.records
+
+
+def test_neighbors_do_not_count_the_source_and_its_copies() -> None:
+    """A hot text, twice among cold ones, gave the text to judge: its own two votes are none."""
+    models: Any = Models()
+    texts = [*TEXTS[:9], "a burning day in rome", "A  burning day in ROME", *TEXTS[12:15]]
+    labels = np.array([0] * 9 + [1, 1] + [0, 0, 1])
+    gate = TextGate.fit(
+        models,
+        texts,
+        models.embed(texts),
+        labels,
+        CLASS_IDS,
+        class_names=("cold", "hot"),
+        written=(1,),
+        judges=("neighbors",),
+        quantile=0.0,
+    )
+    new = ["we had burning weather there"]
+    assert gate.reasons(models, new, ["some other text"], np.array([1])) == [None]
+    assert gate.reasons(models, new, [texts[9]], np.array([1])) == ["wrong class"]
+    assert gate.reasons(models, new, [texts[9].upper()], np.array([1])) == ["wrong class"]
 
 
 def test_critics_are_asked_with_the_generators_labels() -> None:
@@ -93,13 +174,14 @@ def test_critics_that_were_never_trained_are_not_asked() -> None:
 @settings(max_examples=20, deadline=None)
 @given(
     judges=st.lists(st.sampled_from(["classifier", "critics", "neighbors"]), unique=True),
-    quantile=st.floats(0, 1),
+    quantile=st.floats(0, 0.5),
+    ceiling=st.floats(0.6, 1),
     texts=st.lists(st.sampled_from([*NEW, *TEXTS, "", "some source of it"]), max_size=6),
 )
 def test_saved_arrays_give_the_same_gate(
-    judges: list[str], quantile: float, texts: list[str]
+    judges: list[str], quantile: float, ceiling: float, texts: list[str]
 ) -> None:
-    gate = gate_of(*judges, quantile=quantile)
+    gate = gate_of(*judges, quantile=quantile, ceiling=ceiling)
     again = TextGate.from_arrays(gate.arrays(), judges, LABELS)
     assert again.judges == gate.judges
     expected = reasons(gate, texts)
@@ -121,3 +203,11 @@ def test_what_it_refuses(gate: tuple[str, ...], quantile: float, message: str) -
         check_gate(gate, quantile)
     with pytest.raises(ValueError, match=message):
         LatentDecoder("no/model", gate=gate, gate_quantile=quantile)
+
+
+@pytest.mark.parametrize(("quantile", "ceiling"), [(0.5, 0.2), (0.3, 0.3), (0.0, 0.0)])
+def test_a_band_has_room(quantile: float, ceiling: float) -> None:
+    with pytest.raises(ValueError, match=f"gate_quantile is {quantile} and gate_ceiling {ceiling}"):
+        check_gate((), quantile, ceiling)
+    with pytest.raises(ValueError, match="gate_ceiling is 1\\.5; it is a share"):
+        check_gate((), 0.0, 1.5)

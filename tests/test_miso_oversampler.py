@@ -92,10 +92,10 @@ def test_a_gate_that_rejects_all_gives_real_rows(monkeypatch: pytest.MonkeyPatch
     dataset = dataset_of(TWO)
     oversampler = oversampler_of(max_tries=3)
 
-    def nothing(self: Any, models: Any, texts: list[str], labels: np.ndarray) -> np.ndarray:
-        return np.zeros(len(texts), bool)
+    def nothing(self: Any, models: Any, texts: list[str], *_: Any) -> list[str]:
+        return ["wrong class"] * len(texts)
 
-    monkeypatch.setattr(TextGate, "places_with_class", nothing)
+    monkeypatch.setattr(TextGate, "judged", nothing)
     rows = made_by(oversampler, dataset)
     assert len(rows) == 48
     assert {row["origin"] for row in rows} == {RESAMPLED}
@@ -431,3 +431,41 @@ def test_a_digest_of_weights() -> None:
     model[1].num_batches_tracked += 1
     assert weights_digest(model) != before
     assert weights_digest(model.bfloat16()) != weights_digest(model.float())
+
+
+# ---- what is protected --------------------------------------------------------------------------
+
+
+def test_placeholders_stay_and_a_text_of_nothing_else_is_a_counted_reason() -> None:
+    dataset = dataset_of(TWO)
+    rare = np.flatnonzero(np.asarray(dataset["label"]) == 1)
+    texts = list(dataset["text"])
+    for row in rare[:6].tolist():
+        texts[row] = f"[{texts[row]}] {row} not {{link}}"
+    for row in rare[6:].tolist():
+        texts[row] = f"dear [NAME], {texts[row]} at <PLACE>"
+    dataset = dataset.remove_columns("text").add_column("text", texts)
+    oversampler = oversampler_of(gate=(), sources=("minority",), edit_share=1.0)
+    rows = made_by(oversampler, dataset)
+    made = [row for row in rows if row["origin"] == SYNTHETIC]
+    assert made
+    for row in made:
+        assert row["parent"] in rare[6:], "there is no word to edit in the others"
+        assert row["text"].count("[NAME]") == row["text"].count("<PLACE>") == 1
+    planned = oversampler.plan_.extra["kind"] != COPY
+    hopeless = int(np.isin(oversampler.plan_.parent[planned], rare[:6]).sum())
+    assert oversampler.rejections["nothing to edit"] == hopeless > 0
+    # nothing at all can be edited: real rows, and no crash
+    nothing = oversampler_of(gate=(), protect=".+")
+    rows = made_by(nothing, dataset)
+    assert {row["origin"] for row in rows} == {RESAMPLED}
+    assert nothing.rejections["nothing to edit"] == nothing.rejections["tries used up"] == 24
+    # and with the defaults off, placeholders are words like others
+    free = oversampler_of(gate=(), protect_defaults=False, edit_share=1.0, majority_edit_share=1.0)
+    texts = [row["text"] for row in made_by(free, dataset) if row["origin"] == SYNTHETIC]
+    assert [text for text in texts if "[" in text and "[NAME]" not in text]
+
+
+def test_a_bad_pattern_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"protect is '\[', which is no regular expression"):
+        oversampler_of(protect="[")

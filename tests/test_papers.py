@@ -20,6 +20,7 @@ COMMON = {"self", "generator", "embedder", "sampling_strategy", "seed", "copy_co
 # of every model, or found from the data
 OF_THE_DATA = {
     "language",
+    "user_dictionary",
     "encoder",
     "decoder",
     "target_classes",

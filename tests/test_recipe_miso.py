@@ -165,6 +165,9 @@ def test_resume_ends_with_the_same_generator(finished: Path, tmp_path: Path) -> 
         ([*columns(), "--imbalance_ratio", "3"], "ratio"),
         ([*columns(), "--demo", "sms"], "exactly one of"),
         ([*columns(), "--mask_share", "2"], "mask_share"),
+        ([*columns(), "--gate_ceiling", "0.05"], "gate_quantile is 0.1 and gate_ceiling 0.05"),
+        ([*columns(), "--protect", "("], "protect is '('"),
+        ([*columns(), "--user_dictionary", "none.txt"], "user_dictionary 'none.txt' is not a file"),
         ([*columns(), "--gate_quantile", "2"], "gate_quantile is 2.0"),
         ([*columns(), "--gate", "critics", "--use_mi", "false"], "use_mi is false"),
         ([*columns(), "--parts", "editor", "--use_latent", "true"], "parts is 'editor'"),
@@ -296,3 +299,33 @@ def test_every_class_is_brought_to_the_largest(tmp_path: Path) -> None:
     assert len(set(record["counts"]["after"].values())) == 1
     assert len(record["counts"]["after"]) == 3
     assert "macro_f1" in record["metrics"]["TextCNN: none"]
+
+
+def test_few_anchors_are_explained_on_the_screen_and_on_the_cards(tmp_path: Path) -> None:
+    """One rare row: its words cannot be edited, or come out as copies; no share of nothing."""
+    texts = [f"see you at the station {number} tonight" for number in range(39)]
+    rows = {"message": [*texts, "[win] <a> {free} 8007 prize"], "kind": ["ham"] * 39 + ["spam"]}
+    datasets.Dataset.from_dict(rows).to_csv(str(tmp_path / "one.csv"))
+    answer = run_recipe(
+        "--train_file", str(tmp_path / "one.csv"), *columns(), "--language", "en",
+        "--output_dir", str(tmp_path / "out"), "--encoder_name", str(encoder_folder()),
+        *FEW_STEPS, "--evaluation_seeds", "0", "--protect", "prize", "--gate_ceiling", "0.5",
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    counts = record["made_texts"]
+    assert counts["asked"] == 19
+    assert counts["made"] == record["counts"]["origin"]["synthetic"] < 19
+    said = answer.stdout
+    assert f"Fewer anchors than asked: {counts['made']} of 19;" in said
+    for reason, number in counts["rejected"].items():
+        assert f"{reason} {number}" in said
+    assert "nothing to edit" in counts["rejected"]
+    assert "narrow --protect" in said
+    assert "class 'spam' has too few different rows to hold one out" in answer.stderr
+    if not counts["made"]:
+        assert "distinct" not in said
+    for card in ("generator", "balanced"):
+        text = (tmp_path / "out" / card / "README.md").read_text()
+        assert f"Texts asked for: 19; made and kept: {counts['made']}." in text
+        assert "| nothing to edit |" in text

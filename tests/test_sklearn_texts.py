@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -161,3 +162,19 @@ def test_what_it_refuses() -> None:
     for sampler, given, message in refused:
         with pytest.raises(ValueError, match=message):
             sampler.fit_resample(given, y)
+
+
+def test_edits_keep_what_is_protected() -> None:
+    texts = [f"dear [NAME], the ACME {number} prize waits for you at {{link}}" for number in "abcd"]
+    X, y = [*texts, *["see you at the station"] * 2], [0] * 4 + [1] * 2
+    sampler = TextSampler(
+        sampling_strategy={0: 40}, options={"alpha": 0.5, "protect": "ACME [a-d] prize"}
+    )
+    made = sampler.fit_resample(X, y)[0][len(X) :]
+    assert len(set(made)) > 20
+    for text in made:
+        assert re.findall(r"\[.*?\]|{.*?}|ACME . prize", text) in (
+            ["[NAME]", f"ACME {number} prize", "{link}"] for number in "abcd"
+        )
+    with pytest.raises(ValueError, match=r"protect is '\('"):
+        TextSampler(options={"protect": "("}).fit_resample(X, y)

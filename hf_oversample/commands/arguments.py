@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from hf_oversample.text.protection import Protection
+from hf_oversample.text.user_dictionary import user_dictionary_of
 from hf_oversample.training.arguments import MisoTrainingArguments
 
 DEMOS = ("sms", "bbc")
@@ -23,7 +25,9 @@ class RunArguments:
     `MisoTrainingArguments`. Each field's meaning is its `help`.
 
     Raises:
-        ValueError: if the source of the data is not given exactly once, or a demo is unknown.
+        FileNotFoundError: if there is no such user dictionary.
+        ValueError: if the source of the data is not given exactly once, a demo is unknown, protect
+            is no regular expression, or a line of the user dictionary is no entry.
     """
 
     output_dir: str = field(metadata={"help": "folder for everything that is written"})
@@ -54,6 +58,15 @@ class RunArguments:
     language: Literal["en", "zh"] | None = argument(
         None, "en or zh; found from the texts by default"
     )
+    protect: str | None = argument(
+        None,
+        "a regular expression of what edits of texts leave as it is, besides placeholders in [], "
+        "<> and {}, %s, addresses, @names, #tags, numbers and code",
+    )
+    protect_defaults: bool = argument(True, "false: edits leave what protect matches alone")
+    user_dictionary: str | None = argument(
+        None, "a file of words that jieba shall know, a line each: word, frequency and tag if any"
+    )
     overwrite: bool = argument(False, "replace a finished run in output_dir")
     training: MisoTrainingArguments = field(default_factory=MisoTrainingArguments)
 
@@ -68,6 +81,13 @@ class RunArguments:
             raise ValueError(f"encoding is {self.encoding!r}, which goes with train_file.")
         if self.demo is not None and self.demo not in DEMOS:
             raise ValueError(f"demo is {self.demo!r}; it must be one of {list(DEMOS)}.")
+        Protection(self.protect)  # a bad pattern is told before the data are read
+        user_dictionary_of(self.user_dictionary)
+
+    @property
+    def protection(self) -> Protection:
+        """What edits of texts leave as it is."""
+        return Protection(self.protect, self.protect_defaults)
 
     def json_options(self, name: str, example: str) -> dict[str, Any]:
         """

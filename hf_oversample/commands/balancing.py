@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from hf_oversample.commands.record import run_record
 from hf_oversample.commands.run import Run
 from hf_oversample.oversamplers.base import Oversampler
 from hf_oversample.oversamplers.miso.latent_decoder import LatentDecoder
+from hf_oversample.oversamplers.miso.shortfall import TextCounts
 from hf_oversample.text.words import Language
 from hf_oversample.training.generator import TrainedGenerator
 from hf_oversample.transforms.embed import TextEmbedder
@@ -83,6 +85,7 @@ class BalancingRun(Run):
             guidance=a.guidance,
             gate=a.gate,
             gate_quantile=a.gate_quantile,
+            gate_ceiling=a.gate_ceiling,
             max_tries=a.max_tries,
             language=self.generator_language,
             precision=self.precision,
@@ -129,6 +132,7 @@ class BalancingRun(Run):
     def record(
         self,
         balanced: Dataset,
+        made_texts: TextCounts | None,
         rejections: Mapping[str, int] | None,
         acceptance: Sequence[Mapping[str, Any]] = (),
     ) -> dict[str, Any]:
@@ -138,6 +142,7 @@ class BalancingRun(Run):
 
         Args:
             balanced: the training part.
+            made_texts: what became of the texts that were asked for; None where none were.
             rejections: reason → texts that were drawn; None where none were.
             acceptance: of the methods that translate rows, `acceptance_` of `AmoOversampler`.
         """
@@ -146,6 +151,7 @@ class BalancingRun(Run):
             "outvoted_share": {"before": None, "after": None},
             "losses": {},
             "rejections": dict(rejections or {}),
+            "made_texts": asdict(made_texts) if made_texts is not None else None,
             "acceptance": [dict(pair) for pair in acceptance],
             "timings": self.timings,
             "steps": {},

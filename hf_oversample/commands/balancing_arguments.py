@@ -13,6 +13,7 @@ UNUSED = (
     "realizer",
     "anchor_share",
     "max_anchors_per_source",
+    "edit_share",
     "use_latent",
     "evaluation_seeds",
     "evaluation_steps_of_classifiers",
@@ -45,7 +46,6 @@ class BalancingRunArguments(MisoRunArguments):
         "make embeddings and no texts: those of encoder_name, or the generator's latents; the "
         "text of a new row is null",
     )
-    max_tries: int = argument(4, "how often a text is drawn before a real row takes its place")
     # Nothing is measured: every row is for training.
     evaluation_seeds: int = argument(0, "none here")
 

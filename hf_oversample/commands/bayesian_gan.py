@@ -68,7 +68,11 @@ def run_bayesian_gan(
     _write_structure(run, oversampler, a)
     with run.timed("traversals"):
         _write_traversals(run, oversampler, a, embedded, decoder)
-    record = run.record(balanced, decoder.rejections if decoder is not None else None)
+    record = run.record(
+        balanced,
+        decoder.counts() if decoder is not None else None,
+        decoder.rejections if decoder is not None else None,
+    )
     record["arguments"] |= {"method": "bayesian_gan", "method_options": "{}"}
     record["losses"] = {"bayesian_gan": oversampler.losses_}
     record["structure"] = oversampler.structure_

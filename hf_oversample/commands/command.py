@@ -19,6 +19,8 @@ from hf_oversample.training.arguments import MisoTrainingArguments
 
 Arguments = TypeVar("Arguments", bound=RunArguments)
 
+ANCHOR_OPTIONS = ("anchor_share", "max_anchors_per_source", "edit_share")
+"""What of MISO's goes by `--method_options` where the method is chosen by a flag."""
 WHERE_NONE_IS_GIVEN = "of the generator, where none is given"
 """What training arguments are for, where a generator may be given."""
 
@@ -107,6 +109,10 @@ def balanced_summary(record: Mapping[str, Any], *more: str) -> str:
     if record["rejections"]:
         reasons = ", ".join(f"{reason} {n}" for reason, n in record["rejections"].items())
         lines.append(f"Texts drawn: {reasons}.")
+    if record.get("made_texts"):
+        from hf_oversample.oversamplers.miso.shortfall import TextCounts, shortfall_lines
+
+        lines += shortfall_lines(TextCounts(**record["made_texts"]), "texts", ANCHOR_OPTIONS)
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in record["timings"].items())
     return "\n".join([*lines, f"Seconds: {seconds}"])
 

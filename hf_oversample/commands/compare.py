@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from collections import Counter
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from hf_oversample.comparison.wording import markdown, verdict_line
 from hf_oversample.data.classes import in_class_order
 from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.data.reading import load_text_dataset, prepare_labels
+from hf_oversample.text.words import Segmenter
 
 RECORDS = "comparison.jsonl"
 REPORTS = ("table.md", "verdict.md", "verdict.json", "report.png", "report.html")
@@ -179,8 +181,9 @@ def read_problem(arguments: CompareRunArguments) -> Problem:
         "name": a.dataset_name or a.demo or Path(str(a.train_file)).stem,
         "seed": a.training.seed,
     }
+    segmenter = Segmenter(shared["language"], a.user_dictionary)
     if "test" in texts:
-        return given_splits(
+        problem = given_splits(
             texts["train"],
             texts["test"],
             class_names,
@@ -188,7 +191,11 @@ def read_problem(arguments: CompareRunArguments) -> Problem:
             seeds=a.seeds,
             **shared,
         )
-    return repeated_folds(texts["train"], class_names, folds=a.folds, repeats=a.repeats, **shared)
+    else:
+        problem = repeated_folds(
+            texts["train"], class_names, folds=a.folds, repeats=a.repeats, **shared
+        )
+    return replace(problem, protection=a.protection, user_dictionary=segmenter.user_dictionary)
 
 
 def _read(a: CompareRunArguments) -> dict[str, Dataset]:

@@ -6,7 +6,8 @@ import numpy as np
 
 from hf_oversample.commands.data import RunData
 from hf_oversample.oversamplers.strategy import class_counts
-from hf_oversample.text.words import Segmenter, is_negation
+from hf_oversample.text.protection import Protection, replaceable_words
+from hf_oversample.text.words import Segmenter
 
 BETWEEN_ROWS = ("smote", "borderline_smote", "adasyn", "simpor")
 """Methods that make a row between, or at the distance of, rows of its class: they need two."""
@@ -36,27 +37,26 @@ def check_class_sizes(data: RunData, method: str) -> None:
             )
 
 
-def check_words(data: RunData, generate: str) -> None:
+def check_words(data: RunData, segmenter: Segmenter, protection: Protection, generate: str) -> None:
     """
     Check that there is something to edit: a word, in at least one text.
 
     Args:
         data: the run's.
+        segmenter: of its language.
+        protection: what edits leave as it is.
         generate: the arguments that choose the other realiser.
 
     Raises:
         ValueError: no text has a word that an edit may replace.
     """
-    segmenter = Segmenter(data.language)
     for text in data.train.texts:
-        if any(
-            segmenter.is_word(word) and not is_negation(word, segmenter.language)
-            for word in segmenter.words(text)
-        ):
+        if any(replaceable_words(text, segmenter.spans(text), segmenter, protection)):
             return
     first = data.train.texts[0]
     raise ValueError(
         f"None of the {len(data.train)} training texts has a word that an edit may replace: "
-        f"numbers, marks, addresses and negations stay. The first text is {first[:60]!r}. Check "
-        f"--text_column and --language, or write whole new texts with {generate}."
+        f"marks, negations and what is protected stay (numbers, addresses, placeholders, and what "
+        f"--protect adds). The first text is {first[:60]!r}. Check --text_column, --language and "
+        f"--protect, or write whole new texts with {generate}."
     )

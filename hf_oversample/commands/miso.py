@@ -63,7 +63,7 @@ def run_miso(
     a = arguments
     run = Run(a)
     if a.edits:
-        check_words(run.data, "--realizer generate")
+        check_words(run.data, run.segmenter, a.protection, "--realizer generate")
     oversampler = new_oversampler(run)  # bad options fail before the training
     trained = run.train_generator(resume_from_checkpoint)
     if not trained.trainer.accelerator.is_main_process:
@@ -98,12 +98,18 @@ def new_oversampler(run: Run) -> MisoOversampler:
         seed=a.training.seed,
         anchor_share=a.anchor_share,
         max_anchors_per_source=a.max_anchors_per_source,
+        edit_share=a.edit_share,
+        max_tries=a.max_tries,
         realizer=a.realizer,
         guidance=a.guidance,
         use_latent=a.use_latent,
         gate=a.gate,
         gate_quantile=a.gate_quantile,
+        gate_ceiling=a.gate_ceiling,
         k=a.training.neighbors,
+        protect=a.protect,
+        protect_defaults=a.protect_defaults,
+        user_dictionary=a.user_dictionary,
         language=run.data.language,
         max_length=a.training.max_length,
         precision=run.precision,
@@ -132,6 +138,7 @@ def _evaluate(
         encoder_name=run.encoder_name,
         generator=GivenAnchors(anchors) if anchors is not None else None,
         edits=counts,
+        protection=a.protection,
     )
     remedies = ["none", "class weights", "logit adjustment", "duplicates", "EDA edits"]
     if anchors is not None:

@@ -56,6 +56,8 @@ class MisoRunArguments(RunArguments):
         0.5, "share of the new rows that are anchors; the rest are repeated real rows"
     )
     max_anchors_per_source: int = argument(10, "distinct anchors that one text may give")
+    edit_share: float = argument(0.35, "share of the words of a rare text that an edit replaces")
+    max_tries: int = argument(4, "how often a text is drawn before a real row takes its place")
     guidance: float = argument(1.0, "contrastive guidance g")
     use_latent: bool = argument(False, "condition edits on z")
     gate: tuple[str, ...] = argument(
@@ -65,7 +67,10 @@ class MisoRunArguments(RunArguments):
     gate_quantile: float = argument(
         0.1,
         "how clearly the gate's classifier must see a text's class: above this quantile of the "
-        "margins of the class's own real rows",
+        "margins of the class's own real rows, measured on rows held out; 0: placed with it at all",
+    )
+    gate_ceiling: float = argument(
+        1.0, "how clearly it may: at most this quantile of the same margins; 1: no limit"
     )
     # ---- what is measured, and where it goes
     evaluation_seeds: int = argument(

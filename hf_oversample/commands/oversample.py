@@ -11,7 +11,9 @@ from datasets import DatasetDict
 from hf_oversample.commands.balancing import BalancingRun
 from hf_oversample.commands.data_checks import check_class_sizes, check_words
 from hf_oversample.commands.oversample_arguments import METHODS, OversampleRunArguments
-from hf_oversample.oversamplers.base import Oversampler
+from hf_oversample.oversamplers.base import SYNTHETIC, Oversampler
+from hf_oversample.oversamplers.miso.oversampler import MisoOversampler
+from hf_oversample.oversamplers.miso.shortfall import TextCounts
 
 
 def run_oversample(
@@ -45,7 +47,8 @@ def run_oversample(
     run = BalancingRun(a)
     check_class_sizes(run.data, a.method)
     if a.edits:
-        check_words(run.data, '--method_options \'{"realizer": "generate"}\'')
+        instead = '--method_options \'{"realizer": "generate"}\''
+        check_words(run.data, run.segmenter, a.protection, instead)
     # bad options fail before the training
     oversampler = new_oversampler(a, run)
     decoder = run.new_decoder() if a.is_of_embeddings and not a.embeddings_only else None
@@ -57,14 +60,18 @@ def run_oversample(
         embedded = run.embed(by_generator=decoder is not None or run.encoder_name is None)
         balanced = run.balance(oversampler, embedded, decoder)
         rejections = decoder.rejections if decoder is not None else None
+        made_texts = decoder.counts() if decoder is not None else None
     else:
         with run.timed("oversampling"):
             balanced = oversampler.balance(
                 run.data.parts["train"], label_column=a.label_column, text_column=a.text_column
             )
-        rejections = getattr(oversampler, "rejections", None)
+        rejections, made_texts = getattr(oversampler, "rejections", None), None
+        if isinstance(oversampler, MisoOversampler):
+            made = balanced["origin"][:].count(SYNTHETIC)
+            made_texts = TextCounts.of_anchors(oversampler, made)
     run.write_balanced(DatasetDict({"train": balanced}))
-    record = run.record(balanced, rejections, getattr(oversampler, "acceptance_", ()))
+    record = run.record(balanced, made_texts, rejections, getattr(oversampler, "acceptance_", ()))
     if run.trained is not None:
         record["losses"] = run.trained.trainer.record.losses
         record["steps"] = run.trained.trainer.record.steps
@@ -89,8 +96,12 @@ def new_oversampler(a: OversampleRunArguments, run: BalancingRun) -> Oversampler
             "guidance": a.guidance,
             "gate": a.gate,
             "gate_quantile": a.gate_quantile,
+            "gate_ceiling": a.gate_ceiling,
             "max_tries": a.max_tries,
             "k": a.training.neighbors,
+            "protect": a.protect,
+            "protect_defaults": a.protect_defaults,
+            "user_dictionary": a.user_dictionary,
             "language": run.generator_language,
             "max_length": a.training.max_length,
             "precision": run.precision,

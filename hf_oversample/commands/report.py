@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from hf_oversample.metrics.texts import text_report
 from hf_oversample.neighbors.difficult import DifficultSamples, difficult_samples
 from hf_oversample.oversamplers.miso.oversampler import MisoOversampler
 from hf_oversample.oversamplers.miso.plan import MAJORITY_ANCHOR, OWN_ANCHOR
+from hf_oversample.oversamplers.miso.shortfall import TextCounts
 from hf_oversample.oversamplers.plan import ORIGINS
 from hf_oversample.training.miso import MisoTrainer
 
@@ -169,6 +170,7 @@ def measured(
         "losses": trainer.record.losses,
         "history": trainer.record.history,
         "rejections": dict(balanced.oversampler.rejections or {}),
+        "made_texts": asdict(TextCounts.of_anchors(balanced.oversampler, len(balanced.anchors))),
         "timings": timings | seconds,
         "steps": trainer.record.steps,
         "metrics": metrics,

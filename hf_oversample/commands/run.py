@@ -15,6 +15,7 @@ from hf_oversample.commands.miso_arguments import MisoRunArguments
 from hf_oversample.commands.output import OutputFolder
 from hf_oversample.hub.card import dataset_card
 from hf_oversample.oversamplers.miso.parts import parts_read
+from hf_oversample.text.words import Segmenter
 from hf_oversample.training.generator import TrainedGenerator, train_generator
 
 
@@ -28,6 +29,7 @@ class Run:
     Attributes:
         output: the folder that is written to.
         data: what was read.
+        segmenter: of its language, with the user's words.
         encoder_name: the pretrained encoder, if there is one: its folder, or its name on the Hub.
         trained: the generator that was trained, after `train_generator`.
         timings: part of the run → seconds.
@@ -45,6 +47,7 @@ class Run:
         self.output = OutputFolder(arguments.output_dir, overwrite=arguments.overwrite)
         with self.timed("data"):
             self.data: RunData = read_data(arguments)
+        self.segmenter = Segmenter(self.data.language, arguments.user_dictionary)
         # one folder for all that read it: training, neighbours, gate, evaluation
         self.encoder_name = at_revision(
             encoder_or_demo(arguments, self.data.language), arguments.encoder_revision
@@ -98,6 +101,8 @@ class Run:
                 tokenizer_kind=a.tokenizer_kind,
                 validation=data.texts.get("validation"),
                 output_dir=self.output.path,
+                protection=a.protection,
+                user_dictionary=self.segmenter.user_dictionary,
                 resume_from_checkpoint=self.output.checkpoint(resume),
                 parts=self.parts,
                 edits=a.edits,

@@ -18,6 +18,7 @@ from hf_oversample.comparison.embedders import (
 )
 from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.neighbors.difficult import DifficultSamples, difficult_samples
+from hf_oversample.text.protection import DEFAULT_PROTECTION, Protection
 from hf_oversample.text.words import Segmenter, normalized
 
 PARTS = ("train", "validation", "test")
@@ -105,6 +106,7 @@ class Fold:
             in two of them.
         class_names: in the order of the class codes.
         segmenter: the language's.
+        protection: what edits of texts leave as it is.
         minority: the class whose F1 is reported; default: the rarest in training.
         embed: texts → `[n, d]` float32 of a frozen encoder: heads and embedding oversamplers work
             on these, and they say which test rows are difficult.
@@ -135,6 +137,7 @@ class Fold:
     encoder_name: str | None = None
     generator: AnchorSource | None = None
     edits: np.ndarray | None = None
+    protection: Protection = DEFAULT_PROTECTION
     key: str = "fold"
     seed: int = 0
     cache: SharedValues = field(default_factory=SharedValues)

@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.numeric.precision import has_fast_bfloat16
 from hf_oversample.oversamplers.miso.oversampler import MisoOversampler
 from hf_oversample.oversamplers.miso.parts import parts_read
+from hf_oversample.oversamplers.miso.shortfall import TextCounts, shortfall_lines
 from hf_oversample.oversamplers.plan import ORIGINS
 from hf_oversample.training.arguments import MisoTrainingArguments
 from hf_oversample.training.generator import train_generator
@@ -106,6 +107,8 @@ class MisoSource:
                 encoder_name=fold.encoder_name,
                 validation=fold.validation,
                 edits=self.options.get("realizer", "edit") == "edit",
+                protection=fold.protection,
+                user_dictionary=fold.segmenter.user_dictionary,
                 **({"parts": self._parts()} | self.settings),
             )
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -139,6 +142,7 @@ class MisoSource:
             content.update(b"\1")
         settings = [
             *(fold.class_names, fold.growing, fold.segmenter.language),
+            *(fold.segmenter.user_dictionary, asdict(fold.protection)),
             *(encoder_identity(fold.encoder_name), has_fast_bfloat16()),
             *(self.training.to_dict(), self._seed(fold), self.settings, self._parts()),
         ]
@@ -150,7 +154,12 @@ class MisoSource:
         return self.generator(fold) / "encoder"
 
     def anchors(self, fold: Fold, seed: int) -> Texts:
-        """New texts of the fold's rare classes; repeated real rows are not among them."""
+        """
+        New texts of the fold's rare classes; repeated real rows are not among them.
+
+        Raises:
+            ValueError: no anchor was made; the message counts the reasons.
+        """
 
         def make() -> Texts:
             oversampler = MisoOversampler(
@@ -158,6 +167,8 @@ class MisoSource:
                 embedder=fold.encoder_name,
                 seed=seed,
                 language=fold.segmenter.language,
+                protect=fold.protection.pattern,
+                protect_defaults=fold.protection.defaults,
                 max_length=self.training.max_length,
                 precision="bfloat16" if has_fast_bfloat16() else "float32",
                 **self.options,
@@ -166,6 +177,12 @@ class MisoSource:
             children = oversampler.fit(dataset).children(dataset)
             fold.check_parents(np.asarray(children["parent"], np.int64))
             made = np.asarray(children["origin"]) == ORIGINS.index("synthetic")
+            if not made.any():
+                counts = TextCounts.of_anchors(oversampler, 0)
+                raise ValueError(
+                    "the generator made no anchor that its gate let through. "
+                    + " ".join(line.removeprefix("- ") for line in shortfall_lines(counts))
+                )
             return Texts.of(children.select(np.flatnonzero(made)))
 
         return fold.cache.get(("anchors", seed), make)

@@ -11,6 +11,8 @@ from sklearn.model_selection import RepeatedStratifiedKFold
 
 from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.numeric import noise
+from hf_oversample.text.protection import DEFAULT_PROTECTION, Protection
+from hf_oversample.text.user_dictionary import UserDictionary
 from hf_oversample.text.words import Language, guess_language, normalized
 
 VALIDATION_SHARE = 0.15
@@ -40,6 +42,8 @@ class Problem:
         overlap: test rows over training rows of folds, for the corrected test; 0 for given splits,
             where runs differ by their seed alone.
         removed: rows left out before splitting, by reason.
+        protection: what edits of texts leave as it is.
+        user_dictionary: words that jieba knows besides its own.
     """
 
     name: str
@@ -49,6 +53,8 @@ class Problem:
     splits: list[Split]
     overlap: float = 0.0
     removed: Mapping[str, int] = field(default_factory=dict)
+    protection: Protection = DEFAULT_PROTECTION
+    user_dictionary: UserDictionary = ()
 
     def digests(self) -> list[str]:
         """Of the rows of each split: 16 hexadecimal digits."""

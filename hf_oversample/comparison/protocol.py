@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +111,8 @@ def compare(
         "name": problem.name,
         DATA: problem.digests(),
         "language": problem.language,
+        "protection": asdict(problem.protection),
+        "user_dictionary": [list(entry) for entry in problem.user_dictionary],
         "minority": problem.class_names[problem.minority],
         "steps": steps,
         "encoder": encoder_identity(encoder_name),
@@ -288,7 +290,7 @@ def _fold(
     generator: AnchorSource | None,
     costs: dict[str, float],
 ) -> Fold:
-    segmenter = Segmenter(problem.language)
+    segmenter = Segmenter(problem.language, problem.user_dictionary)
     if embed is None:
         embed = LatentSemanticEmbedder(split.train.texts, segmenter)
     return Fold(
@@ -301,6 +303,7 @@ def _fold(
         embed=embed,
         encoder_name=encoder_name,
         generator=generator,
+        protection=problem.protection,
         key=split.key,
         seed=split.seed,
         cache=SharedValues(Costs(costs)),

@@ -74,9 +74,12 @@ def _edited(fold: Fold, seed: int, neighbors: Neighbors | None) -> Texts:
             rng = noise.generator(seed, noise.stream("edit"), row, number // len(rows))
             text = fold.train.texts[row]
             if neighbors is None:
-                texts.append(eda(text, fold.segmenter, rng))
+                new = eda(text, fold.segmenter, rng, protection=fold.protection)
             else:
-                texts.append(neighbor_edit(text, fold.segmenter, rng, neighbors))
+                new = neighbor_edit(
+                    text, fold.segmenter, rng, neighbors, protection=fold.protection
+                )
+            texts.append(new)
             labels.append(int(label))
     return Texts(texts, np.asarray(labels, np.int64))
 

@@ -174,6 +174,7 @@ def _render(
                 for loss, value in losses.items()
             ],
         ),
+        made_texts=_made_texts(run.get("made_texts")),
         rejections_table=markdown_table(["reason", "texts"], list(run["rejections"].items())),
         acceptance_table=_acceptance_table(run.get("acceptance", ())),
         metrics_table=metrics_table(run["metrics"]),
@@ -224,6 +225,15 @@ def _acceptance_table(pairs: Sequence[Mapping[str, Any]]) -> str:
     columns = ("source", "target", "drawn", "translated", "accepted")
     rows = [[pair[name] for name in columns] for pair in pairs]
     return markdown_table(["from", *columns[1:]], rows) if rows else ""
+
+
+def _made_texts(counts: Mapping[str, Any] | None) -> str:
+    """How many texts were asked for and made; empty where none were asked for."""
+    if not counts:
+        return ""
+    asked, made = counts["asked"], counts["made"]
+    few = f" {asked - made} real rows are repeated in place of the others." if made < asked else ""
+    return f"Texts asked for: {asked}; made and kept: {made}.{few}"
 
 
 def _license(run: Mapping[str, Any]) -> str:

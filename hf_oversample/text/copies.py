@@ -17,6 +17,11 @@ def _hashed(word: str) -> int:
     return noise.stream(word)
 
 
+def text_keys(texts: Sequence[str]) -> np.ndarray:
+    """A hash of each text `[n]` int64: the same for texts that differ in case and spaces alone."""
+    return np.asarray([_hashed(normalized(text)) for text in texts], np.int64)
+
+
 def words_of(text: str, segmenter: Segmenter) -> list[str]:
     """A text's words in folded case, without punctuation and numbers."""
     folded = text.casefold()
@@ -53,7 +58,7 @@ class CopyIndex:
             ValueError: a text is null; its row is named.
         """
         texts = checked_texts(texts)
-        exact = np.asarray([_hashed(normalized(text)) for text in texts], np.int64)
+        exact = text_keys(texts)
         parts, full = [], []
         for text in texts:
             total, hashes = cls._set_hash(text, segmenter)
@@ -81,7 +86,7 @@ class CopyIndex:
 
     def is_copy(self, text: str) -> bool:
         """Whether a row is the same but for case and spaces."""
-        return self._among(np.asarray([_hashed(normalized(text))], np.int64), self.exact)
+        return self._among(text_keys([text]), self.exact)
 
     def is_near_copy(self, text: str, segmenter: Segmenter) -> bool:
         """Whether a row has the same words, or all but one added, left out or replaced."""

@@ -11,7 +11,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hf_oversample.text.words import Segmenter, is_negation
+from hf_oversample.text.protection import (
+    DEFAULT_PROTECTION,
+    Protection,
+    Span,
+    free_words,
+    replaceable_words,
+)
+from hf_oversample.text.words import Segmenter
 
 Neighbors = Mapping[str, Sequence[str]]
 OPERATIONS = ("swap", "deletion", "insertion", "replacement")
@@ -23,6 +30,7 @@ def eda(
     rng: np.random.Generator,
     alpha: float = 0.1,
     neighbors: Neighbors | None = None,
+    protection: Protection = DEFAULT_PROTECTION,
 ) -> str:
     """One operation of easy data augmentation (Wei and Zou 2019, section 2), drawn at random.
 
@@ -37,16 +45,17 @@ def eda(
         rng: the source of chance; the result depends on nothing else.
         alpha: share of words that change, in (0, 1].
         neighbors: word in folded case → words like it (`word_neighbors`).
+        protection: what stays byte for byte: placeholders, addresses, numbers, code.
 
     Returns:
-        The edited text; the text itself where it has fewer than two words.
+        The edited text; the text itself where it has fewer than two words to edit.
 
     Raises:
         ValueError: alpha is outside (0, 1].
     """
     if not 0 < alpha <= 1:
         raise ValueError(f"alpha={alpha} must be above 0 and at most 1")
-    spans = _word_spans(text, segmenter)
+    spans = _word_spans(text, segmenter, protection)
     if len(spans) < 2:
         return text
     known = [
@@ -67,7 +76,8 @@ def eda(
         dropped = rng.random(len(words)) < alpha
         if not dropped.any() or dropped.all():
             dropped = np.arange(len(words)) == rng.integers(len(words))
-        return _delete(text, [span for span, drop in zip(spans, dropped, strict=True) if drop])
+        gone = [span for span, drop in zip(spans, dropped, strict=True) if drop]
+        return _delete(text, gone, protection.spans(text))
     if operation == "insertion":
         space = " " if segmenter.language == "en" else ""
         for _ in range(count):
@@ -90,6 +100,7 @@ def neighbor_edit(
     rng: np.random.Generator,
     neighbors: Neighbors,
     share: float = 0.3,
+    protection: Protection = DEFAULT_PROTECTION,
 ) -> str:
     """Replaces a share of the words by embedding neighbours; negations are left alone.
 
@@ -99,6 +110,7 @@ def neighbor_edit(
         rng: the source of chance; the result depends on nothing else.
         neighbors: word in folded case → words like it (`word_neighbors`).
         share: of the words that have neighbours, in (0, 1]; one at least.
+        protection: what stays byte for byte: placeholders, addresses, numbers, code.
 
     Returns:
         The edited text; the text itself where no word has neighbours.
@@ -108,19 +120,21 @@ def neighbor_edit(
     """
     if not 0 < share <= 1:
         raise ValueError(f"share={share} must be above 0 and at most 1")
+    words = segmenter.spans(text)
     spans = [
         (start, end)
-        for start, end in _word_spans(text, segmenter)
-        if neighbors.get(text[start:end].casefold())
-        and not is_negation(text[start:end], segmenter.language)
+        for (start, end), is_replaceable in zip(
+            words, replaceable_words(text, words, segmenter, protection), strict=True
+        )
+        if is_replaceable and neighbors.get(text[start:end].casefold())
     ]
     if not spans:
         return text
-    words = [text[start:end] for start, end in spans]
+    new = [text[start:end] for start, end in spans]
     count = max(1, round(share * len(spans)))
     for index in rng.choice(len(spans), size=count, replace=False):
-        words[index] = _neighbor(words[index], neighbors, rng)
-    return _splice(text, spans, words)
+        new[index] = _neighbor(new[index], neighbors, rng)
+    return _splice(text, spans, new)
 
 
 def word_neighbors(
@@ -173,8 +187,10 @@ def word_neighbors(
     return {word: others for word, others in listed.items() if others}
 
 
-def _word_spans(text: str, segmenter: Segmenter) -> list[tuple[int, int]]:
-    return [span for span in segmenter.spans(text) if segmenter.is_word(text[span[0] : span[1]])]
+def _word_spans(text: str, segmenter: Segmenter, protection: Protection) -> list[Span]:
+    spans = segmenter.spans(text)
+    free = free_words(text, spans, segmenter, protection)
+    return [span for span, is_free in zip(spans, free, strict=True) if is_free]
 
 
 def _neighbor(word: str, neighbors: Neighbors, rng: np.random.Generator) -> str:
@@ -186,7 +202,7 @@ def _neighbor(word: str, neighbors: Neighbors, rng: np.random.Generator) -> str:
     return new[:1].upper() + new[1:] if word[:1].isupper() else new
 
 
-def _splice(text: str, spans: Sequence[tuple[int, int]], words: Sequence[str]) -> str:
+def _splice(text: str, spans: Sequence[Span], words: Sequence[str]) -> str:
     pieces, end = [], 0
     for (start, stop), word in zip(spans, words, strict=True):
         pieces += [text[end:start], word]
@@ -194,13 +210,21 @@ def _splice(text: str, spans: Sequence[tuple[int, int]], words: Sequence[str]) -
     return "".join([*pieces, text[end:]])
 
 
-def _delete(text: str, spans: Sequence[tuple[int, int]]) -> str:
-    """Without these words, each gone with the space before it, or after it at the start."""
+def _delete(text: str, spans: Sequence[Span], protected: Sequence[Span]) -> str:
+    """
+    Without these words, each gone with the space before it, or those after it at the start; spaces
+    of a protected span stay.
+    """
+    is_kept = [True] * len(text)
+    is_space = [character == " " for character in text]
+    for start, end in protected:
+        is_space[start:end] = [False] * (end - start)
     for start, end in reversed(spans):
-        before, after = text[:start], text[end:]
-        if before.endswith(" "):
-            before = before[:-1]
-        elif not before.strip():
-            after = after.lstrip(" ")
-        text = before + after
-    return text
+        is_kept[start:end] = [False] * (end - start)
+        if start and is_space[start - 1]:
+            is_kept[start - 1] = False
+        elif not text[:start].strip():
+            while end < len(text) and (is_space[end] or not is_kept[end]):
+                is_kept[end] = False
+                end += 1
+    return "".join(character for character, kept in zip(text, is_kept, strict=True) if kept)

@@ -21,6 +21,7 @@ from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from hf_oversample.text.checks import checked_texts
+from hf_oversample.text.user_dictionary import UserDictionary
 from hf_oversample.text.words import ENGLISH_WORD_PATTERN, Language, Segmenter, has_han
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -44,6 +45,7 @@ def train_tokenizer(
     vocab_size: int = 8000,
     min_frequency: int = 2,
     lowercase: bool = True,
+    user_dictionary: UserDictionary = (),
 ) -> PreTrainedTokenizerBase:
     """A tokenizer learnt from texts; the same texts in the same order give the same one.
 
@@ -63,6 +65,7 @@ def train_tokenizer(
         vocab_size: the most tokens, special ones included.
         min_frequency: how often a word or a pair must occur to be learnt.
         lowercase: whether case is dropped.
+        user_dictionary: words that jieba shall know besides its own.
 
     Raises:
         ValueError: an unknown kind or language, too small a vocabulary, or no text with a word,
@@ -74,10 +77,10 @@ def train_tokenizer(
         raise ValueError(
             f"vocab_size={vocab_size} leaves no room: {len(SPECIAL_TOKENS)} tokens are special"
         )
-    segmenter, texts = Segmenter(language), checked_texts(texts)
+    segmenter, texts = Segmenter(language, user_dictionary), checked_texts(texts)
     if segmenter.language == "zh":
         vocabulary = _chinese_vocabulary(texts, segmenter, vocab_size, min_frequency, lowercase)
-        return JiebaTokenizer(vocabulary, lowercase=lowercase)
+        return JiebaTokenizer(vocabulary, lowercase=lowercase, user_dictionary=user_dictionary)
 
     backend = Tokenizer(models.WordLevel(unk_token="[UNK]"))
     steps: list[Any] = [normalizers.NFC()]
@@ -127,6 +130,7 @@ class JiebaTokenizer(PreTrainedTokenizer):
     Args:
         vocab: token → id, or the path of such a JSON file. It must hold the special tokens.
         lowercase: whether words are looked up in lower case.
+        user_dictionary: words that jieba shall know besides its own; saved with the tokenizer.
 
     Raises:
         ValueError: a special token is missing from the vocabulary.
@@ -140,6 +144,7 @@ class JiebaTokenizer(PreTrainedTokenizer):
         vocab: dict[str, int] | str | os.PathLike[str] | None = None,
         vocab_file: str | os.PathLike[str] | None = None,
         lowercase: bool = True,
+        user_dictionary: Iterable[Sequence[Any]] = (),
         **kwargs: Any,
     ) -> None:
         source = vocab if vocab is not None else vocab_file
@@ -153,10 +158,13 @@ class JiebaTokenizer(PreTrainedTokenizer):
             raise ValueError(f"the vocabulary lacks the special tokens {missing}")
         self._ids: dict[str, int] = dict(source)
         self._tokens = {index: token for token, index in self._ids.items()}
-        self._segmenter = Segmenter("zh")
+        self._segmenter = Segmenter("zh", user_dictionary)
         self.lowercase = lowercase
         kwargs.setdefault("special_tokens_pattern", "cls_sep")
-        super().__init__(lowercase=lowercase, **{**_SPECIAL_TOKEN_NAMES, **kwargs})
+        words = [list(entry) for entry in self._segmenter.user_dictionary]
+        super().__init__(
+            lowercase=lowercase, user_dictionary=words, **{**_SPECIAL_TOKEN_NAMES, **kwargs}
+        )
 
     @property
     def vocab_size(self) -> int:

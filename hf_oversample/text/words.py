@@ -7,6 +7,7 @@ spliced in and all else stays as it was, byte for byte.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -14,9 +15,10 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib import resources
 from itertools import islice
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from hf_oversample.text.checks import checked_texts
+from hf_oversample.text.user_dictionary import UserDictionary, user_dictionary_of
 
 if TYPE_CHECKING:
     from jieba import Tokenizer as JiebaCutter
@@ -71,16 +73,32 @@ class Segmenter:
 
     Args:
         language: ``"en"`` or ``"zh"``.
+        user_dictionary: words that jieba shall know besides its own: a file in its format, or
+            entries. They are read now and kept, so that a pickle needs no file.
 
     Raises:
-        ValueError: the language is another.
+        FileNotFoundError: there is no such file.
+        ValueError: the language is another, a line of the file is no entry, or there are words for
+            a language that jieba does not cut.
     """
 
-    def __init__(self, language: Language = "en") -> None:
+    def __init__(
+        self,
+        language: Language = "en",
+        user_dictionary: str | os.PathLike[str] | Iterable[Sequence[Any]] | None = None,
+    ) -> None:
         self.language: Language = checked_language(language)
+        self.user_dictionary: UserDictionary = user_dictionary_of(user_dictionary)
+        if self.user_dictionary and self.language != "zh":
+            raise ValueError(
+                f"user_dictionary has {len(self.user_dictionary)} words for jieba, but the "
+                f"language is {self.language!r}, whose words jieba does not find: leave it out, or "
+                "give language zh."
+            )
 
     def __repr__(self) -> str:
-        return f"Segmenter(language={self.language!r})"
+        words = f", {len(self.user_dictionary)} words of a user" if self.user_dictionary else ""
+        return f"Segmenter(language={self.language!r}{words})"
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Start and end of each token, in order; they do not overlap and cover all but spaces.
@@ -92,9 +110,8 @@ class Segmenter:
             raise TypeError(f"a text is needed to find words in, got {text!r}")
         if self.language == "en":
             return list(_english_tokenizer().span_tokenize(text))
-        return [
-            (start, end) for token, start, end in _chinese_cutter().tokenize(text) if token.strip()
-        ]
+        cutter = _chinese_cutter(self.user_dictionary)
+        return [(start, end) for token, start, end in cutter.tokenize(text) if token.strip()]
 
     def words(self, text: str) -> list[str]:
         """The tokens of the text, punctuation included, as they stand in it."""
@@ -246,11 +263,14 @@ def _english_detokenizer() -> TreebankWordDetokenizer:
     return TreebankWordDetokenizer()
 
 
-@lru_cache(maxsize=1)
-def _chinese_cutter() -> JiebaCutter:
+@lru_cache(maxsize=4)
+def _chinese_cutter(user_dictionary: UserDictionary) -> JiebaCutter:
     # A cutter of our own: words that a program adds to jieba's shared one would change what a
     # saved tokenizer gives.
     import jieba
 
     jieba.setLogLevel(logging.WARNING)
-    return jieba.Tokenizer()
+    cutter = jieba.Tokenizer()
+    for word, frequency, tag in user_dictionary:
+        cutter.add_word(word, frequency, tag)
+    return cutter

@@ -22,7 +22,9 @@ from hf_oversample.models.encoders import check_max_length, encoder_part, load_e
 from hf_oversample.models.miso.configuration_miso import MisoConfig
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.text.encoding import EncodedText, TextEncoder, canonical_length
+from hf_oversample.text.protection import DEFAULT_PROTECTION, Protection, free_words
 from hf_oversample.text.tokenization import special_token_frame, train_tokenizer
+from hf_oversample.text.user_dictionary import UserDictionary
 from hf_oversample.text.words import Language, Segmenter
 from hf_oversample.training.arguments import MisoTrainingArguments
 from hf_oversample.training.miso import MisoTrainer
@@ -46,6 +48,7 @@ def load_tokenizer(
     kind: Literal["bpe", "word"] = "bpe",
     vocab_size: int = 8000,
     revision: str | None = None,
+    user_dictionary: UserDictionary = (),
 ) -> PreTrainedTokenizerBase:
     """
     The pretrained encoder's tokenizer, or one trained on the texts where there is none.
@@ -57,17 +60,25 @@ def load_tokenizer(
         kind: "bpe" or "word", of a new tokenizer.
         vocab_size: tokens of a new tokenizer at most.
         revision: of the pretrained encoder on the Hub.
+        user_dictionary: words that jieba shall know, for a new tokenizer.
     """
     if encoder_name_or_path is not None:
         return encoders.load_tokenizer(encoder_name_or_path, revision=revision)
-    return train_tokenizer(texts, kind=kind, language=language, vocab_size=vocab_size)
+    return train_tokenizer(
+        texts, kind=kind, language=language, vocab_size=vocab_size, user_dictionary=user_dictionary
+    )
 
 
 def output_vocabulary(
-    encoded: Sequence[EncodedText], tokenizer: PreTrainedTokenizerBase, segmenter: Segmenter
+    encoded: Sequence[EncodedText],
+    tokenizer: PreTrainedTokenizerBase,
+    segmenter: Segmenter,
+    protection: Protection = DEFAULT_PROTECTION,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """
-    The tokens that occur in the encoded texts, and which of them are whole words by themselves.
+    The tokens that occur in the encoded texts, and which of them are whole words by themselves that
+    an edit may write: those that occur outside of protected spans. A word of placeholders alone
+    (NAME of "[NAME]") is never written anywhere.
 
     Returns: token ids `[v]` int64 in order, and a boolean mask `[v]`.
     """
@@ -75,11 +86,12 @@ def output_vocabulary(
     whole: set[int] = set()
     for text in encoded:
         seen.update(text.input_ids.tolist())
+        is_free = free_words(text.text, text.spans, segmenter, protection)
         first: dict[int, list[int]] = {}
         for token, word in zip(text.input_ids.tolist(), text.word_index.tolist(), strict=True):
             first.setdefault(word, []).append(token)
         for word, tokens in first.items():
-            if word >= 0 and len(tokens) == 1 and segmenter.is_word(text.word(word)):
+            if word >= 0 and len(tokens) == 1 and is_free[word]:
                 whole.add(tokens[0])
     never = {tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.mask_token_id}
     tokens = sorted(seen - never)
@@ -98,6 +110,7 @@ def new_generator(
     max_length: int = 64,
     decoder_layers: int = 2,
     seed: int = 0,
+    protection: Protection = DEFAULT_PROTECTION,
     **settings: Any,
 ) -> MisoForAnchorGeneration:
     """
@@ -115,6 +128,7 @@ def new_generator(
         max_length: tokens of the longest text that it is to read or write.
         decoder_layers: layers of the decoder, which always starts from scratch.
         seed: of the initial weights.
+        protection: what edits leave as it is, and words of which they do not write.
         **settings: further fields of `MisoConfig`.
 
     Raises:
@@ -144,7 +158,7 @@ def new_generator(
         max_position_embeddings=places,
         pad_token_id=tokenizer.pad_token_id,
     )
-    tokens, is_word = output_vocabulary(encoded, tokenizer, segmenter)
+    tokens, is_word = output_vocabulary(encoded, tokenizer, segmenter, protection)
     config = MisoConfig(
         encoder=encoder.to_dict(),
         decoder=decoder.to_dict(),
@@ -152,6 +166,7 @@ def new_generator(
         label2id={name: i for i, name in enumerate(class_names)},
         target_classes=list(target_classes),
         language=segmenter.language,
+        user_dictionary=[list(entry) for entry in segmenter.user_dictionary] or None,
         output_vocab_size=len(tokens),
         pad_token_id=tokenizer.pad_token_id,
         **settings,
@@ -217,6 +232,8 @@ def train_generator(
     resume_from_checkpoint: str | Path | None = None,
     parts: Literal["editor", "miso"] = "editor",
     edits: bool = True,
+    protection: Protection = DEFAULT_PROTECTION,
+    user_dictionary: UserDictionary = (),
     **settings: Any,
 ) -> TrainedGenerator:
     """
@@ -241,19 +258,22 @@ def train_generator(
         parts: what is trained.
         edits: whether the generator is to replace words of texts, for which some words must be one
             token each.
+        protection: what edits leave as it is, and words of which they do not write.
+        user_dictionary: words that jieba shall know besides its own; saved with the generator.
         **settings: further fields of `MisoConfig`.
 
     Raises:
         ValueError: if the encoder's tokenizer has no mask token, or no whole word where one is
             needed, a setting cannot work, or the checkpoint is of another run.
     """
-    segmenter = Segmenter(language)
+    segmenter = Segmenter(language, user_dictionary)
     tokenizer = load_tokenizer(
         train.texts,
         encoder_name_or_path=encoder_name,
         language=language,
         kind=tokenizer_kind,
         revision=encoder_revision,
+        user_dictionary=segmenter.user_dictionary,
     )
     encoder = TextEncoder(tokenizer, segmenter, training.max_length)
     encoded = encoder.many(train.texts)
@@ -268,13 +288,14 @@ def train_generator(
         max_length=training.max_length,
         seed=training.seed,
         parts=parts,
+        protection=protection,
         **settings,
     )
     if edits and not bool(model.is_word_token.any()):
         source = encoder_name or f"a new {tokenizer_kind} tokenizer"
         raise ValueError(
-            f"No word of the {len(train)} training texts is one token of {source}, so there is "
-            "none that an edit could write: write whole texts with the realiser 'generate' "
+            f"No word of the {len(train)} training texts, but for what is protected, is one token "
+            f"of {source}, so there is none that an edit could write: protect less, write whole texts with the realiser 'generate' "
             "(--realizer generate), choose another --encoder_name, or leave it out and set "
             "--tokenizer_kind word."
         )

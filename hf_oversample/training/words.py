@@ -33,6 +33,7 @@ def word_vocabulary(
         texts,
         kind="word",
         language=segmenter.language,
+        user_dictionary=segmenter.user_dictionary,
         vocab_size=max_size,
         min_frequency=min_frequency,
     )

@@ -341,7 +341,9 @@ class TextEmbedder:
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
     ) -> list[np.ndarray]:
         if self.pooling == "latent":  # as the generator was trained: whole words, cut between them
-            segmenter = Segmenter(self.language or model.config.language)
+            language = self.language or model.config.language
+            words = model.config.user_dictionary if language == model.config.language else None
+            segmenter = Segmenter(language, words)
             encode = TextEncoder(tokenizer, segmenter, self.longest)
             return [text.input_ids for text in encode.many(texts)]
         if not len(texts):

@@ -30,6 +30,8 @@ class MisoConfig(PreTrainedConfig):
             random as they start, and only realisers that do not read them are to be used.
         language (`"en"` or `"zh"`, defaults to `"en"`):
             The language of the training texts, whose words are cut out.
+        user_dictionary (`list`, *optional*):
+            `[word, frequency or None, tag or None]` of each word that jieba knows besides its own.
         num_latent_heads (`int`, defaults to 8), latent_size (`int`, defaults to 64):
             The latent of a text is `[num_latent_heads, latent_size]`: h and d of section 6.
         share_decoder (`bool`, defaults to `True`):
@@ -72,6 +74,7 @@ class MisoConfig(PreTrainedConfig):
     target_classes: list[int] | None = None
     parts: Literal["miso", "editor"] = "miso"
     language: Literal["en", "zh"] = "en"
+    user_dictionary: list | None = None
     num_latent_heads: int = 8
     latent_size: int = 64
     share_decoder: bool = True

@@ -2,26 +2,113 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
-from hf_oversample.oversamplers.miso.judge import LinearJudge, neighbor_vote
+from hf_oversample.oversamplers.miso.judge import (
+    LinearJudge,
+    neighbor_majority,
+    out_of_fold_margins,
+)
 from hf_oversample.oversamplers.miso.models import MisoModels
 from hf_oversample.oversamplers.miso.surface import surface_reason
-from hf_oversample.text.copies import CopyIndex
+from hf_oversample.text.copies import CopyIndex, text_keys
+
+logger = logging.getLogger(__name__)
 
 JUDGES = ("classifier", "critics", "neighbors")
 
 
-def check_gate(gate: Sequence[str], quantile: float) -> None:
-    """Raise ValueError for an unknown judge, or a quantile outside 0 … 1."""
+def check_gate(gate: Sequence[str], quantile: float, ceiling: float = 1.0) -> None:
+    """Raise ValueError for an unknown judge, or quantiles that are none, or not in order."""
     if unknown := [name for name in gate if name not in JUDGES]:
         raise ValueError(f"gate has {unknown}; it takes some of {list(JUDGES)}.")
-    if not 0 <= quantile <= 1:
-        raise ValueError(f"gate_quantile is {quantile}; it is a share, from 0 to 1.")
+    for name, share in (("gate_quantile", quantile), ("gate_ceiling", ceiling)):
+        if not 0 <= share <= 1:
+            raise ValueError(f"{name} is {share}; it is a share, from 0 to 1.")
+    if quantile > ceiling or (quantile == ceiling and ceiling < 1):
+        raise ValueError(
+            f"gate_quantile is {quantile} and gate_ceiling {ceiling}: no margin is above the one "
+            "and below the other. Give gate_ceiling a larger share, or gate_quantile a smaller one."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class MarginBand:
+    """
+    The margins between which a text of each class is kept.
+
+    Args:
+        least: `[classes]` float32, at least 0: a text's margin is above it, or it is of the wrong
+            class.
+        most: `[classes]` float32, may be infinite: a text's margin is at most that, or it is too
+            easy.
+        rows: `[classes]`, the real rows that the two were measured on.
+    """
+
+    least: np.ndarray
+    most: np.ndarray
+    rows: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        margins: np.ndarray,
+        labels: np.ndarray,
+        num_classes: int,
+        quantile: float,
+        ceiling: float,
+    ) -> Self:
+        """
+        The band of unseen real rows' margins.
+
+        Args:
+            margins, labels: `[n]`, see `out_of_fold_margins`; NaN where it is not known.
+            num_classes: number of classes.
+            quantile: of a class's margins, is `least` where it is above 0; 0 asks for no more than
+                a margin above 0.
+            ceiling: of a class's margins, is `most`; 1 sets none.
+        """
+        least, most = np.zeros(num_classes, np.float32), np.full(num_classes, np.inf, np.float32)
+        known = np.isfinite(margins)
+        # method "weibull": of the i-th of m rows, i / (m + 1), the share that the next row is
+        # expected to be below; other definitions ask too much where a class has few rows
+        for label in np.unique(labels[known]):
+            own = margins[known & (labels == label)]
+            if quantile > 0:
+                least[label] = max(0.0, float(np.quantile(own, quantile, method="weibull")))
+            if ceiling < 1:
+                most[label] = float(np.quantile(own, ceiling, method="weibull"))
+        return cls(least, most, np.bincount(labels[known], minlength=num_classes))
+
+
+@dataclass(frozen=True, eq=False)
+class Voters:
+    """
+    The real rows among which a text's neighbours are.
+
+    Args:
+        embeddings: `[rows, d]`.
+        keys: `[rows]` int64, see `text_keys`: equal for exact copies.
+    """
+
+    embeddings: np.ndarray
+    keys: np.ndarray
+
+    def majority(
+        self, embeddings: np.ndarray, sources: Sequence[str], labels: np.ndarray
+    ) -> np.ndarray:
+        """The class of most of the nearest rows, sources left out `[n]`; −1 where there is none."""
+        order = np.argsort(self.keys, kind="stable")
+        keys = text_keys(sources)
+        first = np.searchsorted(self.keys[order], keys, "left")
+        last = np.searchsorted(self.keys[order], keys, "right")
+        copies = [order[a:b] for a, b in zip(first, last, strict=True)]
+        return neighbor_majority(embeddings, self.embeddings, labels, copies)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,24 +118,25 @@ class TextGate:
     the others.
 
     Args:
-        judges: which of `JUDGES` must place a text with its class: "classifier" (its margin is
-            above `least_margins`), "critics" (pointwise mutual information with the class against
-            the majority is positive), "neighbors" (majority of the 5 nearest real rows).
+        judges: which of `JUDGES` must place a text with its class: "classifier" (its margin is in
+            `band`), "critics" (pointwise mutual information with the class against the majority is
+            positive), "neighbors" (more than half of the 5 nearest real rows are of the class,
+            without the text's source and exact copies of it).
         copies: of the real rows' texts, which may not be written again.
         classifier: fitted on the real rows.
-        least_margins: `[classes]`, see `LinearJudge.least_margins`.
+        band: the margins that it asks for.
         labels: `[rows]`, class codes of the real rows.
         class_ids: `[classes]`, the generator's label of each class code.
-        embeddings: `[rows, d]` of the real rows, where "neighbors" judges.
+        voters: of the real rows, where "neighbors" judges.
     """
 
     judges: tuple[str, ...]
     copies: CopyIndex
     classifier: LinearJudge
-    least_margins: np.ndarray
+    band: MarginBand
     labels: np.ndarray
     class_ids: np.ndarray
-    embeddings: np.ndarray | None
+    voters: Voters | None
 
     @classmethod
     def fit(
@@ -59,8 +147,12 @@ class TextGate:
         labels: np.ndarray,
         class_ids: np.ndarray,
         *,
+        class_names: Sequence[str],
+        written: Iterable[int],
         judges: Sequence[str],
         quantile: float,
+        ceiling: float = 1.0,
+        seed: int = 0,
     ) -> Self:
         """
         Learn from the real rows.
@@ -69,9 +161,12 @@ class TextGate:
             models: the generator and the space that it judges in.
             texts, embeddings, labels: n rows; the embeddings are what `models.embed` gives.
             class_ids: `[classes]`, the generator's label of each class code.
+            class_names: the classes' names, by class code.
+            written: codes of the classes that texts are written for.
             judges: some of `JUDGES`.
-            quantile: how clearly the classifier must see a class: the quantile of the margins of
-                the class's own rows.
+            quantile, ceiling: how clearly the classifier must see a class, and how clearly it may:
+                shares of the margins that the class's own rows have out of fold, see `MarginBand`.
+            seed: deals the rows out to the folds.
 
         Raises:
             ValueError: "critics" of a generator that was trained without them.
@@ -88,22 +183,31 @@ class TextGate:
                 "with use_mi=False, which leaves its critics as random as they started: take "
                 "'critics' out of the gate, or train a generator with use_mi=True."
             )
-        classifier = LinearJudge.fit(embeddings, labels, len(class_ids))
+        margins = np.full(len(labels), np.nan, np.float32)
+        if "classifier" in judges and (quantile > 0 or ceiling < 1):
+            margins = out_of_fold_margins(embeddings, labels, len(class_ids), seed=seed)
+            for code in written:
+                if not np.isfinite(margins[labels == code]).any():
+                    logger.warning(
+                        "class %r has too few different rows to hold one out: its texts need only "
+                        "be placed with it, and gate_quantile and gate_ceiling ask for no more",
+                        class_names[code],
+                    )
         return cls(
             judges=tuple(judges),
             copies=CopyIndex.build(texts, models.segmenter),
-            classifier=classifier,
-            least_margins=classifier.least_margins(embeddings, labels, quantile),
+            classifier=LinearJudge.fit(embeddings, labels, len(class_ids)),
+            band=MarginBand.of(margins, labels, len(class_ids), quantile, ceiling),
             labels=labels,
             class_ids=class_ids,
-            embeddings=embeddings if "neighbors" in judges else None,
+            voters=Voters(embeddings, text_keys(texts)) if "neighbors" in judges else None,
         )
 
     def reasons(
         self, models: MisoModels, texts: Sequence[str], sources: Sequence[str], labels: np.ndarray
     ) -> list[str | None]:
         """
-        For each text, why it is rejected (one of `quality.REASONS`), or None.
+        For each text, why it is rejected (one of `surface.REASONS`), or None.
 
         Args:
             models: those of `fit`.
@@ -117,26 +221,32 @@ class TextGate:
         ]
         left = [i for i, reason in enumerate(reasons) if reason is None]
         if left and self.judges:
-            right = self.places_with_class(models, [texts[i] for i in left], labels[left])
-            for i, is_right in zip(left, right.tolist(), strict=True):
-                reasons[i] = None if is_right else "wrong class"
+            judged = self.judged(
+                models, [texts[i] for i in left], [sources[i] for i in left], labels[left]
+            )
+            for i, reason in zip(left, judged, strict=True):
+                reasons[i] = reason
         return reasons
 
-    def places_with_class(
-        self, models: MisoModels, texts: Sequence[str], labels: np.ndarray
-    ) -> np.ndarray:
-        """Whether every judge places each text with its class `[n]`: boolean `[n]`."""
-        result = np.ones(len(texts), bool)
+    def judged(
+        self, models: MisoModels, texts: Sequence[str], sources: Sequence[str], labels: np.ndarray
+    ) -> list[str | None]:
+        """What the judges say against each text: "wrong class", "too easy", or None."""
+        is_right, is_easy = np.ones(len(texts), bool), np.zeros(len(texts), bool)
         if {"classifier", "neighbors"} & set(self.judges):
             embeddings = models.embed(texts)
         if "classifier" in self.judges:
-            result &= self.classifier.margin(embeddings, labels) > self.least_margins[labels]
-        if self.embeddings is not None:
-            classes = len(self.class_ids)
-            result &= neighbor_vote(embeddings, self.embeddings, self.labels, classes) == labels
+            margins = self.classifier.margin(embeddings, labels)
+            is_right &= margins > self.band.least[labels]
+            is_easy = margins > self.band.most[labels]
+        if self.voters is not None:
+            is_right &= self.voters.majority(embeddings, sources, self.labels) == labels
         if "critics" in self.judges:
-            result &= models.evidence(texts, self.class_ids[labels]) > 0
-        return result
+            is_right &= models.evidence(texts, self.class_ids[labels]) > 0
+        return [
+            "wrong class" if not right else "too easy" if easy else None
+            for right, easy in zip(is_right.tolist(), is_easy.tolist(), strict=True)
+        ]
 
     # ---- saving
 
@@ -146,13 +256,16 @@ class TextGate:
             "class_ids": self.class_ids,
             "judge.weights": self.classifier.weights,
             "judge.bias": self.classifier.bias,
-            "judge.least_margins": self.least_margins,
+            "judge.least_margins": self.band.least,
+            "judge.most_margins": self.band.most,
+            "judge.band_rows": self.band.rows,
             "copies.exact": self.copies.exact,
             "copies.sets": self.copies.sets,
             "copies.full": self.copies.full,
         }
-        if self.embeddings is not None:
-            arrays["train_embeddings"] = self.embeddings
+        if self.voters is not None:
+            arrays["train_embeddings"] = self.voters.embeddings
+            arrays["train_keys"] = self.voters.keys
         return arrays
 
     @classmethod
@@ -160,12 +273,19 @@ class TextGate:
         cls, arrays: Mapping[str, np.ndarray], judges: Sequence[str], labels: np.ndarray
     ) -> Self:
         """Take back what `arrays` gave."""
+        voters = None
+        if "train_keys" in arrays:
+            voters = Voters(arrays["train_embeddings"], arrays["train_keys"])
         return cls(
             judges=tuple(judges),
             copies=CopyIndex(arrays["copies.exact"], arrays["copies.sets"], arrays["copies.full"]),
             classifier=LinearJudge(arrays["judge.weights"], arrays["judge.bias"]),
-            least_margins=arrays["judge.least_margins"],
+            band=MarginBand(
+                arrays["judge.least_margins"],
+                arrays["judge.most_margins"],
+                arrays["judge.band_rows"],
+            ),
             labels=labels,
             class_ids=arrays["class_ids"],
-            embeddings=arrays.get("train_embeddings"),
+            voters=voters,
         )

@@ -10,9 +10,11 @@ from sklearn.linear_model import LogisticRegression
 from transformers import PreTrainedModel
 
 from hf_oversample.neighbors.difficult import nearest_neighbors
+from hf_oversample.numeric import noise
 from hf_oversample.text.encoding import EncodedText, pad, token_budget_batches
 
 NEIGHBORS_OF_VOTE = 5
+FOLDS = 5
 # padded tokens of a batch
 TOKEN_BUDGET = 8192
 
@@ -77,26 +79,6 @@ class LinearJudge:
         logits[rows, labels] = -np.inf
         return own - logits.max(1)
 
-    def least_margins(
-        self, embeddings: np.ndarray, labels: np.ndarray, quantile: float
-    ) -> np.ndarray:
-        """
-        The margin that a text of each class needs to seem as much of it as real rows do.
-
-        Args:
-            embeddings: `[n, d]`, real rows.
-            labels: `[n]`, theirs.
-            quantile: from 0 to 1, of the margins of a class's rows.
-
-        Returns: `[classes]` float32, at least 0; 0 for a class without rows.
-        """
-        result = np.zeros(len(self.bias), np.float32)
-        for label in np.unique(labels):
-            rows = np.flatnonzero(labels == label)
-            margins = self.margin(embeddings[rows], labels[rows])
-            result[label] = max(0.0, float(np.quantile(margins, quantile)))
-        return result
-
     @torch.no_grad()
     def word_pulls(
         self,
@@ -133,22 +115,73 @@ class LinearJudge:
         return pulls
 
 
-def neighbor_vote(
-    embeddings: np.ndarray, known: np.ndarray, labels: np.ndarray, num_classes: int
+def out_of_fold_margins(
+    embeddings: np.ndarray, labels: np.ndarray, num_classes: int, *, seed: int, folds: int = FOLDS
 ) -> np.ndarray:
     """
-    The class of the 5 nearest known rows, every class with the same weight: not the number of its
-    rows among them counts, but their number over its share of all rows.
+    Each row's margin by a judge that has not seen it: what unseen rows of its class can expect.
+
+    Each class is spread over the folds; equal rows are held out together, or a copy would tell what
+    its twin is. A class of fewer rows than folds is held out row by row, so that its judge learns
+    from all its other rows.
+
+    Args:
+        embeddings: `[n, d]`.
+        labels: `[n]`, the classes.
+        num_classes: number of classes.
+        seed: deals the rows out to the folds.
+        folds: judges that are fitted, each on the rows of the others; at least 2.
+
+    Returns: `[n]` float32; NaN where nothing can be said: no other row of the class, or of any
+        other class, is left to learn from.
+    """
+    fold = _spread_over_folds(embeddings, labels, folds, seed)
+    result = np.full(len(labels), np.nan, np.float32)
+    for number in range(folds):
+        held, rest = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
+        learnt = np.unique(labels[rest])
+        held = held[np.isin(labels[held], learnt)]
+        if len(held) and len(learnt) > 1:
+            judge = LinearJudge.fit(embeddings[rest], labels[rest], num_classes)
+            result[held] = judge.margin(embeddings[held], labels[held])
+    return result
+
+
+def _spread_over_folds(
+    embeddings: np.ndarray, labels: np.ndarray, folds: int, seed: int
+) -> np.ndarray:
+    """The fold that each row is held out in `[n]`."""
+    _, first, group = np.unique(embeddings, axis=0, return_index=True, return_inverse=True)
+    shuffled = noise.generator(seed, noise.stream("folds")).permutation(len(first))
+    by_class = shuffled[np.argsort(labels[first[shuffled]], kind="stable")]
+    fold = np.empty(len(first), np.int64)
+    fold[by_class] = np.arange(len(first)) % folds  # classes follow each other: folds are as large
+    return fold[group.reshape(-1)]
+
+
+def neighbor_majority(
+    embeddings: np.ndarray,
+    known: np.ndarray,
+    labels: np.ndarray,
+    excluded: Sequence[np.ndarray],
+) -> np.ndarray:
+    """
+    The class that more than half of the 5 nearest known rows are of.
 
     Args:
         embeddings: `[n, d]`, of the texts to judge.
         known, labels: `[m, d]` and `[m]`, rows whose class is known.
-        num_classes: number of classes.
+        excluded: n arrays of rows that have no vote.
 
-    Returns: `[n]`, classes.
+    Returns: `[n]`, classes; −1 where none has the majority.
     """
-    _, found = nearest_neighbors(embeddings, known, min(NEIGHBORS_OF_VOTE, len(known)))
-    votes = labels[np.asarray(found)]
-    share = np.bincount(labels, minlength=num_classes) / len(labels)
-    weighted = [(votes == c).mean(1) / max(share[c], 1e-9) for c in range(num_classes)]
-    return np.stack(weighted, 1).argmax(1)
+    most = max((len(rows) for rows in excluded), default=0)
+    _, found = nearest_neighbors(embeddings, known, min(NEIGHBORS_OF_VOTE + most, len(known)))
+    result = np.full(len(embeddings), -1, np.int64)
+    for place, (nearest, without) in enumerate(zip(np.asarray(found), excluded, strict=True)):
+        voters = nearest[~np.isin(nearest, without)][:NEIGHBORS_OF_VOTE]
+        if len(voters):
+            votes = np.bincount(labels[voters])
+            if 2 * votes.max() > len(voters):
+                result[place] = votes.argmax()
+    return result

@@ -40,6 +40,7 @@ from hf_oversample.numeric.workers import processes_that_can_use_gpus
 from hf_oversample.oversamplers.miso.gate import TextGate, check_gate
 from hf_oversample.oversamplers.miso.made_rows import DecodingRequests, with_texts
 from hf_oversample.oversamplers.miso.models import MisoModels
+from hf_oversample.oversamplers.miso.shortfall import TextCounts
 from hf_oversample.oversamplers.plan import REAL, IntArray
 from hf_oversample.text.encoding import SMALLEST_BATCH
 from hf_oversample.text.words import Language, checked_language, normalized
@@ -68,8 +69,9 @@ class LatentDecoder:
         gate: which judges must place a text with its class: "classifier" (logistic regression on
             the real rows), "critics", "neighbors"; () for none. Texts that are empty, repeat
             themselves, or copy a real row or each other are rejected in any case.
-        gate_quantile: how clearly the classifier must see the class: its margin is above this
-            quantile of the margins of the class's own real rows, and above 0.
+        gate_quantile, gate_ceiling: how clearly the classifier must see the class, and how clearly
+            it may: its margin is between these quantiles of the margins of the class's own real
+            rows out of fold, and above 0; see `MisoOversampler`.
         max_tries: how often a text is drawn before a real row takes its place.
         language: "en" or "zh"; default: that of the generator's training texts.
         precision: "float32" or "bfloat16", of the decoder and the embedder.
@@ -98,12 +100,13 @@ class LatentDecoder:
         fuse: bool = True,
         gate: Sequence[str] = ("classifier",),
         gate_quantile: float = 0.1,
+        gate_ceiling: float = 1.0,
         max_tries: int = 4,
         language: Language | None = None,
         precision: Literal["float32", "bfloat16"] = "float32",
         max_length: int = 64,
     ):
-        check_gate(gate, gate_quantile)
+        check_gate(gate, gate_quantile, gate_ceiling)
         if max_tries < 1:
             raise ValueError(f"max_tries is {max_tries}; it must be at least 1.")
         self.generator = name_of(
@@ -113,7 +116,7 @@ class LatentDecoder:
         self.embedder = None if embedder is None else name_of(embedder, "embedder")
         self.seed, self.guidance, self.temperature = seed, guidance, temperature
         self.top_k, self.max_new_tokens, self.fuse = top_k, max_new_tokens, fuse
-        self.gate, self.gate_quantile = tuple(gate), gate_quantile
+        self.gate, self.gate_quantile, self.gate_ceiling = tuple(gate), gate_quantile, gate_ceiling
         self.max_tries = max_tries
         self.language = language if language is None else checked_language(language)
         self.precision: Literal["float32", "bfloat16"] = precision
@@ -139,6 +142,7 @@ class LatentDecoder:
                 language=self.language,
                 max_length=self.max_length,
                 precision=self.precision,
+                user_dictionary=(),
                 edit_options={},
                 seed=self.seed,
                 guidance=self.guidance,
@@ -147,6 +151,13 @@ class LatentDecoder:
                 max_new_tokens=self.max_new_tokens,
             )
         return self._loaded
+
+    def counts(self) -> TextCounts:
+        """What became of the texts of the last call of `decode`."""
+        kept, left = self.rejections["kept"], self.rejections["tries used up"]
+        return TextCounts.of(
+            "decode", asked=kept + left, planned=kept + left, made=kept, rejections=self.rejections
+        )
 
     # ---- the whole data set
 
@@ -208,15 +219,19 @@ class LatentDecoder:
         self, texts: list[str], codes: IntArray, names: list[str], requests: DecodingRequests
     ) -> None:
         """Learn from the real rows what the gate needs to know."""
-        models = self.loaded
+        models, written = self.loaded, np.unique(requests.label).tolist()
         self.gate_ = TextGate.fit(
             models,
             texts,
             models.embed(texts),
             codes,
-            models.class_ids(names, np.unique(requests.label).tolist()),
+            models.class_ids(names, written),
+            class_names=names,
+            written=written,
             judges=self.gate,
             quantile=self.gate_quantile,
+            ceiling=self.gate_ceiling,
+            seed=self.seed,
         )
 
     def _latents(self, dataset: Dataset, column: str, rows: IntArray) -> np.ndarray:

@@ -19,6 +19,7 @@ from hf_oversample.oversamplers.miso.critics import critic_evidence
 from hf_oversample.oversamplers.miso.judge import LinearJudge
 from hf_oversample.oversamplers.miso.parts import parts_read
 from hf_oversample.text.encoding import EncodedText, TextEncoder
+from hf_oversample.text.user_dictionary import UserDictionary
 from hf_oversample.text.words import Language, Segmenter
 from hf_oversample.transforms.embed import TextEmbedder, embed_token_ids
 
@@ -52,6 +53,7 @@ class MisoModels:
         language: Language | None,
         max_length: int,
         precision: Literal["float32", "bfloat16"],
+        user_dictionary: UserDictionary,
         edit_options: dict[str, Any],
         **options: Any,
     ) -> Self:
@@ -59,7 +61,8 @@ class MisoModels:
         Load from folders or the Hub, on the process's GPU where there are some.
 
         Args:
-            generator, embedder, realizer, language, max_length, precision: of `MisoOversampler`.
+            generator, embedder, realizer, language, max_length, precision, user_dictionary: of
+                `MisoOversampler`.
             edit_options: further options that `EditRealizer` alone takes.
             **options: those of both realisers.
 
@@ -81,7 +84,9 @@ class MisoModels:
         model.to(device_of_process())  # type: ignore[arg-type]
         tokenizer = load_tokenizer(folder)
         check_max_length(max_length, generator, model.miso, tokenizer)
-        segmenter = Segmenter(language or model.config.language)
+        language = language or model.config.language
+        words = user_dictionary or model.config.user_dictionary
+        segmenter = Segmenter(language, words if language == "zh" or user_dictionary else None)
         options["precision"] = precision
         writer: EditRealizer | GenerateRealizer
         if realizer == "edit":

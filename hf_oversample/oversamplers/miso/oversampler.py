@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -32,6 +33,8 @@ from hf_oversample.oversamplers.miso.plan import (
 from hf_oversample.oversamplers.plan import IntArray, Plan
 from hf_oversample.oversamplers.strategy import SamplingStrategy
 from hf_oversample.text.encoding import EncodedText
+from hf_oversample.text.protection import Protection, replaceable_words
+from hf_oversample.text.user_dictionary import user_dictionary_of
 from hf_oversample.text.words import Language, checked_language, normalized
 
 
@@ -72,31 +75,43 @@ class MisoOversampler(Oversampler):
         guidance, temperature, top_k, rounds, use_latent, use_class, splice: of the realiser, see
             `EditRealizer`.
         gate: which judges must place an anchor with its class: "classifier", "critics" (pointwise
-            mutual information with the class against the majority), "neighbors" (majority of the
-            5 nearest training rows); () for none.
+            mutual information with the class against the majority), "neighbors" (more than half of
+            the 5 nearest training rows, without the source and exact copies of it); () for none.
             Exact copies of a row, and texts whose words are a row's but for one, are rejected by
             every gate.
         gate_quantile: how clearly the classifier must see the class: its margin is above this
-            quantile of the margins of the class's own training rows, and above 0.
+            quantile of the margins of the class's own training rows, each held out of the rows
+            that its judge was fitted on, and above 0. 0 asks for a margin above 0 alone.
+        gate_ceiling: how clearly it may: its margin is at most this quantile of the same margins;
+            1 sets no limit. Texts above it are "too easy": a classifier that is sure of them
+            already learns little from them.
         max_tries: how often an anchor is drawn before a real row takes its place.
         k: neighbours that say what is difficult (section 7.1).
+        protect: a regular expression of what edits leave byte for byte, besides the defaults of
+            `Protection`: placeholders in brackets, addresses, @names, #tags, numbers, code. The
+            realiser "generate" writes texts anew, and keeps nothing of its source.
+        protect_defaults: False protects what `protect` matches alone.
         language: "en" or "zh"; default: that of the generator's training texts.
+        user_dictionary: words that jieba shall know besides its own: a file in its format, which is
+            read now and saved with the oversampler, or entries; None: those of the generator.
         precision: of the realiser and the embedder; texts are the same for every batch in either.
         max_length: longest text in tokens.
 
     Attributes:
         rejections: Counter of the gate's reasons (`surface.REASONS`), "tries used up", and "kept",
-            over all anchors made by this object in this process.
+            over all anchors made by this object in this process. A text without a word that an edit
+            may replace counts as "nothing to edit", once, and is not tried again.
 
     Raises:
         TypeError: a generator or embedder that is neither a name nor a model with its tokenizer.
-        ValueError: for an unknown source, gate or realiser, a share outside 0 … 1, and, when
+        ValueError: for an unknown source, gate or realiser, a share outside 0 … 1, a pattern that
+            is none, a user dictionary with a line that jieba cannot use, and, when
             fitted, for classes that the generator was not trained for, and critics in the gate of a
             generator without them.
     """
 
     input_kind: ClassVar[Literal["any", "text", "embedding"]] = "text"
-    code_version = 1
+    code_version = 2
     _lazy_attributes = ("_loaded", "rejections")
 
     def __init__(
@@ -125,9 +140,13 @@ class MisoOversampler(Oversampler):
         splice: bool = True,
         gate: Sequence[str] = ("classifier",),
         gate_quantile: float = 0.1,
+        gate_ceiling: float = 1.0,
         max_tries: int = 4,
         k: int = 5,
+        protect: str | None = None,
+        protect_defaults: bool = True,
         language: Language | None = None,
+        user_dictionary: str | os.PathLike[str] | Iterable[Sequence[Any]] | None = None,
         precision: Literal["float32", "bfloat16"] = "float32",
         max_length: int = 64,
     ):
@@ -135,7 +154,7 @@ class MisoOversampler(Oversampler):
         unknown = [s for s in sources if s not in ALL_SOURCES]
         if unknown or not sources:
             raise ValueError(f"sources is {list(sources)}; it takes some of {list(ALL_SOURCES)}.")
-        check_gate(gate, gate_quantile)
+        check_gate(gate, gate_quantile, gate_ceiling)
         if realizer not in ("edit", "generate"):
             raise ValueError(f"realizer is {realizer!r}; it must be 'edit' or 'generate'.")
         shares = {
@@ -164,9 +183,12 @@ class MisoOversampler(Oversampler):
         self.guidance, self.temperature = guidance, temperature
         self.top_k, self.rounds = top_k, rounds
         self.use_latent, self.use_class, self.splice = use_latent, use_class, splice
-        self.gate, self.gate_quantile = tuple(gate), gate_quantile
+        self.gate, self.gate_quantile, self.gate_ceiling = tuple(gate), gate_quantile, gate_ceiling
         self.max_tries, self.k = max_tries, k
+        self.protect, self.protect_defaults = protect, protect_defaults
+        self.protection = Protection(protect, protect_defaults)
         self.language = language if language is None else checked_language(language)
+        self.user_dictionary = list(map(list, user_dictionary_of(user_dictionary))) or None
         self.precision, self.max_length = precision, max_length
         self._loaded: MisoModels | None = None
         self.rejections: Counter | None = None
@@ -184,7 +206,9 @@ class MisoOversampler(Oversampler):
                 language=self.language,
                 max_length=self.max_length,
                 precision=self.precision,
+                user_dictionary=user_dictionary_of(self.user_dictionary),
                 edit_options={
+                    "protection": self.protection,
                     "rounds": self.rounds,
                     "use_latent": self.use_latent,
                     "use_class": self.use_class,
@@ -220,8 +244,12 @@ class MisoOversampler(Oversampler):
             embeddings,
             labels,
             self.loaded.class_ids(self.label_names_, grown),
+            class_names=[str(name) for name in self.label_names_],
+            written=grown,
             judges=self.gate,
             quantile=self.gate_quantile,
+            ceiling=self.gate_ceiling,
+            seed=self.seed,
         )
         planner = AnchorPlanner(
             embeddings,
@@ -267,9 +295,14 @@ class MisoOversampler(Oversampler):
         encoded: dict[int, EncodedText] = {}
         for place in {int(positions[i]) for i in pending}:
             encoded[place] = self.loaded.encoder(texts[place])
-        weights = self._focus_weights(positions, plan, encoded)
         counts: Counter[str] = Counter()
         siblings: dict[int, set[str]] = {}
+        fixed = {place for place, source in encoded.items() if not self._is_editable(source)}
+        is_fixed = np.asarray([int(positions[i]) in fixed for i in pending], bool)
+        pending, hopeless = pending[~is_fixed], pending[is_fixed]
+        if len(hopeless):
+            counts["nothing to edit"] = len(hopeless)
+        weights = self._focus_weights(positions, plan, encoded)
         for attempt in range(self.max_tries):
             if not len(pending):
                 break
@@ -294,6 +327,7 @@ class MisoOversampler(Oversampler):
                     rejected.append(i)
                 counts["kept" if reason is None else reason] += 1
             pending = np.asarray(rejected, np.int64)
+        pending = np.concatenate([hopeless, pending])
         for i in pending.tolist():
             rows, own_texts = self.class_texts_[int(plan.label[i])]
             key = (int(plan.parent[i]), int(plan.child[i]))
@@ -302,6 +336,12 @@ class MisoOversampler(Oversampler):
         counts["tries used up"] += len(pending)
         self.rejections = (self.rejections or Counter()) + counts
         return Children({column: results}, origin=origin, parent=parent)
+
+    def _is_editable(self, source: EncodedText) -> bool:
+        """Whether the realiser can make another text of it."""
+        return self.realizer != "edit" or any(
+            replaceable_words(source.text, source.spans, self.loaded.segmenter, self.protection)
+        )
 
     def _request(
         self, plan: Plan, i: int, attempt: int, source: EncodedText, weights: np.ndarray | None

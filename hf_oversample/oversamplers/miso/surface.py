@@ -7,7 +7,10 @@ from itertools import pairwise
 from hf_oversample.text.copies import CopyIndex, words_of
 from hf_oversample.text.words import Segmenter, normalized
 
-REASONS = ("unchanged", "empty", "repeats", "copy", "near copy", "sibling", "wrong class")
+REASONS = (
+    *("nothing to edit", "unchanged", "empty", "repeats", "copy", "near copy", "sibling"),
+    *("wrong class", "too easy"),
+)
 
 
 def is_degenerate(text: str, source: str, segmenter: Segmenter) -> bool:

@@ -14,7 +14,8 @@ from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.models.miso.realizers.common import AnchorRequest, autocast, source_latents
 from hf_oversample.numeric import noise
 from hf_oversample.text.encoding import SMALLEST_BATCH, pad, token_budget_batches
-from hf_oversample.text.words import Segmenter, is_negation
+from hf_oversample.text.protection import DEFAULT_PROTECTION, Protection, replaceable_words
+from hf_oversample.text.words import Segmenter
 
 # token ids with one mask for each chosen word, and word → position of its mask
 EditPlan = tuple[np.ndarray, dict[int, int]]
@@ -29,22 +30,22 @@ def match_case(word: str, pattern: str) -> str:
     return word
 
 
-def choose_words(request: AnchorRequest, segmenter: Segmenter, seed: int) -> np.ndarray:
+def choose_words(
+    request: AnchorRequest,
+    segmenter: Segmenter,
+    seed: int,
+    protection: Protection = DEFAULT_PROTECTION,
+) -> np.ndarray:
     """
     Which words of the source to replace: boolean `[words]`.
 
-    Numbers, punctuation and negations stay. With weights, words are drawn in proportion to
-    exp(weight), without replacement (Gumbel top-k); otherwise all are as likely.
+    Punctuation, negations and what is protected stay. With weights, words are drawn in proportion
+    to exp(weight), without replacement (Gumbel top-k); otherwise all are as likely.
     """
     source = request.source
     count = len(source.spans)
     editable = np.asarray(
-        [
-            segmenter.is_word(source.word(i))
-            and not is_negation(source.word(i), segmenter.language)
-            for i in range(count)
-        ],
-        dtype=bool,
+        replaceable_words(source.text, source.spans, segmenter, protection), dtype=bool
     )
     available = int(editable.sum())
     if not available:
@@ -61,7 +62,7 @@ def choose_words(request: AnchorRequest, segmenter: Segmenter, seed: int) -> np.
 class EditRealizer:
     """
     Masks words of a source text and refills them as a text of another class; all else stays byte
-    for byte.
+    for byte, and so does what is protected. No word that is protected by itself is written.
 
     Fills are drawn, by Gumbel noise that is a function of (seed, key), from the `top_k` most likely
     whole words of l₊ + g(l₊ − l₋), the filler's log-probabilities as the class and as the class to
@@ -78,6 +79,7 @@ class EditRealizer:
         use_class: tell the filler the class; `False` is an ablation.
         splice: put words into the original string; `False`, an ablation, decodes the tokens again.
         precision: "float32" or "bfloat16", of the filler's products.
+        protection: what of a source stays: placeholders, addresses, numbers, code.
         token_budget: padded tokens of a batch.
 
     Raises:
@@ -99,22 +101,26 @@ class EditRealizer:
         use_class: bool = True,
         splice: bool = True,
         precision: str = "float32",
+        protection: Protection = DEFAULT_PROTECTION,
         token_budget: int = 4096,
     ):
         self.model, self.tokenizer, self.segmenter, self.seed = model, tokenizer, segmenter, seed
+        self.protection = protection
         self.guidance, self.temperature = guidance, temperature
         self.top_k, self.rounds = top_k, rounds
         self.use_latent, self.use_class, self.splice = use_latent, use_class, splice
         self.token_budget, self.precision = token_budget, precision
         words = model.is_word_token.nonzero()[:, 0]
-        if not len(words):
+        texts = [tokenizer.decode([token]).strip() for token in model.output_tokens[words].tolist()]
+        if not texts:
             raise ValueError(
                 "The generator knows no whole word: call set_output_tokens with the training "
                 "vocabulary."
             )
-        self.word_places = words
-        tokens = model.output_tokens[words].tolist()
-        self.word_texts = [tokenizer.decode([token]).strip() for token in tokens]
+        is_free = [not protection.spans(text) for text in texts]
+        self.word_places = words[torch.tensor(is_free, device=words.device)]
+        self.word_texts = [text for text, free in zip(texts, is_free, strict=True) if free]
+        tokens = model.output_tokens[self.word_places].tolist()
         self.word_tokens = np.asarray(tokens, np.int64)
 
     @torch.no_grad()
@@ -124,8 +130,10 @@ class EditRealizer:
         without a word to replace comes back unchanged.
         """
         self.model.eval()
-        plans = [self._mask(request) for request in requests]
         results: list[str] = [request.source.text for request in requests]
+        if not self.word_texts:  # every word is protected: there is none to write
+            return results
+        plans = [self._mask(request) for request in requests]
         work = [i for i, (_, places) in enumerate(plans) if places]
         lengths = [len(plans[i][0]) for i in work]
         for rows, length in token_budget_batches(lengths, self.token_budget):
@@ -138,7 +146,7 @@ class EditRealizer:
 
     def _mask(self, request: AnchorRequest) -> EditPlan:
         """Token ids with one mask for each chosen word, and word → position of its mask."""
-        chosen = choose_words(request, self.segmenter, self.seed)
+        chosen = choose_words(request, self.segmenter, self.seed, self.protection)
         ids: list[int] = []
         places: dict[int, int] = {}
         for word, group in groupby(
