@@ -65,6 +65,7 @@ def run_compare(arguments: CompareRunArguments) -> Comparison:
     _check_metric(a, problem)
     output = OutputFolder(a.output_dir)
     folder = output.path
+    folder.mkdir(parents=True, exist_ok=True)
     for reason, rows in problem.removed.items():
         if rows:
             print(f"left out before splitting: {rows} {reason}", file=sys.stderr)
