@@ -1,0 +1,120 @@
+"""What a user can put right, in one line: also of the errors of the libraries underneath.
+
+No library is imported for it: its errors are known by their names.
+"""
+
+from __future__ import annotations
+
+import re
+
+_CONNECT = (
+    "connect, or name a folder or file that is here (HF_HUB_OFFLINE=1 in the environment forbids "
+    "downloads)"
+)
+# The name of an error's class (or of one it is derived from), and what to do: the first one that
+# fits any error of the chain.
+_ADVICE = (
+    ("GatedRepoError", "is gated: ask for access on its page of the Hub, then `hf auth login`"),
+    (
+        "RevisionNotFoundError",
+        "has no such revision: check --revision or --encoder_revision against its page on the Hub",
+    ),
+    (
+        "RepositoryNotFoundError",
+        "is not on the Hub, or is private: check the name (--dataset_name, --encoder_name, "
+        "--generator), or log in with `hf auth login`",
+    ),
+    (
+        "DatasetNotFoundError",
+        "is not on the Hub, or is private or gated: check --dataset_name, or log in with "
+        "`hf auth login`",
+    ),
+    ("DisabledRepoError", "was disabled on the Hub: choose another"),
+    (
+        "DataFilesNotFoundError",
+        "holds no data files: check --dataset_name and --dataset_config",
+    ),
+    ("RemoteEntryNotFoundError", "lacks a file: it may not be what the argument asks for"),
+    ("OfflineModeIsEnabled", f"is not among the downloaded files: {_CONNECT}"),
+    ("LocalEntryNotFoundError", f"is not among the downloaded files: {_CONNECT}"),
+    ("ConnectError", f"cannot be reached: {_CONNECT}"),
+    ("ConnectionError", f"cannot be reached: {_CONNECT}"),
+    ("TimeoutException", f"did not answer in time: try again, or {_CONNECT}"),
+    ("HfHubHTTPError", "could not be read from the Hub: try again later"),
+    (
+        "SafetensorError",
+        "a file of weights (.safetensors) is damaged or cut short: download or copy it again",
+    ),
+    (
+        "DatasetGenerationCastError",
+        "the files of the data set have different columns: name one configuration with "
+        "--dataset_config, or give one file with --train_file",
+    ),
+    (
+        "CastError",
+        "the files of the data set have different columns: name one configuration with "
+        "--dataset_config, or give one file with --train_file",
+    ),
+    ("ArrowException", "the file is damaged, or of another kind than its name says"),
+    ("OutOfMemoryError", "the GPU's memory is used up: lower --batch_size or --max_length"),
+)
+_OWN = (ValueError, OSError, FloatingPointError)
+_REPOSITORY = re.compile(
+    r"https?://[^/\s]+/(?:api/)?(?:models/|datasets/)?([\w.-]+/[\w.-]+)(?=[/\s.]|$)"
+)
+
+
+def known_error(error: BaseException) -> str | None:
+    """
+    One line that says what was found and what to do, for an error that the user can put right.
+
+    Args:
+        error: what a run raised.
+
+    Returns:
+        The line; None for an error that is the program's own fault, and is to be shown whole.
+    """
+    chain = _chain(error)
+    for name, advice in _ADVICE:
+        for one in chain:
+            if any(kind.__name__ == name for kind in type(one).__mro__):
+                return _with_advice(error, one, advice)
+    if isinstance(error, _OWN):
+        return _line(error)
+    if any(kind.__name__ == "DatasetsError" for kind in type(error).__mro__):
+        return _line(chain[-1])  # "An error occurred while generating the dataset", of a cause
+    if isinstance(error, ImportError) and "install" in str(error):
+        return _line(error)
+    if type(error) is Exception:  # what the library tokenizers raises, whatever it finds
+        return f"a tokenizer's file cannot be read: {_line(error)}"
+    return None
+
+
+def _with_advice(error: BaseException, cause: BaseException, advice: str) -> str:
+    if isinstance(error, ValueError) and error is not cause:
+        return _line(error)  # ours, which names what was asked for
+    first = _line(cause)
+    if advice.startswith(("the ", "a file")):
+        return f"{advice} ({first})"
+    found = _REPOSITORY.search(" ".join(str(one) for one in _chain(error)))
+    named = re.search(r"'([\w.-]+(?:/[\w.-]+)?)'", _line(error))
+    subject = found or named
+    return f"{subject[1]} {advice}" if subject else f"what was asked for {advice} ({first})"
+
+
+def _line(error: BaseException) -> str:
+    """The message without line breaks and without the pages that some libraries add to it."""
+    text = str(error) or type(error).__name__
+    parts = [part.strip() for part in text.splitlines() if part.strip()]
+    kept = " ".join(parts)
+    return kept if len(kept) <= 600 else f"{kept[:600]} …"
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The error and what it came from, the latest first."""
+    chain: list[BaseException] = []
+    one: BaseException | None = error
+    while one is not None and one not in chain:
+        chain.append(one)
+        one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+    return chain
