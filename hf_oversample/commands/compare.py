@@ -14,12 +14,12 @@ from datasets import ClassLabel, Dataset
 from hf_oversample.commands.compare_arguments import EVERYTHING, CompareRunArguments
 from hf_oversample.commands.data import (
     check_columns,
-    encoder_or_demo,
     language_of,
     made_rare,
     minority_code,
     read_rows,
 )
+from hf_oversample.commands.encoder import chosen_encoder
 from hf_oversample.commands.output import OutputFolder
 from hf_oversample.comparison.figures import write_figure
 from hf_oversample.comparison.findings import table
@@ -86,7 +86,7 @@ def run_compare(arguments: CompareRunArguments) -> Comparison:
         remedies=remedies,
         classifiers=a.classifiers,
         steps=a.steps,
-        encoder_name=encoder_or_demo(a, problem.language),
+        encoder_name=chosen_encoder(a.encoder_name, None, problem.language).name,
         generator=generator,
         records=folder / RECORDS,
         overwrite=a.overwrite,

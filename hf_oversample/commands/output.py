@@ -53,6 +53,11 @@ class OutputFolder:
         with self.file(name) as path:
             path.write_text(text, encoding="utf-8")
 
+    def remove_checkpoints(self) -> None:
+        """Those of a training that is finished: its result is written."""
+        for folder in self.path.glob("checkpoint-*"):
+            shutil.rmtree(folder)
+
     def checkpoint(self, name: str | None) -> Path | None:
         """
         The checkpoint to resume from: none, the "last" in this folder, or the folder `name`.
