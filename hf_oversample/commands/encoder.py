@@ -76,11 +76,9 @@ def _from_hub(name: str, language: Language) -> ChosenEncoder:
     try:
         if constants.is_offline_mode():
             raise OSError("HF_HUB_OFFLINE=1 in the environment forbids downloads")
-        revision = HfApi().model_info(name, timeout=SECONDS).sha
+        HfApi().model_info(name, timeout=SECONDS)  # a download would wait for minutes
         note(f"encoder: {name} of the Hub; name another with --encoder_name")
-        return ChosenEncoder(
-            snapshot_download(name, revision=revision, allow_patterns=files), "hub"
-        )
+        return ChosenEncoder(snapshot_download(name, allow_patterns=files), "hub")
     except Exception as error:
         reason = known_error(error)
         if reason is None:
