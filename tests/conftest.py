@@ -20,6 +20,7 @@ os.environ.update(
     HF_HUB_DISABLE_TELEMETRY="1",
     HF_HUB_DISABLE_PROGRESS_BARS="1",
     TOKENIZERS_PARALLELISM="false",
+    HF_OVERSAMPLE_ENCODER="scratch",  # runs that name no encoder: a tiny one, as small as they say
     MPLCONFIGDIR=os.path.join(_CACHE.name, "matplotlib"),
 )
 for _name in ("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_CACHE", "HF_DATASETS_CACHE"):

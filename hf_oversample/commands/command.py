@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from hf_oversample.commands.arguments import RunArguments
-from hf_oversample.commands.errors import known_error
+from hf_oversample.commands.guard import guarded
 from hf_oversample.commands.parser import add_fields, chosen_fields
 from hf_oversample.training.arguments import MisoTrainingArguments
 
@@ -49,7 +48,8 @@ def run_command(
         resumes: whether there is `--resume_from_checkpoint`.
 
     Returns:
-        The exit status: 0, or 2 for what the user can put right.
+        The exit status: 0; 2 for what the user can put right; 1 for a fault of this package; 130
+        where Ctrl-C stopped it.
     """
     parser = argparse.ArgumentParser(
         description=description,
@@ -62,26 +62,23 @@ def run_command(
         parser.add_argument(
             "--resume_from_checkpoint", "--resume", metavar="FOLDER", help="a checkpoint, or 'last'"
         )
+    parser.add_argument("--debug", action="store_true", help="tracebacks of errors")
     options = parser.parse_args(argv)
-    try:
+
+    def work() -> None:
         arguments = arguments_class(
             **chosen_fields(options, arguments_class),
             training=MisoTrainingArguments(**chosen_fields(options, MisoTrainingArguments)),
         )
-        _check_files(arguments)
+        check_files(arguments)
         said = run(arguments, options.resume_from_checkpoint if resumes else None)
-    except Exception as error:
-        line = known_error(error)
-        if line is None:
-            raise
-        print(f"error: {line}", file=sys.stderr)
-        return 2
-    if said:
-        print(said)
-    return 0
+        if said:
+            print(said)
+
+    return guarded(work, debug=options.debug)
 
 
-def _check_files(arguments: RunArguments) -> None:
+def check_files(arguments: Any) -> None:
     """Missing files are told at once, before seconds of imports."""
     for one in dataclasses.fields(arguments):
         path = getattr(arguments, one.name) if one.name.endswith("_file") else None

@@ -17,13 +17,13 @@ from datasets import ClassLabel, Dataset
 from hf_oversample.commands.compare_arguments import EVERYTHING, CompareRunArguments
 from hf_oversample.commands.data import (
     check_columns,
-    encoder_or_demo,
     language_of,
     made_rare,
     minority_code,
     read_rows,
     warn_of_lookalikes,
 )
+from hf_oversample.commands.encoder import chosen_encoder
 from hf_oversample.commands.output import OutputFolder
 from hf_oversample.comparison.decision import decide, rests_on
 from hf_oversample.comparison.figures import write_figure
@@ -72,6 +72,7 @@ def run_compare(arguments: CompareRunArguments) -> Comparison:
     _check_metric(a, problem)
     output = OutputFolder(a.output_dir)
     folder = output.path
+    folder.mkdir(parents=True, exist_ok=True)
     for reason, rows in problem.removed.items():
         if rows:
             print(f"left out before splitting: {rows} {reason}", file=sys.stderr)
@@ -92,7 +93,7 @@ def run_compare(arguments: CompareRunArguments) -> Comparison:
         remedies=remedies,
         classifiers=a.classifiers,
         steps=a.steps,
-        encoder_name=encoder_or_demo(a, problem.language),
+        encoder_name=chosen_encoder(a.encoder_name, None, problem.language).name,
         generator=generator,
         records=folder / RECORDS,
         overwrite=a.overwrite,
@@ -114,7 +115,11 @@ def compare_summary(arguments: CompareRunArguments) -> str:
     Compare, and give what a command prints: the tables, the verdict with the lines of Python that
     do what it says, where the pictures are, and last the verdict in one line for programs.
     """
-    comparison = run_compare(arguments)
+    return summary(run_compare(arguments), arguments)
+
+
+def summary(comparison: Comparison, arguments: CompareRunArguments) -> str:
+    """What is printed of a comparison."""
     folder = Path(arguments.output_dir)
     told = decide(comparison, arguments.metric)
     return "\n".join(

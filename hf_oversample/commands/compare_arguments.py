@@ -55,8 +55,9 @@ class CompareRunArguments(RunArguments):
     )
     encoder_name: str | None = argument(
         None,
-        "a pretrained encoder for embeddings, word vectors and fine-tuning (default: MiniLM with "
-        "an English demo, else embeddings by latent semantic analysis)",
+        "a pretrained encoder for embeddings, word vectors and fine-tuning, or scratch for latent "
+        "semantic analysis (default: the demo extra's MiniLM for English, else a small one of the "
+        "Hub)",
     )
     steps: int = argument(400, "updates of each training")
     folds: int = argument(5, "folds, each once the test part")

@@ -13,7 +13,6 @@ from datasets import Dataset, DatasetDict
 from huggingface_hub import snapshot_download
 
 from hf_oversample.commands.arguments import RunArguments
-from hf_oversample.commands.compare_arguments import CompareRunArguments
 from hf_oversample.commands.miso_arguments import MisoRunArguments
 from hf_oversample.comparison.fold import TEST_NEIGHBORS
 from hf_oversample.data.classes import lookalike_advice, lookalike_classes
@@ -21,7 +20,6 @@ from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.data.reading import (
     check_text_column,
     demo_bbc,
-    demo_encoder_path,
     demo_sms,
     load_text_dataset,
     make_imbalanced,
@@ -242,15 +240,6 @@ def check_neighbors(rows: int, arguments: MisoRunArguments) -> None:
             f"{rows - 1} others, and the generator's training looks at the {neighbors} nearest. "
             f"Add rows, or set --neighbors to {rows - 1} or less."
         )
-
-
-def encoder_or_demo(
-    arguments: MisoRunArguments | CompareRunArguments, language: Language
-) -> str | None:
-    """The encoder that a run names, or the demo's for an English demo; None for neither."""
-    if arguments.encoder_name is None and arguments.demo is not None and language == "en":
-        return str(demo_encoder_path())
-    return arguments.encoder_name
 
 
 def at_revision(encoder_name: str | None, revision: str | None) -> str | None:

@@ -23,7 +23,9 @@ class MisoRunArguments(RunArguments):
 
     # ---- the generator
     encoder_name: str | None = argument(
-        None, "a pretrained encoder (default: a small one from scratch; MiniLM with --demo)"
+        None,
+        "a pretrained encoder, a folder or a name on the Hub, or scratch for none (default: the "
+        "demo extra's MiniLM for English, else a small one of the Hub)",
     )
     encoder_revision: str | None = argument(None, "its revision on the Hub")
     tokenizer_kind: Literal["bpe", "word"] = argument(

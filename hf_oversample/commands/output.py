@@ -13,7 +13,7 @@ class OutputFolder:
     Files and folders that are written beside their place and then renamed.
 
     Args:
-        path: the folder; it is made if it is not there.
+        path: the folder; it is made when the first file is written.
         overwrite: whether a finished run in it may be replaced.
 
     Raises:
@@ -27,12 +27,12 @@ class OutputFolder:
                 f"{self.path} holds a finished run (run.json). Choose another output_dir, or pass "
                 "--overwrite."
             )
-        self.path.mkdir(parents=True, exist_ok=True)
 
     @contextmanager
     def file(self, name: str) -> Iterator[Path]:
         """A path to write to, which becomes the file `name`."""
         final = self.path / name
+        final.parent.mkdir(parents=True, exist_ok=True)
         temporary = final.with_name(f".part-{final.name}")
         yield temporary
         temporary.replace(final)
@@ -52,6 +52,11 @@ class OutputFolder:
         """A text file, in UTF-8."""
         with self.file(name) as path:
             path.write_text(text, encoding="utf-8")
+
+    def remove_checkpoints(self) -> None:
+        """Those of a training that is finished: its result is written."""
+        for folder in self.path.glob("checkpoint-*"):
+            shutil.rmtree(folder)
 
     def checkpoint(self, name: str | None) -> Path | None:
         """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any
 
@@ -21,7 +21,15 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def add_fields(parser: Any, arguments: type, skip: Sequence[str] = ()) -> None:
+def add_fields(
+    parser: Any,
+    arguments: type,
+    skip: Sequence[str] = (),
+    *,
+    names: Mapping[str, Sequence[str]] | None = None,
+    shown: Sequence[str] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> None:
     """
     Add one `--name` for each field of a dataclass; booleans take true or false (bare: true).
 
@@ -30,6 +38,9 @@ def add_fields(parser: Any, arguments: type, skip: Sequence[str] = ()) -> None:
         arguments: a dataclass; a field's `help`, and the `source` of its default, are read from its
             metadata.
         skip: fields that are no command-line arguments.
+        names: field → further names of its argument, such as `-o`.
+        shown: fields that `--help` shows; None shows all.
+        defaults: field → the default that the help tells of, where a command has one of its own.
 
     Raises:
         ValueError: if a field has no help.
@@ -42,12 +53,13 @@ def add_fields(parser: Any, arguments: type, skip: Sequence[str] = ()) -> None:
         text = item.metadata.get("help")
         if text is None:
             raise ValueError(f"The argument {item.name} of {arguments.__name__} has no help text.")
-        required = item.default is MISSING and item.default_factory is MISSING
-        default = None if required else item.default
-        shown = ",".join(default) if isinstance(default, tuple) else default
+        own = (defaults or {}).get(item.name, item.default)
+        required = own is MISSING and item.default_factory is MISSING
+        default = None if required else own
+        told = ",".join(default) if isinstance(default, tuple) else default
         source = item.metadata.get("source")
-        if not required and default is not None:
-            text += f" (default {shown}{f'; {source}' if source else ''})"
+        if not required and default is not None and default is not MISSING:
+            text += f" (default {told}{f'; {source}' if source else ''})"
         options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text.replace("%", "%%")}
         if kind is bool:
             options |= {"type": _boolean, "nargs": "?", "const": True, "metavar": "BOOL"}
@@ -56,7 +68,10 @@ def add_fields(parser: Any, arguments: type, skip: Sequence[str] = ()) -> None:
         else:
             options |= {"type": kind, "choices": choices}
             options["metavar"] = None if choices else kind.__name__.upper()
-        parser.add_argument(f"--{item.name}", required=required, **options)
+        if shown is not None and item.name not in shown:
+            options["help"] = argparse.SUPPRESS
+        flags = [*(names or {}).get(item.name, ()), f"--{item.name}"]
+        parser.add_argument(*flags, dest=item.name, required=required, **options)
 
 
 def chosen_fields(options: argparse.Namespace, arguments: type) -> dict[str, Any]:

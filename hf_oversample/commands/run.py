@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from datasets import DatasetDict
 
-from hf_oversample.commands.data import RunData, at_revision, encoder_or_demo, read_data
+from hf_oversample.commands.data import RunData, read_data
+from hf_oversample.commands.encoder import chosen_encoder
 from hf_oversample.commands.miso_arguments import MisoRunArguments
 from hf_oversample.commands.output import OutputFolder
 from hf_oversample.hub.card import dataset_card
@@ -30,7 +31,7 @@ class Run:
         output: the folder that is written to.
         data: what was read.
         segmenter: of its language, with the user's words.
-        encoder_name: the pretrained encoder, if there is one: its folder, or its name on the Hub.
+        encoder: the pretrained encoder, and why it is this one.
         trained: the generator that was trained, after `train_generator`.
         timings: part of the run → seconds.
 
@@ -49,8 +50,8 @@ class Run:
             self.data: RunData = read_data(arguments)
         self.segmenter = Segmenter(self.data.language, arguments.user_dictionary)
         # one folder for all that read it: training, neighbours, gate, evaluation
-        self.encoder_name = at_revision(
-            encoder_or_demo(arguments, self.data.language), arguments.encoder_revision
+        self.encoder = chosen_encoder(
+            arguments.encoder_name, arguments.encoder_revision, self.data.language
         )
         self.trained: TrainedGenerator | None = None
 
@@ -60,6 +61,11 @@ class Run:
         start = time.perf_counter()
         yield
         self.timings[name] = round(time.perf_counter() - start, 2)
+
+    @property
+    def encoder_name(self) -> str | None:
+        """The pretrained encoder's folder or name on the Hub, if there is one."""
+        return self.encoder.name
 
     @property
     def precision(self) -> Literal["float32", "bfloat16"]:
@@ -127,6 +133,9 @@ class Run:
                 rows.to_parquet(str(folder / f"{name}.parquet"))
 
     def write_record(self, record: dict[str, Any]) -> None:
-        """Write the data set's card and, last, `run.json`, which says that the run is finished."""
+        """Write the data set's card and, last, `run.json`, which says that the run is finished;
+        no checkpoint is left then."""
+        record["encoder"] = {"name": self.encoder.name, "why": self.encoder.why}
         self.output.write("balanced/README.md", dataset_card(record))
         self.output.write("run.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        self.output.remove_checkpoints()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal
@@ -20,6 +21,7 @@ def push_folder(
     repo_type: Literal["model", "dataset"] = "model",
     token: str | None = None,
     private: bool | None = None,
+    only: Sequence[str] | None = None,
     commit_message: str = "Upload with hf_oversample",
 ) -> CommitInfo:
     """Uploads a folder, card included, as one commit; makes the repository if there is none.
@@ -31,6 +33,7 @@ def push_folder(
         repo_type: `"model"` or `"dataset"`.
         token: the token to use; by default the one that `hf auth login` keeps.
         private: whether a repository made by this call is private; by default as the account says.
+        only: patterns of the files that are uploaded; None: all.
         commit_message: first line of the commit.
 
     Returns:
@@ -50,6 +53,7 @@ def push_folder(
         repo_id=created.repo_id,
         folder_path=folder,
         repo_type=repo_type,
+        allow_patterns=None if only is None else list(only),
         commit_message=commit_message,
     )
 

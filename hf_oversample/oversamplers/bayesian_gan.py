@@ -32,7 +32,7 @@ GENERATOR_FOLDER = "generator"
 # Of the configuration, what differs between a model and the same one saved and loaded, and what is
 # found from the data or has a keyword of its own.
 _OF_A_FILE = ("_name_or_path", "architectures", "dtype", "transformers_version")
-_OF_THE_TRAINER = {"seed", "save_steps", "report_to"}
+_OF_THE_TRAINER = {"seed", "save_steps", "save_total_limit", "report_to"}
 _NOT_OPTIONS = {"network", "kind", "input_size", "id2label", "label2id", "num_labels"}
 
 
@@ -53,7 +53,7 @@ class BayesianGanOversampler(EmbeddingOversampler):
             takes one code for each of five variables. With ``generator``, that one's network
             counts, and None must stay.
         training: fields of :class:`BayesianGanTrainingArguments` by name, but ``seed``,
-            ``save_steps`` and ``report_to``.
+            ``save_steps``, ``save_total_limit`` and ``report_to``.
         kind: "vector", or "image" for rows that are the pixels of square images.
         model_options: further fields of :class:`BayesianGanConfig` by name, such as
             ``hidden_size`` or ``structure_loss``.

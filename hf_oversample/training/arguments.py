@@ -99,6 +99,9 @@ class MisoTrainingArguments(CheckedArguments):
         120, "steps between evaluations on the validation split", "choice"
     )
     save_steps: int = micro_steps(0, "steps between checkpoints; 0: none", "choice")
+    save_total_limit: int = not_negative(
+        2, "checkpoints that are kept, the newest ones; 0: all", "choice"
+    )
     logging_steps: int = positive(10, "steps between reports to the trackers", "choice")
     mixed_precision: Literal["auto", "no", "bf16"] = argument(
         "auto", "precision of training; auto: bf16 where the machine computes in it", MEASURED

@@ -379,6 +379,7 @@ class BayesianGanTrainer:
             self.accelerator,
             step=step,
             arguments=self._settings(),
+            keep=self.arguments.save_total_limit,
             record=self.record.to_dict(),
         )
 

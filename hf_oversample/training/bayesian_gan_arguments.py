@@ -77,6 +77,9 @@ class BayesianGanTrainingArguments(CheckedArguments):
         0.999, "of the averaged generator, which is kept", "Yazıcı et al., 2019"
     )
     save_steps: int = micro_steps(0, "steps between checkpoints; 0: none", "choice")
+    save_total_limit: int = not_negative(
+        2, "checkpoints that are kept, the newest ones; 0: all", "choice"
+    )
     logging_steps: int = positive(50, "steps between reports to the trackers", "choice")
     report_to: str = argument(
         "", "a tracker of accelerate, such as tensorboard; empty: none", "choice"

@@ -15,7 +15,13 @@ from transformers import PreTrainedConfig
 
 STATE_FILE = "trainer.json"
 # arguments that may differ when a run is resumed: they change no weight
-FREE_ARGUMENTS = ("save_steps", "report_to", "logging_steps", "evaluation_steps")
+FREE_ARGUMENTS = (
+    "save_steps",
+    "save_total_limit",
+    "report_to",
+    "logging_steps",
+    "evaluation_steps",
+)
 
 
 # of a model's settings, what says nothing of its computation
@@ -60,6 +66,7 @@ def save_checkpoint(
     step: int,
     arguments: Mapping[str, Any],
     record: Mapping[str, Any],
+    keep: int,
     files: Mapping[str, Callable[[Path], None]] | None = None,
 ) -> None:
     """
@@ -72,6 +79,7 @@ def save_checkpoint(
         step: steps done, of all phases together.
         arguments: the run's, of `run_settings`.
         record: the run's, as values that JSON holds.
+        keep: how many checkpoints stay, the newest ones; 0: all.
         files: name → function that writes the trainer's own file of that name to a path.
 
     Raises:
@@ -103,7 +111,16 @@ def save_checkpoint(
         if folder.exists():
             shutil.rmtree(folder)
         temporary.rename(folder)
+        _remove_older(output_dir, keep)
     accelerator.wait_for_everyone()
+
+
+def _remove_older(output_dir: Path, keep: int) -> None:
+    """All checkpoints but the `keep` that were written last; 0 keeps all."""
+    # by time, not by step: a run that resumed from an earlier step writes lower numbers
+    found = sorted(output_dir.glob("checkpoint-*"), key=lambda path: path.stat().st_mtime_ns)
+    for folder in found[:-keep] if keep else []:
+        shutil.rmtree(folder)
 
 
 def load_checkpoint(

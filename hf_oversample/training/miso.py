@@ -263,6 +263,7 @@ class MisoTrainer:
             self.accelerator,
             step=step,
             arguments=self._settings(),
+            keep=self.arguments.save_total_limit,
             record=self.record.to_dict(),
             files={} if self.pairs is None else {PAIRS_FILE: self.pairs.save},
         )

@@ -1,0 +1,47 @@
+"""What a run says while it works: on stderr, once of several processes, and never in a result."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+_BARS = ("TQDM_DISABLE", "HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS")
+QUIET = "HF_OVERSAMPLE_QUIET"
+"""Environment variable: "1" leaves out what is only progress. Processes that are started inherit
+it."""
+
+
+def note(message: str) -> None:
+    """Progress: what was guessed, found, or is going on; nothing under `--quiet`."""
+    if os.environ.get(QUIET) != "1":
+        _say(message)
+
+
+def warn(message: str) -> None:
+    """What a user should know about the result; said under `--quiet` too."""
+    _say(f"Warning: {message}")
+
+
+def be_quiet() -> None:
+    """
+    Leave out progress from here on, the libraries' bars too; call it before they are imported, for
+    they read these variables then.
+    """
+    os.environ[QUIET] = "1"
+    for name in (
+        "TQDM_DISABLE",
+        "HF_HUB_DISABLE_PROGRESS_BARS",
+        "HF_DATASETS_DISABLE_PROGRESS_BARS",
+    ):
+        os.environ[name] = "1"
+    os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+
+
+def is_first_process() -> bool:
+    """Whether this is the only process, or the first of those that a launcher started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _say(message: str) -> None:
+    if is_first_process():
+        print(message, file=sys.stderr, flush=True)

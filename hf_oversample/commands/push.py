@@ -1,0 +1,82 @@
+"""A folder to the Hub in one commit: what `hf-oversample push` does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from hf_oversample.commands.folder_arguments import PushArguments
+from hf_oversample.commands.outcome import Outcome
+from hf_oversample.hub.push import check_folder, push_folder
+
+# Parquet files alone: the Arrow files of a saved data set hold the same rows.
+DATASET_FILES = ("*.parquet", "README.md")
+
+
+def push(arguments: PushArguments, resume: str | None = None) -> Outcome:
+    """
+    Push a folder, card included, as one commit. The token is the one of `hf auth login` or of
+    HF_TOKEN; it is neither shown nor written.
+
+    Raises:
+        FileNotFoundError: the folder is missing or empty.
+        ValueError: it is none of ours, has no card, or holds pickles; nothing is uploaded then.
+    """
+    a = arguments
+    folder, kind = _kind(a)
+    commit = push_folder(
+        folder,
+        a.repo,
+        repo_type=kind,
+        private=a.private or None,
+        only=DATASET_FILES if kind == "dataset" else None,
+    )
+    record = {"repo": a.repo, "repo_type": kind, "commit": commit.oid, "url": commit.commit_url}
+    loads = (
+        f'load_dataset("{a.repo}")'
+        if kind == "dataset"
+        else f'from_pretrained("{a.repo}", revision="{commit.oid[:12]}")'
+    )
+    return Outcome(record, f"{folder} is at {commit.commit_url}\nLoad it with {loads}")
+
+
+def plan_push(arguments: PushArguments) -> Outcome:
+    """What would be uploaded."""
+    folder, kind = _kind(arguments)
+    files = {
+        str(path.relative_to(folder)): path.stat().st_size
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and (kind == "model" or any(map(path.match, DATASET_FILES)))
+    }
+    lines = [f"{size:>12,} bytes  {name}" for name, size in files.items()]
+    told = f"{arguments.repo} ({kind}) would get, in one commit:"
+    record = {"repo": arguments.repo, "repo_type": kind, "files": files}
+    return Outcome(record, "\n".join([told, *lines]))
+
+
+def _kind(a: PushArguments) -> tuple[Path, Literal["model", "dataset"]]:
+    """The folder, and what it holds.
+
+    Raises:
+        ValueError: a run's folder, whose parts are pushed one by one, or something else.
+    """
+    folder = Path(a.folder)
+    if (folder / "run.json").is_file():
+        parts = [name for name in ("generator", "balanced") if (folder / name).is_dir()]
+        raise ValueError(
+            f"{folder} is the folder of a run: push one of its parts, "
+            f"{' or '.join(str(folder / part) for part in parts)}."
+        )
+    check_folder(folder)
+    if a.repo_type is not None:
+        return folder, a.repo_type
+    if (folder / "dataset_info.json").is_file() or any(folder.glob("*.parquet")):
+        return folder, "dataset"
+    if (folder / "config.json").is_file():
+        json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return folder, "model"
+    raise ValueError(
+        f"{folder} holds neither a config.json (a generator or an oversampler) nor a data set: "
+        "name such a folder, or say what it is with --repo_type."
+    )

