@@ -230,7 +230,8 @@ class TextSampler(BaseOverSampler):
             Its classes are named as those of `y`.
         tokenizer: of a generator in memory.
         options: of "edits": `alpha`, the share of words that change (default 0.1), and `protect`,
-            `protect_defaults` and `user_dictionary`, as of `MisoOversampler`; of "anchors": further parameters of `MisoOversampler`; none of "random".
+            `protect_defaults` and `user_dictionary`, as of `MisoOversampler`; of "anchors": further
+            parameters of `MisoOversampler`; none of "random".
         language: "en" or "zh", whose words are edited.
         sampling_strategy: as of every sampler of imbalanced-learn.
         random_state: an int (default 0), a `RandomState`, or None for other draws at every call.

@@ -295,9 +295,9 @@ def train_generator(
         source = encoder_name or f"a new {tokenizer_kind} tokenizer"
         raise ValueError(
             f"No word of the {len(train)} training texts, but for what is protected, is one token "
-            f"of {source}, so there is none that an edit could write: protect less, write whole texts with the realiser 'generate' "
-            "(--realizer generate), choose another --encoder_name, or leave it out and set "
-            "--tokenizer_kind word."
+            f"of {source}, so there is none that an edit could write: protect less, "
+            "write whole texts with the realiser 'generate' (--realizer generate), choose another "
+            "--encoder_name, or leave it out and set --tokenizer_kind word."
         )
     trainer = MisoTrainer(
         model,
