@@ -44,6 +44,7 @@ def generate(arguments: GenerateArguments, resume: str | None = None) -> Outcome
         language=None,
         max_length=64,
         precision="float32",
+        user_dictionary=(),
         edit_options={},
         seed=a.seed,
         guidance=a.guidance,

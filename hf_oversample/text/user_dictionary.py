@@ -36,7 +36,8 @@ def user_dictionary_of(
         return ()
     if isinstance(source, str | os.PathLike):
         return _read(Path(source))
-    return tuple((str(word), frequency, tag) for word, frequency, tag in source)
+    entries: list[list[Any]] = [list(entry) for entry in source]
+    return tuple((str(word), frequency, tag) for word, frequency, tag in entries)
 
 
 def _read(path: Path) -> UserDictionary:
