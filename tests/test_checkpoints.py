@@ -27,7 +27,7 @@ def prepared() -> tuple[nn.Module, Accelerator]:
 
 
 def save(folder: Path | None, accelerator: Accelerator, **changes: Any) -> None:
-    values = {"step": 7, "arguments": ARGUMENTS, "record": {"losses": {"a": 0.5}}}
+    values = {"step": 7, "arguments": ARGUMENTS, "record": {"losses": {"a": 0.5}}, "keep": 2}
     save_checkpoint(folder, accelerator, **{**values, **changes})
 
 
@@ -69,6 +69,14 @@ def test_a_file_that_cannot_be_written_leaves_no_checkpoint(tmp_path: Path) -> N
     assert not list(tmp_path.glob("checkpoint-*"))
 
 
+@pytest.mark.parametrize(("keep", "left"), [(0, {1, 2, 3}), (1, {3}), (2, {2, 3})])
+def test_the_newest_checkpoints_are_kept(keep: int, left: set[int], tmp_path: Path) -> None:
+    _, accelerator = prepared()
+    for step in (1, 2, 3):
+        save(tmp_path, accelerator, step=step, keep=keep)
+    assert {path.name for path in tmp_path.iterdir()} == {f"checkpoint-{step}" for step in left}
+
+
 A_SLOW_PROCESS = """
 import sys
 import time
@@ -83,7 +91,7 @@ accelerator = Accelerator(cpu=True)
 module = accelerator.prepare(nn.Linear(3, 2))
 if not accelerator.is_main_process:  # weights are asked for before random states are written
     accelerator.unwrap_model(module).register_state_dict_post_hook(lambda *_: time.sleep(2))
-save_checkpoint(Path(sys.argv[1]), accelerator, step=7, arguments={}, record={})
+save_checkpoint(Path(sys.argv[1]), accelerator, step=7, arguments={}, record={}, keep=2)
 torch.distributed.destroy_process_group()
 """
 

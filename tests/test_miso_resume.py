@@ -58,7 +58,7 @@ def test_the_same_seed_gives_the_same_weights() -> None:
 
 
 def test_checkpoints_every_few_steps(tmp_path: Path) -> None:
-    training = arguments(save_steps=4)
+    training = arguments(save_steps=4, save_total_limit=0)
     expected, _ = train(training, output_dir=tmp_path)
     names = {"checkpoint-4", "checkpoint-8", "checkpoint-12"}
     assert {path.name for path in tmp_path.iterdir()} == names
