@@ -7,9 +7,11 @@ by the build nor by a reader's browser.
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import importlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,9 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 import hf_oversample
+from hf_oversample.commands.main import parser_of
+from hf_oversample.commands.subcommands import SUBCOMMANDS
+from hf_oversample.training.arguments import MisoTrainingArguments
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -136,29 +141,69 @@ class Arguments(SphinxDirective):
         """The table."""
         module, _, name = self.arguments[0].partition(":")
         skipped = " ".join(self.content).split()
-        rows = [("flag", "default", "what it is")]
         described = getattr(importlib.import_module(module), name)
         # Those of classes above it are in those classes' tables, unless it declares them anew.
         own = set(described.__annotations__)
         if not any(dataclasses.is_dataclass(above) for above in described.__mro__[1:]):
             own = {item.name for item in dataclasses.fields(described)}
-        for item in dataclasses.fields(described):
-            if "help" in item.metadata and item.name in own and item.name not in skipped:
-                rows.append((f"--{item.name}", default(item), item.metadata["help"]))
-        table = nodes.table(classes=["flags"])
-        group = nodes.tgroup(cols=3)
-        table += group
-        group += [nodes.colspec(colwidth=width) for width in (3, 2, 7)]
-        head, body = nodes.thead(), nodes.tbody()
-        group += [head, body]
-        for number, cells in enumerate(rows):
+        rows = [
+            (f"--{item.name}", default(item), item.metadata["help"])
+            for item in dataclasses.fields(described)
+            if "help" in item.metadata and item.name in own and item.name not in skipped
+        ]
+        return [flag_table(("flag", "default", "what it is"), rows)]
+
+
+class Flags(SphinxDirective):
+    """The flags of a subcommand of `hf-oversample`, as its parser has them: the everyday ones, then
+    the rest. Those of training a generator, and those of every command, are on the page itself."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """What the command is for, and two tables."""
+        (name,) = self.arguments
+        everyday, everything = (flags(name, everything=all_) for all_ in (False, True))
+        rest = [row for row in everything if row not in everyday]
+        summary = SUBCOMMANDS[name].summary
+        found: list[nodes.Node] = [
+            nodes.paragraph(text=f"{summary[0].upper()}{summary[1:].rstrip('?')}."),
+            flag_table(("everyday", "what it is"), everyday),
+        ]
+        return [*found, flag_table(("further flags", "what it is"), rest)] if rest else found
+
+
+def flags(name: str, *, everything: bool) -> list[tuple[str, str]]:
+    """The flags that a subcommand's help shows, each with its text."""
+    parser = parser_of(name, everything=everything)
+    left_out = ("every command", "training of a generator")
+    groups = [group for group in parser._action_groups if group.title not in left_out]
+    trained = {f"--{item.name}" for item in dataclasses.fields(MisoTrainingArguments)} - {"--seed"}
+    return [
+        (", ".join(action.option_strings) or str(action.metavar), str(action.help) % vars(action))
+        for group in groups
+        for action in group._group_actions
+        if action.help != argparse.SUPPRESS and not trained & set(action.option_strings)
+    ]
+
+
+def flag_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> nodes.table:
+    """A table whose columns are code, but for the last."""
+    table = nodes.table(classes=["flags"])
+    group = nodes.tgroup(cols=len(titles))
+    table += group
+    group += [nodes.colspec(colwidth=7 if title == titles[-1] else 3) for title in titles]
+    parts = nodes.thead(), nodes.tbody()
+    group += list(parts)
+    for part, lines in zip(parts, ([titles], rows), strict=True):
+        for cells in lines:
             row = nodes.row()
-            for column, text in enumerate(cells):
-                code = number and column < 2 and text
-                inside = nodes.literal(text=text) if code else nodes.Text(text)
+            for text in cells:
+                is_code = lines is rows and text and text is not cells[-1]
+                inside = nodes.literal(text=text) if is_code else nodes.Text(text)
                 row += nodes.entry("", nodes.paragraph("", "", inside))
-            (body if number else head).append(row)
-        return [table]
+            part += row
+    return table
 
 
 def default(item: dataclasses.Field[Any]) -> str:
@@ -177,6 +222,7 @@ def add_contents(app: Sphinx, docname: str, source: list[str]) -> None:
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.add_directive("arguments", Arguments)
+    app.add_directive("flags", Flags)
     app.connect("source-read", add_contents)
     app.connect("missing-reference", report_missing)
     app.connect("autodoc-process-docstring", plain_titles, priority=100)  # before napoleon

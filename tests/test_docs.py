@@ -29,6 +29,8 @@ import hf_oversample
 from benchmarks.papers.arguments import ReproduceArguments
 from documentation import PROJECT, blocks, pages
 from hf_oversample.commands.command import run_command
+from hf_oversample.commands.main import main
+from hf_oversample.commands.subcommands import SUBCOMMANDS
 
 PYTHON_PAGES = [page for page in pages() if blocks(page, "python")]
 DOCUMENTED = sorted(
@@ -36,7 +38,7 @@ DOCUMENTED = sorted(
     for path in (PROJECT / "hf_oversample").rglob("*.py")
     if ">>> " in path.read_text(encoding="utf-8")
 )
-LANGUAGES = {"python", "bash", "text", "json", "{toctree}", "{arguments}"}
+LANGUAGES = {"python", "bash", "text", "json", "{toctree}", "{arguments}", "{flags}"}
 ENCODERS = ("sentence-transformers/all-MiniLM-L6-v2", "intfloat/multilingual-e5-small")
 
 
@@ -80,7 +82,8 @@ def run_as_reader(block: str) -> None:
         Path("recipes").symlink_to(PROJECT / "recipes")
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = os.environ | {"PATH": path, "PYTHONPATH": str(PROJECT)}
-    command = ["bash", "-euo", "pipefail", "-c", block]
+    shown = f'hf-oversample() {{ "{sys.executable}" -m hf_oversample.commands.main "$@"; }}\n'
+    command = ["bash", "-euo", "pipefail", "-c", shown + block]
     answer = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stdout + answer.stderr
 
@@ -144,6 +147,24 @@ def parse_recipe(script: str, words: list[str], monkeypatch: pytest.MonkeyPatch)
     assert len(ran) == 1
 
 
+ASKED: list[object] = []
+
+
+def note(arguments: object, resume: str | None = None) -> None:
+    """What a command runs in these tests."""
+    ASKED.append(arguments)
+
+
+def parse_command(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line of hf-oversample goes through its parser and its checks; nothing is run."""
+    for name, command in SUBCOMMANDS.items():
+        silent = dataclasses.replace(command, run="test_docs:note", plan="test_docs:note")
+        monkeypatch.setitem(SUBCOMMANDS, name, silent)
+    ASKED.clear()
+    assert main(words) == 0
+    assert len(ASKED) == 1
+
+
 @pytest.mark.parametrize(
     "page", [page for page in pages() if blocks(page, "bash")], ids=documentation.name
 )
@@ -153,7 +174,7 @@ def test_a_pages_commands_are_commands(
     """What a page tells people to type is parsed by what they would type it to."""
     makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    for name in ("mine.csv", "train.csv"):  # the tutorial makes them
+    for name in ("mine.csv", "my.csv", "new.csv", "train.csv"):  # a reader has or makes them
         shutil.copy("messages.csv", name)
     for line, command in documentation.commands(page):
         where = f"{documentation.name(page)}:{line}: {command}"
@@ -163,7 +184,9 @@ def test_a_pages_commands_are_commands(
         if words[:2] == ["accelerate", "launch"]:
             launched = launch_command_parser().parse_args(words[2:])
             words = ["python", launched.training_script, *launched.training_script_args]
-        if words[0] == "make":
+        if words[0] == "hf-oversample":
+            parse_command(words[1:], monkeypatch)
+        elif words[0] == "make":
             targets = [word for word in words[1:] if "=" not in word and not word.startswith("-")]
             assert all(re.search(rf"^{t}\b.*:", makefile, re.MULTILINE) for t in targets), where
         elif words[:2] == ["pip", "install"]:

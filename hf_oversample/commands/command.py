@@ -81,7 +81,8 @@ def run_command(
 def check_files(arguments: Any) -> None:
     """Missing files are told at once, before seconds of imports."""
     for one in dataclasses.fields(arguments):
-        path = getattr(arguments, one.name) if one.name.endswith("_file") else None
+        is_read = one.name.endswith("_file") and not one.name.startswith("output")
+        path = getattr(arguments, one.name) if is_read else None
         if path is not None and not Path(path).is_file():
             raise FileNotFoundError(f"{one.name} {path!r} is not a file")
 

@@ -76,7 +76,7 @@ def _run(name: str, words: list[str]) -> int:
 
 def _work(name: str, command: Subcommand, words: list[str]) -> None:
     kind = _named(command.arguments)
-    parser = _parser(name, command, kind, everything="--help-all" in words)
+    parser = parser_of(name, everything="--help-all" in words)
     options = _parsed(parser, words)
     values = {**command.defaults, **chosen_fields(options, kind)}
     if command.positional == "data":
@@ -126,9 +126,16 @@ class _Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
 
-def _parser(
-    name: str, command: Subcommand, kind: type, *, everything: bool
-) -> argparse.ArgumentParser:
+def parser_of(name: str, *, everything: bool) -> argparse.ArgumentParser:
+    """
+    The parser of a subcommand.
+
+    Args:
+        name: the subcommand's.
+        everything: whether its help shows all flags, not the everyday ones alone.
+    """
+    command = SUBCOMMANDS[name]
+    kind = _named(command.arguments)
     parser = _Parser(
         prog=f"hf-oversample {name}",
         description=f"{command.summary[0].upper()}{command.summary[1:]}.\n\n  {command.example}",
