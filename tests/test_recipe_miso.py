@@ -7,6 +7,7 @@ import os
 import runpy
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -131,18 +132,32 @@ def test_a_finished_run_is_not_overwritten(
     assert "--overwrite" in said
 
 
+def test_a_finished_run_keeps_no_checkpoint(finished: Path) -> None:
+    assert not list(finished.glob("checkpoint-*"))
+
+
 @pytest.mark.slow
 def test_resume_ends_with_the_same_generator(finished: Path, tmp_path: Path) -> None:
-    """From a checkpoint in the middle, in a fresh process: the same weights and texts."""
+    """Of a run that is killed in the middle, from its last checkpoint: the same weights, texts."""
     from safetensors.numpy import load_file
 
-    checkpoint = finished / "checkpoint-6"
-    answer = run_recipe(
+    arguments = [
         "--train_file", str(finished.parent / "messages.csv"), *columns(),
         "--output_dir", str(tmp_path / "again"), "--encoder_name", str(encoder_folder()),
         "--language", "en", *FEW_STEPS, "--save_steps", "3", "--evaluation_seeds", "1",
-        "--gate", "", "--parts", "miso", "--resume", str(checkpoint),
-    )  # fmt: skip
+        "--gate", "", "--parts", "miso",
+    ]  # fmt: skip
+    command = [sys.executable, str(PROJECT / "recipes" / "miso.py"), *arguments]
+    environment = {"HF_HUB_OFFLINE": "1"} | os.environ | {"OMP_NUM_THREADS": "1"}
+    killed = subprocess.Popen(
+        command, env=environment, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while killed.poll() is None and not (tmp_path / "again" / "checkpoint-3").is_dir():
+        time.sleep(0.02)
+    killed.kill()
+    killed.wait()
+    assert not (tmp_path / "again" / "run.json").exists(), "it ended before it was killed"
+    answer = run_recipe(*arguments, "--resume", "last")
     assert answer.returncode == 0, answer.stderr[-3000:]
     weights = [
         load_file(folder / "generator" / "model.safetensors")

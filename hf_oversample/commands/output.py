@@ -55,7 +55,9 @@ class OutputFolder:
 
     def remove_checkpoints(self) -> None:
         """Those of a training that is finished: its result is written."""
-        for folder in self.path.glob("checkpoint-*"):
+        from hf_oversample.training.checkpoints import checkpoints_of  # torch
+
+        for folder in checkpoints_of(self.path):
             shutil.rmtree(folder)
 
     def checkpoint(self, name: str | None) -> Path | None:
@@ -69,7 +71,9 @@ class OutputFolder:
             return None
         if name != "last":
             return Path(name)
-        found = sorted(self.path.glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
+        from hf_oversample.training.checkpoints import checkpoints_of  # torch
+
+        found = checkpoints_of(self.path)
         if not found:
             raise FileNotFoundError(
                 f"There is no checkpoint in {self.path} to resume from; set --save_steps."

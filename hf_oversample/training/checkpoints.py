@@ -115,10 +115,17 @@ def save_checkpoint(
     accelerator.wait_for_everyone()
 
 
+def checkpoints_of(folder: Path) -> list[Path]:
+    """The checkpoints in a folder that `save_checkpoint` wrote, by step; no others are touched."""
+    found = [path.parent for path in folder.glob(f"checkpoint-*/{STATE_FILE}")]
+    own = [path for path in found if path.name.removeprefix("checkpoint-").isdigit()]
+    return sorted(own, key=lambda path: int(path.name.removeprefix("checkpoint-")))
+
+
 def _remove_older(output_dir: Path, keep: int) -> None:
     """All checkpoints but the `keep` that were written last; 0 keeps all."""
     # by time, not by step: a run that resumed from an earlier step writes lower numbers
-    found = sorted(output_dir.glob("checkpoint-*"), key=lambda path: path.stat().st_mtime_ns)
+    found = sorted(checkpoints_of(output_dir), key=lambda path: path.stat().st_mtime_ns)
     for folder in found[:-keep] if keep else []:
         shutil.rmtree(folder)
 
