@@ -65,6 +65,9 @@ def test_the_checkpoint_to_resume_from(tmp_path: Path) -> None:
         output.checkpoint("last")
     for step in (5, 40, 100):
         (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}" / "trainer.json").write_text("{}")
+    for other in ("checkpoint-best", "checkpoint-500"):  # not ours
+        (tmp_path / other).mkdir()
     assert output.checkpoint("last") == tmp_path / "checkpoint-100"
 
 
