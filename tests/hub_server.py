@@ -182,7 +182,10 @@ class _Handler(BaseHTTPRequestHandler):
             answer = {"error": "exists", "url": f"{self.server.url}/{name}"}
             self._send(409, json.dumps(answer).encode(), {})
             return
-        self.server.repositories[key] = Repository(private=asked.get("visibility") == "private")
+        self.server.repositories[key] = Repository(
+            # the latter from clients before 2.0
+            private=asked.get("visibility") == "private" or asked.get("private") is True
+        )
         prefix = "" if key[0] == "models" else key[0] + "/"
         self._json({"url": f"{self.server.url}/{prefix}{name}", "name": name, "id": name})
 

@@ -76,14 +76,17 @@ class BayesianGanModel(PreTrainedModel):
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            # Under spectral normalisation, `weight` is computed from what is stored.
+            # Under spectral normalisation, `weight` is computed from what is stored, and reading it
+            # moves the stored singular vectors: older transformers would read it in `super`, also
+            # of a model that was just loaded.
             stored = getattr(module, "parametrizations", {"weight": None})["weight"]
             init.xavier_uniform_(module.weight if stored is None else stored.original)
             if module.bias is not None:
                 init.zeros_(module.bias)
-        elif isinstance(module, Discriminator):
+            return
+        super()._init_weights(module)
+        if isinstance(module, Discriminator):
             init.zeros_(module.log_variances)
         elif isinstance(module, BayesianGanModel):
             init.zeros_(module.center)
