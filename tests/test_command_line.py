@@ -13,6 +13,7 @@ from datasets import Dataset, load_from_disk
 
 from hf_oversample.commands.guard import DONE, FAULT, STOPPED, USERS, guarded
 from hf_oversample.commands.main import main
+from hf_oversample.commands.oversample_arguments import OversampleRunArguments
 from hf_oversample.commands.subcommands import SUBCOMMANDS
 
 HAM = ["see you at {} then", "call me at {} please", "lunch at {} today", "the train leaves at {}"]
@@ -170,3 +171,15 @@ def test_train_then_generate_then_balance_with_the_generator(
     words = ["balance", *DATA, "--generator", "trained/generator", "-o", "out"]
     assert main(words) == 0
     assert load_from_disk("out/balanced")["train"]["kind"].count(1) == 40
+
+
+def test_a_generator_is_trained_no_further_than_the_method_reads(tmp_path: Path) -> None:
+    def parts(method: str, options: str = "{}") -> str:
+        return OversampleRunArguments(
+            str(tmp_path), demo="sms", method=method, method_options=options
+        ).parts_read
+
+    assert parts("miso") == "editor"
+    assert parts("miso", '{"realizer": "generate"}') == "miso"
+    assert parts("miso", '{"gate": ["critics"]}') == "miso"
+    assert parts("smote") == "miso"

@@ -50,8 +50,8 @@ class BalancingRun(Run):
 
     @property
     def parts(self) -> Literal["editor", "miso"]:
-        """All of MISO: rows are made in its latent space, and decoded."""
-        return "miso"
+        """What of a generator the method reads."""
+        return self.arguments.parts_read
 
     def train_generator(self, resume: str | None) -> TrainedGenerator:
         """As `Run.train_generator`; says so where an earlier run's generator could be used."""

@@ -103,7 +103,7 @@ def balanced_summary(record: Mapping[str, Any], *more: str) -> str:
         f"{origin['real']} real rows. Rows by class: {counts}.",
         *more,
     ]
-    lines += _acceptance_lines(record["acceptance"])
+    lines += _acceptance_lines(record.get("acceptance", ()))
     if record["rejections"]:
         reasons = ", ".join(f"{reason} {n}" for reason, n in record["rejections"].items())
         lines.append(f"Texts drawn: {reasons}.")

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from hf_oversample.commands.arguments import argument
 from hf_oversample.commands.balancing_arguments import BalancingRunArguments
+from hf_oversample.oversamplers.miso.parts import parts_read
 
 METHODS: dict[str, str] = {
     "smote": "hf_oversample.oversamplers.smote:SmoteOversampler",
@@ -62,6 +63,16 @@ class OversampleRunArguments(BalancingRunArguments):
     def edits(self) -> bool:
         """Whether new texts are edits of texts, as MISO's are by default."""
         return self.method == "miso" and self.options().get("realizer", "edit") == "edit"
+
+    @property
+    def parts_read(self) -> Literal["editor", "miso"]:
+        """What of a generator is read: by the method's edits of texts the editor alone, by methods
+        whose rows are decoded all of MISO."""
+        if self.method != "miso":
+            return "miso"
+        options = {"gate": self.gate, **self.options()}
+        names = ("realizer", "use_latent", "gate")
+        return parts_read(**{name: options[name] for name in names if name in options})
 
     @property
     def is_of_embeddings(self) -> bool:
