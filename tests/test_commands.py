@@ -194,7 +194,7 @@ def test_every_field_of_a_run_is_on_the_command_line() -> None:
         "gate_quantile": 0.3,
         "anchor_share": 0.25,
     }
-    assert "MiniLM with --demo" in " ".join(parser.format_help().split())
+    assert "the demo extra's MiniLM for English" in " ".join(parser.format_help().split())
 
 
 def test_critics_that_no_training_makes_are_refused() -> None:

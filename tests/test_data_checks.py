@@ -72,7 +72,7 @@ def test_a_class_of_one_row(method: str, tmp_path: Path, capsys: Any) -> None:
 def test_words_that_are_no_single_token() -> None:
     texts = [f"q{chr(97 + i % 26)}x{chr(97 + i // 26)}z" for i in range(60)]
     labels = np.arange(60) % 3 // 2
-    with pytest.raises(ValueError, match=r"No word of the 60 training texts .*--tokenizer_kind"):
+    with pytest.raises(ValueError, match=r"No word of the 60 training texts, .*--tokenizer_kind"):
         train_generator(
             Texts(texts, labels),
             class_names=["ham", "spam"],

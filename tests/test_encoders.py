@@ -236,6 +236,7 @@ def test_a_generator_is_given_no_longer_texts_than_its_encoder_has_places_for() 
             realizer="edit",
             language="en",
             max_length=80,
+            user_dictionary=(),
             precision="float32",
             edit_options={},
         )
@@ -246,6 +247,7 @@ def test_a_generator_is_given_no_longer_texts_than_its_encoder_has_places_for() 
             realizer="generate",
             language="en",
             max_length=24,
+            user_dictionary=(),
             precision="float32",
             edit_options={},
             max_new_tokens=600,

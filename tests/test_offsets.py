@@ -55,7 +55,7 @@ def test_children_lie_between_rows_of_their_class(name: str, seed: int, offset: 
     assert made.dtype == np.float64
     assert (made >= rare.min(axis=0)).all()
     assert (made <= rare.max(axis=0)).all()
-    if abs(offset) < 1e13:  # there are numbers between the rows' own
+    if abs(offset) < 1e11:  # there are so many numbers between the rows' own that none is met twice
         assert len(np.unique(made[:, 0])) == len(made)
 
 

@@ -121,7 +121,7 @@ def test_anchors_depend_on_seed_key_and_class(name: str) -> None:
     if name == "edit":  # there is no z of a class that was not trained as a target
         assert REALIZERS[name]()(requests_for(TEXTS, label=0, avoid=1)) != expected
     else:
-        with pytest.raises(ValueError, match="no reference pairs for class 0"):
+        with pytest.raises(ValueError, match="no reference pairs for class 'ham'"):
             REALIZERS[name]()(requests_for(TEXTS, label=0))
 
 
