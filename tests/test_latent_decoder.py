@@ -125,6 +125,15 @@ def test_the_judge_places_every_text_with_its_class(balanced: Dataset) -> None:
     assert np.bincount(decoded["label"]).tolist() == [30, 30]
 
 
+def test_critics_judge_decoded_texts(balanced: Dataset) -> None:
+    tool = decoder(gate=("critics",))
+    decoded = tool.decode(balanced)
+    assert tool.rejections["wrong class"] > 0, "of a generator that was hardly trained"
+    for row in np.flatnonzero(np.asarray(decoded["origin"]) == SYNTHETIC):
+        assert tool.loaded.evidence([decoded["text"][row]], np.ones(1, np.int64))[0] > 0
+    assert np.bincount(decoded["label"]).tolist() == [30, 30]
+
+
 def test_copies_and_repeats_are_redrawn_and_then_replaced(
     balanced: Dataset, latents: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ from hf_oversample.models.miso.realizers import (
     choose_words,
     match_case,
 )
+from hf_oversample.text.protection import DEFAULT_PROTECTION
 from hf_oversample.text.words import is_negation
 from miso_fixtures import (
     SEGMENTER,
@@ -226,7 +227,12 @@ def test_number_of_chosen_words(text: str, share: float, seed: int, child: int) 
     chosen = choose_words(request, SEGMENTER, seed)
     assert chosen.shape == (len(source.spans),)
     words = [source.word(i) for i in range(len(source.spans))]
-    editable = [SEGMENTER.is_word(word) and not is_negation(word) for word in words]
+    kept = DEFAULT_PROTECTION.spans(text)  # addresses, numbers and the like stay
+    free = [not any(a < stop and start < b for a, b in kept) for start, stop in source.spans]
+    editable = [
+        is_free and SEGMENTER.is_word(word) and not is_negation(word)
+        for is_free, word in zip(free, words, strict=True)
+    ]
     assert not (chosen & ~np.asarray(editable, bool)).any()
     expected = max(1, round(share * sum(editable))) if any(editable) else 0
     assert chosen.sum() == expected
