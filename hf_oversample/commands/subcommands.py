@@ -15,7 +15,7 @@ NAMES = {
 
 # Fewer and smaller steps than a run that is measured takes: 3,000 short texts in three minutes on
 # two cores, from the first import to the last file.
-QUICK_TRAINING = {"pretrain_steps": 90, "batch_size": 32}
+QUICK_TRAINING = {"pretrain_steps": 50, "batch_size": 32}
 
 
 @dataclass(frozen=True)
