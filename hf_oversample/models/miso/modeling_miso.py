@@ -16,6 +16,9 @@ from .decoder_miso import MisoLatentDecoder
 from .encoder_miso import MisoModel, MisoModelOutput, MisoPreTrainedModel
 from .losses_miso import MutualInformationCritic, SurfaceDiscriminator
 
+# What transformers calls the keys and values of the tokens so far: another name from 5.24 on.
+CACHE = "cache" if "cache" in Seq2SeqLMOutput.__dataclass_fields__ else "past_key_values"
+
 
 class MisoForAnchorGeneration(MisoLatentDecoder, GenerationMixin):
     """
@@ -85,6 +88,7 @@ class MisoForAnchorGeneration(MisoLatentDecoder, GenerationMixin):
         decoder_attention_mask: Tensor | None = None,
         encoder_outputs: ModelOutput | None = None,
         past_key_values: Any = None,
+        cache: Any = None,
         use_cache: bool | None = None,
         fuse: bool = False,
         **kwargs: Any,
@@ -100,10 +104,11 @@ class MisoForAnchorGeneration(MisoLatentDecoder, GenerationMixin):
             decoder_input_ids, decoder_attention_mask: `[n, m]`, the tokens so far; by default the
                 labels, moved one place.
             encoder_outputs: in place of texts; its `last_hidden_state` is latents `[n, h, d]`.
-            past_key_values, use_cache: of the decoder.
+            past_key_values, cache: the decoder's keys and values so far, by either name.
+            use_cache: whether they are returned.
             fuse: decode z instead of q.
 
-        Returns: `loss` with labels, `logits` `[n, m, vocabulary]`, `past_key_values`, and the
+        Returns: `loss` with labels, `logits` `[n, m, vocabulary]`, the cache, and the
         latents as `encoder_last_hidden_state`.
 
         Raises:
@@ -136,8 +141,8 @@ class MisoForAnchorGeneration(MisoLatentDecoder, GenerationMixin):
             latents,
             class_ids,
             attention_mask=decoder_attention_mask,
-            past_key_values=past_key_values,
             use_cache=use_cache,
+            **{CACHE: past_key_values if cache is None else cache},
         )
         restricted = self.output_logits(self.decoder_head(outputs.last_hidden_state))
         loss = None
@@ -151,7 +156,7 @@ class MisoForAnchorGeneration(MisoLatentDecoder, GenerationMixin):
         return Seq2SeqLMOutput(
             loss=loss,
             logits=self._over_vocabulary(restricted),
-            past_key_values=outputs.past_key_values,
+            **{CACHE: outputs[CACHE] if CACHE in outputs else None},
             encoder_last_hidden_state=latents,
         )
 
