@@ -61,12 +61,12 @@ WRITERS: dict[str, Callable[[Cells], bytes]] = {
     "rows.csv": lambda rows: as_delimited(rows, ",", "\n"),
     "crlf.csv": lambda rows: b"\xef\xbb\xbf" + as_delimited(rows, ",", "\r\n"),
     "rows.tsv": lambda rows: as_delimited(rows, "\t", "\n"),
-    "rows.TSV.gz": lambda rows: gzip.compress(as_delimited(rows, "\t", "\n")),
-    "rows.csv.gz": lambda rows: gzip.compress(as_delimited(rows, ",", "\n")),
+    "rows.TSV.gz": lambda rows: gzip.compress(as_delimited(rows, "\t", "\n"), mtime=0),
+    "rows.csv.gz": lambda rows: gzip.compress(as_delimited(rows, ",", "\n"), mtime=0),
     "rows.jsonl": as_lines,
-    "rows.jsonl.gz": lambda rows: gzip.compress(as_lines(rows)),
+    "rows.jsonl.gz": lambda rows: gzip.compress(as_lines(rows), mtime=0),
     "rows.json": lambda rows: b"[" + as_lines(rows).replace(b"\n", b",\n") + b"]",
-    "rows.json.gz": lambda rows: gzip.compress(as_lines(rows)),
+    "rows.json.gz": lambda rows: gzip.compress(as_lines(rows), mtime=0),
     "rows.parquet": as_parquet,
 }
 
@@ -125,7 +125,7 @@ def test_any_bytes_are_a_table_or_an_error_with_the_files_name(
 ) -> None:
     path = tmp_path / f"any{suffix}"
     packed = suffix.endswith(".gz") and not content.startswith(b"\0")
-    path.write_bytes(gzip.compress(content) if packed else content)
+    path.write_bytes(gzip.compress(content, mtime=0) if packed else content)
     said = refusal(path)
     assert said is None or (str(path) in said and "\n" not in said)
 
@@ -186,11 +186,15 @@ WRONG: list[tuple[str, str | bytes, str]] = [
     ("a.csv", "text;label\na;b\n", "line 1: the header is the one cell 'text;label'"),
     ("a.csv", "te\0xt,label\na,b\n", "line 1: the header's name 'te\\x00xt' holds a NUL"),
     # ---- other files under the name
-    ("a.csv", gzip.compress(b"text,label\n"), "is packed by gzip: add .gz to its name"),
+    ("a.csv", gzip.compress(b"text,label\n", mtime=0), "is packed by gzip: add .gz to its name"),
     ("a.csv", b"PK\x03\x04abc", "is a zip archive, as Excel's files are"),
     ("a.jsonl", b"PAR1abc", "is a parquet file: name it .parquet"),
     ("a.csv.gz", b"text,label\na,b\n", "is not a whole file of gzip"),
-    ("a.csv.gz", gzip.compress(b"text,label\na,b\n" * 99)[:-9], "is not a whole file of gzip"),
+    (
+        "a.csv.gz",
+        gzip.compress(b"text,label\na,b\n" * 99, mtime=0)[:-9],
+        "is not a whole file of gzip",
+    ),
     ("a.parquet", b"text,label\na,b\n", "is not a whole parquet file"),
     ("a.parquet", as_parquet([["a", "b"]])[:-20], "is not a whole parquet file"),
     # ---- JSON
@@ -281,7 +285,7 @@ def test_other_encodings_are_told_and_read(
     encoding: str, content: str, place: str, hint: str, suffix: str, tmp_path: Path
 ) -> None:
     data = content.encode(encoding)
-    path = write(tmp_path / f"a.{suffix}", gzip.compress(data) if "gz" in suffix else data)
+    path = write(tmp_path / f"a.{suffix}", gzip.compress(data, mtime=0) if "gz" in suffix else data)
     with pytest.raises(ValueError, match=f"{re.escape(str(path))}, {place}") as raised:
         read_file(path)
     assert f"--encoding {hint}," in str(raised.value)

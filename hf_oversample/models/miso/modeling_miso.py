@@ -156,7 +156,7 @@ class MisoForAnchorGeneration(MisoLatentDecoder, GenerationMixin):
         return Seq2SeqLMOutput(
             loss=loss,
             logits=self._over_vocabulary(restricted),
-            **{CACHE: outputs[CACHE] if CACHE in outputs else None},
+            **{CACHE: outputs.get(CACHE)},
             encoder_last_hidden_state=latents,
         )
 
