@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from hf_oversample.commands.arguments import argument
 from hf_oversample.commands.miso_arguments import MisoRunArguments
@@ -58,6 +59,11 @@ class BalancingRunArguments(MisoRunArguments):
     def edits(self) -> bool:
         """Whether new texts are edits of texts: rows are decoded here."""
         return False
+
+    @property
+    def parts_to_train(self) -> Literal["editor", "miso"]:
+        """What of a generator is trained where none is given: all, for rows of its latent space."""
+        return "miso"
 
     @property
     def needs_generator(self) -> bool:
