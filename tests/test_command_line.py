@@ -6,6 +6,7 @@ import csv
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -64,8 +65,16 @@ def test_everyday_help_is_short_and_help_all_is_not(capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["blance"], "Did you mean 'balance'?"),
-        (["balance", "my.csv", "--metod", "x"], "Did you mean --method?"),
+        (["blance"], "there is no command 'blance' (did you mean balance?)"),
+        (["balance", "my.csv", "--metod", "x"], "no flag --metod (did you mean --method?)"),
+        (["balance", "my.csv", "--metod=x"], "no flag --metod (did you mean --method?)"),
+        (["balance", "my.csv", "two words"], "'two words' is one word too many"),
+        (["balance", "my.csv", "--seed", "one"], "invalid int value: 'one'"),
+        (["balance", "my.csv", "-o", "out", "--method", "magic"], "invalid choice: 'magic'"),
+        (["balance", "my.cvs", "-o", "out"], "'my.cvs' is not a file (did you mean my.csv?)"),
+        (["balance", "no/such/file.csv", "-o", "out"], "there is no folder no/such"),
+        (["balance", ".", "-o", "out"], ". is a folder: name one file of rows, such as my.csv"),
+        (["balance", *DATA, "-o", "my.csv"], "my.csv is a file: name a folder"),
         (["balance", *DATA], "balance needs -o"),
         (["balance", "none.csv", "-o", "out"], "'none.csv' is not a file"),
         (["balance", *DATA, "--demo", "sms", "-o", "out"], "named twice"),
@@ -95,10 +104,15 @@ def test_statuses(capsys: pytest.CaptureFixture[str]) -> None:
     assert guarded(lambda: fail(ValueError("the label is null"))) == USERS
     assert guarded(lambda: fail(ZeroDivisionError("oops"))) == FAULT
     assert "a fault of hf_oversample" in capsys.readouterr().err
-    assert guarded(lambda: fail(KeyboardInterrupt()), go_on="Do it again.") == STOPPED
+    assert guarded(lambda: fail(KeyboardInterrupt()), go_on=lambda: "Do it again.") == STOPPED
     assert "nothing is half written. Do it again." in capsys.readouterr().err
-    with pytest.raises(ZeroDivisionError):
-        guarded(lambda: fail(ZeroDivisionError("oops")), debug=True)
+    told: list[tuple[int, str]] = []
+    for error, status in ((ZeroDivisionError("oops"), FAULT), (ValueError("bad"), USERS)):
+        assert (
+            guarded(partial(fail, error), debug=True, tell=lambda *end: told.append(end)) == status
+        )
+        assert "Traceback" in capsys.readouterr().err
+    assert told[1] == (USERS, "bad")
 
 
 def test_a_dry_run_counts_and_writes_nothing(

@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from hf_oversample.commands import encoder
-from hf_oversample.commands.encoder import ON_THE_HUB, VARIABLE, ChosenEncoder, chosen_encoder
+from hf_oversample.commands.encoder import (
+    ENGLISH,
+    MULTILINGUAL,
+    VARIABLE,
+    ChosenEncoder,
+    chosen_encoder,
+)
 from hf_oversample.data.reading import demo_encoder_path
 from hf_oversample.hub.push import push_folder
 
@@ -29,7 +35,18 @@ def test_what_is_named_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_english_takes_the_one_that_is_installed() -> None:
-    assert chosen_encoder(None, None, "en") == ChosenEncoder(str(demo_encoder_path()), "demo extra")
+    demo = ChosenEncoder(str(demo_encoder_path()), "demo extra", ENGLISH)
+    assert chosen_encoder(None, None, "en") == demo
+    assert chosen_encoder(None, None, "en", ["the meeting is at noon, call me"]) == demo
+
+
+def test_another_language_with_spaces_takes_the_multilingual_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    german = ["das ist ein kurzer Satz und noch einer", "wir sehen uns morgen um neun Uhr"] * 5
+    chosen = chosen_encoder(None, None, "en", german)
+    assert chosen.name is None  # there is no Hub here
+    assert MULTILINGUAL in capsys.readouterr().err
 
 
 def test_without_a_hub_it_is_said_what_scratch_costs(
@@ -39,7 +56,7 @@ def test_without_a_hub_it_is_said_what_scratch_costs(
     assert chosen.name is None
     assert chosen.why.startswith("scratch: ")
     said = capsys.readouterr().err
-    for part in (ON_THE_HUB["zh"], "HF_HUB_OFFLINE", "poor", "--encoder_name"):
+    for part in (MULTILINGUAL, "HF_HUB_OFFLINE", "poor", "--encoder_name"):
         assert part in said
     assert "[demo]" not in said  # it knows no Chinese
     monkeypatch.setattr(encoder, "_is_installed", lambda _: False)
@@ -50,17 +67,17 @@ def test_without_a_hub_it_is_said_what_scratch_costs(
 def test_an_encoder_of_the_hub_is_downloaded_once(hub: Any, tmp_path: Path) -> None:
     missing = chosen_encoder(None, None, "zh")
     assert missing.name is None
-    assert ON_THE_HUB["zh"] in missing.why
+    assert MULTILINGUAL in missing.why
     folder = tmp_path / "encoder"
     folder.mkdir()
     for name in ("config.json", "model.safetensors", "tokenizer.json"):
         (folder / name).write_bytes(b"{}")
     (folder / "README.md").write_text("---\nlicense: mit\n---\n")
     (folder / "modeling_own.py").write_text("print('ran')")
-    push_folder(folder, ON_THE_HUB["zh"])
+    push_folder(folder, MULTILINGUAL)
     first = chosen_encoder(None, None, "zh")
     assert first.why == "hub"
     found = {path.name for path in Path(str(first.name)).iterdir()}
     assert {"config.json", "model.safetensors"} <= found
     assert "modeling_own.py" not in found
-    assert chosen_encoder(None, None, "zh") == ChosenEncoder(first.name, "cache")
+    assert chosen_encoder(None, None, "zh") == ChosenEncoder(first.name, "cache", MULTILINGUAL)

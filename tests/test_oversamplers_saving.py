@@ -141,7 +141,7 @@ def test_loading_errors(case: Case, tmp_path: Path) -> None:
 
 def test_card_names_the_classes(case: Case) -> None:
     _, oversampler = plain(case)
-    card = oversampler._card("someone/mine")
+    card = oversampler.card("someone/mine")
     assert card.data.library_name == "hf_oversample"
     assert "| spam | 6 | 17 |" in card.content
     assert 'from_pretrained("someone/mine")' in card.content

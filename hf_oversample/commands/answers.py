@@ -11,11 +11,12 @@ from hf_oversample.commands.command import balanced_summary
 from hf_oversample.commands.compare_arguments import CompareRunArguments
 from hf_oversample.commands.folder_arguments import ReportArguments
 from hf_oversample.commands.miso_arguments import MisoRunArguments
-from hf_oversample.commands.outcome import Outcome
+from hf_oversample.commands.outcome import SHOWN, Outcome
 from hf_oversample.commands.oversample_arguments import OversampleRunArguments
 
 if TYPE_CHECKING:
     from hf_oversample.commands.audit_arguments import AuditArguments
+    from hf_oversample.comparison.protocol import Comparison
 
 
 def audit(arguments: AuditArguments, resume: str | None = None) -> Outcome:
@@ -68,47 +69,68 @@ def train(arguments: MisoRunArguments, resume: str | None = None) -> Outcome | N
 
 def compare(arguments: CompareRunArguments, resume: str | None = None) -> Outcome:
     """Compare remedies."""
-    from hf_oversample.commands.compare import run_compare, summary
-    from hf_oversample.comparison.decision import decide
+    from hf_oversample.commands.compare import run_compare
 
     comparison = run_compare(arguments)
+    return _compared(comparison, arguments.metric, Path(arguments.output_dir))
+
+
+def _compared(comparison: Comparison, metric: str, folder: Path) -> Outcome:
+    from hf_oversample.commands.comparison_report import summary
+    from hf_oversample.comparison.decision import decide
+
     record = {
-        "verdict": decide(comparison, arguments.metric).to_dict(),
+        "verdict": decide(comparison, metric).to_dict(),
         "header": comparison.header,
         "cells": [asdict(cell) for cell in comparison.cells],
         "skipped": comparison.skipped,
     }
-    return Outcome(record, summary(comparison, arguments))
+    return Outcome(record, summary(comparison, metric, folder))
 
 
 def report(arguments: ReportArguments, resume: str | None = None) -> Outcome:
-    """What a finished run or comparison found, from its record; no model is loaded.
+    """What a finished run or comparison found: its tables, cards, page and pictures are made of its
+    record again. Neither its data nor a model is read.
 
     Raises:
         FileNotFoundError: there is no such folder, or no run in it is finished.
+        ValueError: a record of another version, or a damaged one.
     """
     folder = Path(arguments.folder)
     if (folder / "run.json").is_file():
-        record: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        lines = [balanced_summary(record)]
-        if (folder / "table.md").is_file():
-            lines += ["", (folder / "table.md").read_text(encoding="utf-8").strip()]
-        shown = ("anchors.md", "report.png")
-    elif (folder / "verdict.md").is_file():
-        answers = {
-            name: (folder / name).read_text(encoding="utf-8").strip()
-            for name in ("table.md", "verdict.md")
-        }
-        record = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
-        lines = [answers["table.md"], "", answers["verdict.md"]]
-        shown = ("report.html", "report.png")
-    else:
-        what = "holds no finished run (run.json) or comparison (verdict.md)"
-        raise FileNotFoundError(
-            f"{folder} {what if folder.is_dir() else 'is not a folder'}: name the output folder of "
-            "one; a comparison that was stopped goes on by the same command."
-        )
-    lines += [f"{folder / name}" for name in shown if (folder / name).is_file()]
+        return _run_again(folder)
+    if (folder / "comparison.jsonl").is_file():
+        from hf_oversample.commands.comparison_report import report_again
+
+        return _compared(*report_again(folder), folder)
+    what = "holds no finished run (run.json) or comparison (comparison.jsonl)"
+    raise FileNotFoundError(
+        f"{folder} {what if folder.is_dir() else 'is not a folder'}: name the output folder of one."
+    )
+
+
+def _run_again(folder: Path) -> Outcome:
+    """The tables and cards of a run, made of its record again."""
+    from hf_oversample.commands.output import OutputFolder
+    from hf_oversample.hub.card import dataset_card, generator_card
+    from hf_oversample.hub.tables import metrics_table
+
+    record: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    output = OutputFolder(folder, overwrite=True)
+    lines = [balanced_summary(record)]
+    if record["metrics"]:
+        table = metrics_table(record["metrics"], SHOWN)
+        output.write("table.md", table + "\n")
+        lines += ["", table]
+    cards = {"balanced": dataset_card}
+    if (folder / "generator" / "README.md").is_file():
+        a = record["arguments"]
+        repository = a.get("hub_model_id") if a.get("push_to_hub") else None
+        cards["generator"] = lambda run: generator_card(run, repository)
+    for name, card in cards.items():
+        output.write(f"{name}/README.md", card(record))
+    parts = ("balanced", "generator", "anchors.md", "report.png")
+    lines += ["", *(f"{folder / name}" for name in parts if (folder / name).exists())]
     return Outcome(record, "\n".join(lines))
 
 

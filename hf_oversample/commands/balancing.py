@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, Literal
 from datasets import Dataset
 
 from hf_oversample.commands.balancing_arguments import BalancingRunArguments
-from hf_oversample.commands.record import run_record
+from hf_oversample.commands.messages import note
 from hf_oversample.commands.run import Run
 from hf_oversample.oversamplers.base import Oversampler
 from hf_oversample.oversamplers.miso.latent_decoder import LatentDecoder
@@ -56,10 +55,9 @@ class BalancingRun(Run):
     def train_generator(self, resume: str | None) -> TrainedGenerator:
         """As `Run.train_generator`; says so where an earlier run's generator could be used."""
         if resume is None and (Path(self.trained_folder) / "training.json").exists():
-            print(
+            note(
                 f"{self.trained_folder} is there from an earlier run and is trained anew; "
-                f"--generator {self.trained_folder} would use it.",
-                file=sys.stderr,
+                f"--generator {self.trained_folder} would use it."
             )
         return super().train_generator(resume)
 
@@ -146,7 +144,7 @@ class BalancingRun(Run):
             rejections: reason → texts that were drawn; None where none were.
             acceptance: of the methods that translate rows, `acceptance_` of `AmoOversampler`.
         """
-        return run_record(self.arguments, self.data, balanced) | {
+        return self.base_record(balanced) | {
             "difficult_share": {"before": None, "after": None},  # not measured
             "outvoted_share": {"before": None, "after": None},
             "losses": {},

@@ -11,6 +11,7 @@ from datasets import Dataset, DatasetDict
 
 from hf_oversample.commands.balancing import EMBEDDING_COLUMN, BalancingRun
 from hf_oversample.commands.bayesian_gan_arguments import BayesianGanRunArguments
+from hf_oversample.commands.messages import warn
 from hf_oversample.data.columns import embedding_matrix
 from hf_oversample.hub.tables import markdown_table
 from hf_oversample.models.bayesian_gan.traversals import (
@@ -123,7 +124,7 @@ def _write_structure(
             a.bayesian_network().figure(path, weights)
     except ImportError as error:
         # The picture needs an extra; the table above says the same.
-        print(f"structure.png is left out: {error}")
+        warn(f"structure.png is left out: {error}")
 
 
 def _write_traversals(

@@ -5,15 +5,17 @@ It imports no torch, so that `--help` is quick.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from hf_oversample.commands.arguments import RunArguments
-from hf_oversample.commands.guard import guarded
-from hf_oversample.commands.parser import add_fields, chosen_fields
+from hf_oversample.commands.cores import use_free_cores
+from hf_oversample.commands.guard import goes_on_by_itself, guarded, how_to_go_on
+from hf_oversample.commands.messages import be_quiet
+from hf_oversample.commands.parser import Parser, add_fields, chosen_fields
 from hf_oversample.training.arguments import MisoTrainingArguments
 
 Arguments = TypeVar("Arguments", bound=RunArguments)
@@ -45,25 +47,26 @@ def run_command(
         description: of the command, for `--help`.
         unused: fields that are no command-line arguments, besides `training`.
         trained: what `MisoTrainingArguments` are for, for `--help`.
-        resumes: whether there is `--resume_from_checkpoint`.
+        resumes: whether there is `--resume_from_checkpoint`; otherwise the same command goes on
+            where it was.
 
     Returns:
         The exit status: 0; 2 for what the user can put right; 1 for a fault of this package; 130
         where Ctrl-C stopped it.
     """
-    parser = argparse.ArgumentParser(
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(description)
     add_fields(parser, arguments_class, skip=("training", *unused))
     add_fields(parser.add_argument_group("training", trained), MisoTrainingArguments)
     if resumes:
         parser.add_argument(
             "--resume_from_checkpoint", "--resume", metavar="FOLDER", help="a checkpoint, or 'last'"
         )
+    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     parser.add_argument("--debug", action="store_true", help="tracebacks of errors")
-    options = parser.parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    options = parser.parse(words)
+    if options.quiet:
+        be_quiet()
 
     def work() -> None:
         arguments = arguments_class(
@@ -71,11 +74,15 @@ def run_command(
             training=MisoTrainingArguments(**chosen_fields(options, MisoTrainingArguments)),
         )
         check_files(arguments)
+        use_free_cores()
         said = run(arguments, options.resume_from_checkpoint if resumes else None)
         if said:
             print(said)
 
-    return guarded(work, debug=options.debug)
+    def go_on() -> str:
+        return how_to_go_on(words, options.output_dir) if resumes else goes_on_by_itself(words)
+
+    return guarded(work, debug=options.debug, go_on=go_on)
 
 
 def check_files(arguments: Any) -> None:

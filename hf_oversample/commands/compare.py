@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import sys
 from collections import Counter
 from dataclasses import replace
 from importlib.util import find_spec
@@ -15,6 +13,7 @@ import numpy as np
 from datasets import ClassLabel, Dataset
 
 from hf_oversample.commands.compare_arguments import EVERYTHING, CompareRunArguments
+from hf_oversample.commands.comparison_report import CELLS, REPORTS, summary, write_reports
 from hf_oversample.commands.data import (
     check_columns,
     language_of,
@@ -24,25 +23,18 @@ from hf_oversample.commands.data import (
     warn_of_lookalikes,
 )
 from hf_oversample.commands.encoder import chosen_encoder
+from hf_oversample.commands.messages import note, warn
 from hf_oversample.commands.output import OutputFolder
-from hf_oversample.comparison.decision import decide, rests_on
-from hf_oversample.comparison.figures import write_figure
-from hf_oversample.comparison.findings import table
 from hf_oversample.comparison.miso import MisoSource
-from hf_oversample.comparison.page import write_page
 from hf_oversample.comparison.problem import Problem, given_splits, repeated_folds
 from hf_oversample.comparison.protocol import Comparison, compare
 from hf_oversample.comparison.registry import classifier_named
 from hf_oversample.comparison.remedies import REMEDIES, remedy_named
 from hf_oversample.comparison.scores import METRICS, OF_SEVERAL
-from hf_oversample.comparison.wording import markdown, verdict_line
 from hf_oversample.data.classes import in_class_order
 from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.data.reading import load_text_dataset, prepare_labels
 from hf_oversample.text.words import Segmenter
-
-RECORDS = "comparison.jsonl"
-REPORTS = ("table.md", "verdict.md", "verdict.json", "report.png", "report.html")
 
 
 def run_compare(arguments: CompareRunArguments) -> Comparison:
@@ -50,8 +42,9 @@ def run_compare(arguments: CompareRunArguments) -> Comparison:
     Compare remedies, and write the answer.
 
     Writes to `output_dir`: `comparison.jsonl` (a line a cell; a run that was stopped goes on from
-    it), `table.md`, `verdict.md`, `verdict.json`, `report.png`, `report.html`; and `generators/`,
-    where anchors were asked for. Progress goes to stderr.
+    it), `table.md`, `verdict.md`, `verdict.json`, `report.png`, `report.html`, `comparison.json`
+    (what they are made of, for `hf-oversample report`); and `generators/`, where anchors were
+    asked for. Progress goes to stderr.
 
     Args:
         arguments: the run's.
@@ -75,7 +68,8 @@ def run_compare(arguments: CompareRunArguments) -> Comparison:
     folder.mkdir(parents=True, exist_ok=True)
     for reason, rows in problem.removed.items():
         if rows:
-            print(f"left out before splitting: {rows} {reason}", file=sys.stderr)
+            note(f"left out before splitting: {rows} {reason}")
+    encoder = chosen_encoder(a.encoder_name, None, problem.language, problem.splits[0].train.texts)
     generators = folder / "generators"
     if a.overwrite and generators.exists():
         shutil.rmtree(generators)  # they are of the rows and settings of that run
@@ -86,57 +80,26 @@ def run_compare(arguments: CompareRunArguments) -> Comparison:
     def progress(line: str) -> None:
         for name in REPORTS:  # of an earlier run: they would stand beside longer records
             (folder / name).unlink(missing_ok=True)
-        print(line, file=sys.stderr, flush=True)
+        note(line)
 
     comparison = compare(
         problem,
         remedies=remedies,
         classifiers=a.classifiers,
         steps=a.steps,
-        encoder_name=chosen_encoder(a.encoder_name, None, problem.language).name,
+        encoder_name=encoder.name,
         generator=generator,
-        records=folder / RECORDS,
+        records=folder / CELLS,
         overwrite=a.overwrite,
         progress=progress,
     )
-    output.write("table.md", _tables(comparison, a.metric))
-    told = decide(comparison, a.metric)
-    output.write("verdict.md", markdown(told))
-    output.write("verdict.json", json.dumps(told.to_dict(), indent=2, allow_nan=False) + "\n")
-    with output.file("report.png") as path:
-        write_figure(comparison, path, a.metric)
-    with output.file("report.html") as path:
-        write_page(comparison, path, a.metric)
+    write_reports(output, comparison, a.metric, encoder.to_dict())
     return comparison
 
 
 def compare_summary(arguments: CompareRunArguments) -> str:
-    """
-    Compare, and give what a command prints: the tables, the verdict with the lines of Python that
-    do what it says, where the pictures are, and last the verdict in one line for programs.
-    """
-    return summary(run_compare(arguments), arguments)
-
-
-def summary(comparison: Comparison, arguments: CompareRunArguments) -> str:
-    """What is printed of a comparison."""
-    folder = Path(arguments.output_dir)
-    told = decide(comparison, arguments.metric)
-    return "\n".join(
-        [
-            _tables(comparison, arguments.metric),
-            markdown(told),
-            f"Pictures: {folder / 'report.html'}, {folder / 'report.png'}",
-            verdict_line(told),
-        ]
-    )
-
-
-def _tables(comparison: Comparison, metric: str) -> str:
-    """The tables, and, where they are sorted by what the verdict does not rest on, that it does
-    not."""
-    aside = rests_on(comparison, metric)
-    return table(comparison, metric) + (f"\n\n{aside}\n" if aside else "\n")
+    """Compare, and give what a command prints."""
+    return summary(run_compare(arguments), arguments.metric, Path(arguments.output_dir))
 
 
 def _check_report(a: CompareRunArguments) -> None:
@@ -251,7 +214,7 @@ def _with_classes(
     names = _in_order(parts, prepared, column)
     warn_of_lookalikes({code: present[name] for code, name in enumerate(names)}, names)
     if empty := [name for name in names if name not in present]:
-        print(f"classes without rows are left out: {', '.join(empty)}", file=sys.stderr)
+        warn(f"classes without rows are left out: {', '.join(empty)}")
     names = [name for name in names if name in present]
     codes, feature = {name: code for code, name in enumerate(names)}, ClassLabel(names=names)
     return names, {

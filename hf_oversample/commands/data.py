@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from datasets import Dataset, DatasetDict
 from huggingface_hub import snapshot_download
 
 from hf_oversample.commands.arguments import RunArguments
+from hf_oversample.commands.messages import note, warn
 from hf_oversample.commands.miso_arguments import MisoRunArguments
 from hf_oversample.comparison.fold import TEST_NEIGHBORS
 from hf_oversample.data.classes import lookalike_advice, lookalike_classes
@@ -120,9 +119,8 @@ def warn_of_lookalikes(counts: Mapping[int, int], class_names: Sequence[str]) ->
     """Say on stderr which classes differ in case or spaces only: each would be grown by itself."""
     by_name = {name: counts.get(code, 0) for code, name in enumerate(class_names)}
     found = lookalike_classes({name: rows for name, rows in by_name.items() if rows})
-    if os.environ.get("RANK", "0") == "0":  # once, of several processes under a launcher
-        for group in found:
-            print(f"Warning: {lookalike_advice(group)}", file=sys.stderr)
+    for group in found:
+        warn(lookalike_advice(group))
 
 
 def language_of(arguments: RunArguments, texts: Sequence[str]) -> Language:
@@ -134,16 +132,14 @@ def language_of(arguments: RunArguments, texts: Sequence[str]) -> Language:
         return arguments.language
     language = guess_language(texts)
     name = {"en": "English", "zh": "Chinese"}[language]
-    said = f"language: {name}, guessed; name it with --language"
+    note(f"language: {name}, guessed; name it with --language")
     script = unsegmented_script(texts)
     if script is not None:
-        said += (
-            f". Warning: most letters are {script}, for which there is no segmenter here: words "
-            "are cut as in English, at spaces and at marks, and edits may break them. Pretrained "
-            "encoders read such texts whole"
+        warn(
+            f"most letters are {script}, for which there is no segmenter here: words are cut as in "
+            "English, at spaces and at marks, and edits may break them. Pretrained encoders read "
+            "such texts whole"
         )
-    if os.environ.get("RANK", "0") == "0":  # once, of several processes under a launcher
-        print(said, file=sys.stderr)
     return language
 
 

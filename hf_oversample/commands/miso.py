@@ -8,7 +8,7 @@ import numpy as np
 
 from hf_oversample.commands.data_checks import check_words
 from hf_oversample.commands.miso_arguments import MisoRunArguments
-from hf_oversample.commands.record import run_record
+from hf_oversample.commands.outcome import SHOWN
 from hf_oversample.commands.report import BalancedData, measured, planned_anchors, write_report
 from hf_oversample.commands.run import Run
 from hf_oversample.comparison.fold import Fold
@@ -23,17 +23,6 @@ from hf_oversample.oversamplers.miso.oversampler import MisoOversampler
 from hf_oversample.training.generator import TrainedGenerator
 
 EVALUATED = ("textcnn", "linear")
-
-# what the table shows; run.json has every metric
-SHOWN = (
-    "f1",
-    "macro_f1",
-    "average_precision",
-    "f1_tuned",
-    "f1_outvoted",
-    "f1_not_outvoted",
-    "outvoted_share",
-)
 
 
 def run_miso(
@@ -75,7 +64,7 @@ def run_miso(
         metrics = _evaluate(run, balanced, trained)
     with run.timed("report"):
         report = write_report(run.output, run.data, balanced, a.training.neighbors)
-    record = run_record(a, run.data, balanced.parts["train"])
+    record = run.base_record(balanced.parts["train"])
     record["counts"]["planned_anchors"] = planned_anchors(oversampler)
     record |= measured(balanced, trained.trainer, report, metrics=metrics, timings=run.timings)
     table = metrics_table(metrics, SHOWN) if metrics else "No table: evaluation_seeds is 0."

@@ -118,6 +118,11 @@ class MisoRunArguments(RunArguments):
         return self.realizer == "edit"
 
     @property
+    def needs_encoder(self) -> bool:
+        """Whether a pretrained encoder is of use: to train from, to embed, or to judge."""
+        return True
+
+    @property
     def trains_generator(self) -> bool:
         """Whether a generator is trained."""
         return True

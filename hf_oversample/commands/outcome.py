@@ -5,6 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+SHOWN = (
+    "f1",
+    "macro_f1",
+    "average_precision",
+    "f1_tuned",
+    "f1_outvoted",
+    "f1_not_outvoted",
+    "outvoted_share",
+)
+"""Metrics of a run's table; run.json has every metric."""
+
 
 @dataclass(frozen=True)
 class Outcome:

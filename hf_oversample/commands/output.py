@@ -18,35 +18,45 @@ class OutputFolder:
 
     Raises:
         FileExistsError: if it holds a finished run (`run.json`) and `overwrite` is not set.
+        NotADirectoryError: if it is a file.
     """
 
     def __init__(self, path: str | Path, *, overwrite: bool = False):
         self.path = Path(path)
+        if self.path.exists() and not self.path.is_dir():
+            raise NotADirectoryError(f"{self.path} is a file: name a folder to write to.")
         if (self.path / "run.json").exists() and not overwrite:
             raise FileExistsError(
-                f"{self.path} holds a finished run (run.json). Choose another output_dir, or pass "
+                f"{self.path} holds a finished run (run.json). Name another folder, or pass "
                 "--overwrite."
             )
 
     @contextmanager
     def file(self, name: str) -> Iterator[Path]:
-        """A path to write to, which becomes the file `name`."""
+        """A path to write to, which becomes the file `name`; nothing is left where that fails."""
         final = self.path / name
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary = final.with_name(f".part-{final.name}")
-        yield temporary
-        temporary.replace(final)
+        try:
+            yield temporary
+            temporary.replace(final)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     @contextmanager
     def folder(self, name: str) -> Iterator[Path]:
-        """A new folder to fill, which becomes the folder `name`; an older one is replaced."""
+        """A new folder to fill, which becomes the folder `name`; an older one is replaced. Nothing
+        is left where that fails."""
         final, temporary = self.path / name, self.path / f".{name}.part"
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        yield temporary
-        if final.exists():
-            shutil.rmtree(final)
-        temporary.rename(final)
+        try:
+            yield temporary
+            if final.exists():
+                shutil.rmtree(final)
+            temporary.rename(final)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
     def write(self, name: str, text: str) -> None:
         """A text file, in UTF-8."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from hf_oversample.commands.arguments import argument
@@ -34,10 +34,11 @@ class OversampleRunArguments(BalancingRunArguments):
             object, or `embeddings_only` with a method that makes no embeddings.
     """
 
-    method: Literal["smote", "borderline_smote", "adasyn", "amo", "simpor", "random", "miso"] = (
-        field(
-            kw_only=True,
-            metadata={"help": "how rows are made; all but random need a generator for texts"},
+    method: Literal["miso", "random", "smote", "borderline_smote", "adasyn", "amo", "simpor"] = (
+        argument(
+            "miso",
+            "how rows are made: miso edits real texts, random repeats them, the others make "
+            "embeddings, which a generator writes as texts",
         )
     )
     method_options: str = argument(
@@ -78,6 +79,11 @@ class OversampleRunArguments(BalancingRunArguments):
     def is_of_embeddings(self) -> bool:
         """Whether the method makes embeddings, which are decoded, and not texts."""
         return self.method not in NOT_OF_EMBEDDINGS
+
+    @property
+    def needs_encoder(self) -> bool:
+        """Whether a pretrained encoder is of use: repeated rows need none."""
+        return self.method != "random"
 
     @property
     def needs_generator(self) -> bool:

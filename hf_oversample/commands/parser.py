@@ -3,18 +3,95 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
-from typing import Any
+from typing import Any, NoReturn
+
+_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Help with each flag's value named once: `-o, --output FOLDER`."""
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if not action.option_strings:
+            return super()._format_action_invocation(action)
+        value = ""
+        if action.nargs != 0:
+            value = " " + self._format_args(action, self._get_default_metavar_for_optional(action))
+        return ", ".join(action.option_strings) + value
+
+
+class Parser(argparse.ArgumentParser):
+    """
+    A parser that names the nearest flag where one is unknown, takes hyphens for underscores, and
+    lets a bare boolean flag stand before another word.
+
+    Args:
+        description: shown as it is written.
+        **options: of `argparse.ArgumentParser`.
+
+    Attributes:
+        problem: what could not be read, where something could not.
+    """
+
+    def __init__(self, description: str | None, **options: Any) -> None:
+        super().__init__(
+            description=description, formatter_class=Formatter, allow_abbrev=False, **options
+        )
+        self.problem = ""
+
+    def parse(self, argv: Sequence[str]) -> argparse.Namespace:
+        """As `parse_args`; ends the process with status 2 for what it cannot read."""
+        options, unknown = self.parse_known_args(self._as_declared(argv))
+        if unknown:
+            flags = [word for word in unknown if word.startswith("-")]
+            self.error(self._unknown(flags[0].split("=")[0] if flags else unknown[0]))
+        return options
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in one line, and where the help is; status 2."""
+        self.problem = message
+        self.exit(2, f"error: {message.rstrip('.')}. See {self.prog} --help.\n")
+
+    def flags(self) -> list[str]:
+        """Every flag that this command takes."""
+        return [name for action in self._actions for name in action.option_strings]
+
+    def _unknown(self, word: str) -> str:
+        if not word.startswith("-"):
+            return f"{word!r} is one word too many: put values with spaces in quotes"
+        plain = word.replace("-", "_").lstrip("_")
+        near = {name.lstrip("-").replace("-", "_"): name for name in self.flags()}
+        found = difflib.get_close_matches(plain, near, n=1, cutoff=0.6)
+        hint = f" (did you mean {near[found[0]]}?)" if found else ""
+        return f"there is no flag {word}{hint}"
+
+    def _as_declared(self, argv: Sequence[str]) -> list[str]:
+        """The words with flags as they are declared, and a value behind each boolean."""
+        known = {name: action for action in self._actions for name in action.option_strings}
+        result: list[str] = []
+        for place, word in enumerate(argv):
+            flag, equals, value = word.partition("=")
+            if flag not in known and flag.startswith("--"):
+                body = flag[2:]
+                for other in (f"--{body.replace('-', '_')}", f"--{body.replace('_', '-')}"):
+                    flag = other if other in known else flag
+            action = known.get(flag)
+            if action is not None and action.type is _boolean and not equals:
+                following = argv[place + 1].lower() if place + 1 < len(argv) else ""
+                equals, value = ("", "") if following in _BOOLEANS else ("=", "true")
+            result.append(flag + equals + value)
+        return result
 
 
 def _boolean(text: str) -> bool:
-    values = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-    if text.lower() not in values:
+    if text.lower() not in _BOOLEANS:
         raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
-    return values[text.lower()]
+    return _BOOLEANS[text.lower()]
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -67,11 +144,20 @@ def add_fields(
             options |= {"type": _names, "metavar": "NAMES"}
         else:
             options |= {"type": kind, "choices": choices}
-            options["metavar"] = None if choices else kind.__name__.upper()
+            options["metavar"] = None if choices else _metavar(item.name, kind)
         if shown is not None and item.name not in shown:
             options["help"] = argparse.SUPPRESS
-        flags = [*(names or {}).get(item.name, ()), f"--{item.name}"]
-        parser.add_argument(*flags, dest=item.name, required=required, **options)
+        if short := (names or {}).get(item.name, ()):
+            parser.add_argument(*short, dest=item.name, required=required, **options)
+            # the field's own name is a flag too, which the help does not repeat
+            options, required = {**options, "help": argparse.SUPPRESS}, False
+        parser.add_argument(f"--{item.name}", required=required, **options)
+
+
+def _metavar(name: str, kind: type) -> str:
+    """What stands for a value in the help."""
+    ends = {"_dir": "FOLDER", "_file": "FILE", "_column": "COLUMN", "_name": "NAME"}
+    return next((word for end, word in ends.items() if name.endswith(end)), kind.__name__.upper())
 
 
 def chosen_fields(options: argparse.Namespace, arguments: type) -> dict[str, Any]:

@@ -6,11 +6,14 @@ import json
 from pathlib import Path
 from typing import Literal
 
+from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
+
 from hf_oversample.commands.folder_arguments import PushArguments
 from hf_oversample.commands.outcome import Outcome
 from hf_oversample.hub.push import check_folder, push_folder
 
 # Parquet files alone: the Arrow files of a saved data set hold the same rows.
+_LOG_IN = "log in with `hf auth login`, or set HF_TOKEN to a token that may write there"
 DATASET_FILES = ("*.parquet", "README.md")
 
 
@@ -25,13 +28,22 @@ def push(arguments: PushArguments, resume: str | None = None) -> Outcome:
     """
     a = arguments
     folder, kind = _kind(a)
-    commit = push_folder(
-        folder,
-        a.repo,
-        repo_type=kind,
-        private=a.private or None,
-        only=DATASET_FILES if kind == "dataset" else None,
-    )
+    try:
+        commit = push_folder(
+            folder,
+            a.repo,
+            repo_type=kind,
+            private=a.private or None,
+            only=DATASET_FILES if kind == "dataset" else None,
+        )
+    except LocalTokenNotFoundError as error:
+        raise ValueError(_LOG_IN) from error
+    except HfHubHTTPError as error:
+        if error.response is None or error.response.status_code not in (401, 403):
+            raise
+        raise ValueError(
+            f"the Hub does not let you write to {a.repo} ({error.response.status_code}): {_LOG_IN}"
+        ) from error
     record = {"repo": a.repo, "repo_type": kind, "commit": commit.oid, "url": commit.commit_url}
     loads = (
         f'load_dataset("{a.repo}")'
@@ -68,6 +80,7 @@ def _kind(a: PushArguments) -> tuple[Path, Literal["model", "dataset"]]:
             f"{folder} is the folder of a run: push one of its parts, "
             f"{' or '.join(str(folder / part) for part in parts)}."
         )
+    _write_card(folder, a.repo)
     check_folder(folder)
     if a.repo_type is not None:
         return folder, a.repo_type
@@ -80,3 +93,14 @@ def _kind(a: PushArguments) -> tuple[Path, Literal["model", "dataset"]]:
         f"{folder} holds neither a config.json (a generator or an oversampler) nor a data set: "
         "name such a folder, or say what it is with --repo_type."
     )
+
+
+def _write_card(folder: Path, repo: str) -> None:
+    """A saved oversampler's card, where it has none: a repository is pushed with one."""
+    config = folder / "config.json"
+    if not config.is_file() or (folder / "README.md").exists():
+        return
+    if "oversampler" in json.loads(config.read_text(encoding="utf-8")):
+        from hf_oversample.oversamplers.base import Oversampler  # seconds
+
+        Oversampler.from_pretrained(folder).card(repo).save(folder / "README.md")

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from datasets import DatasetDict
+from datasets import Dataset, DatasetDict
 
 from hf_oversample.commands.data import RunData, read_data
-from hf_oversample.commands.encoder import chosen_encoder
+from hf_oversample.commands.encoder import ChosenEncoder, chosen_encoder
 from hf_oversample.commands.miso_arguments import MisoRunArguments
 from hf_oversample.commands.output import OutputFolder
+from hf_oversample.commands.record import run_record
 from hf_oversample.hub.card import dataset_card
 from hf_oversample.oversamplers.miso.parts import parts_read
 from hf_oversample.text.words import Segmenter
@@ -50,9 +51,14 @@ class Run:
             self.data: RunData = read_data(arguments)
         self.segmenter = Segmenter(self.data.language, arguments.user_dictionary)
         # one folder for all that read it: training, neighbours, gate, evaluation
-        self.encoder = chosen_encoder(
-            arguments.encoder_name, arguments.encoder_revision, self.data.language
-        )
+        self.encoder = ChosenEncoder(None, "not needed")
+        if arguments.needs_encoder:
+            self.encoder = chosen_encoder(
+                arguments.encoder_name,
+                arguments.encoder_revision,
+                self.data.language,
+                self.data.train.texts,
+            )
         self.trained: TrainedGenerator | None = None
 
     @contextmanager
@@ -132,10 +138,14 @@ class Run:
             for name, rows in parts.items():
                 rows.to_parquet(str(folder / f"{name}.parquet"))
 
+    def base_record(self, balanced: Dataset) -> dict[str, Any]:
+        """The part of the run's record that is the same for every run, with its encoder."""
+        base = run_record(self.arguments, self.data, balanced)
+        return base | {"encoder": self.encoder.to_dict()}
+
     def write_record(self, record: dict[str, Any]) -> None:
         """Write the data set's card and, last, `run.json`, which says that the run is finished;
         no checkpoint is left then."""
-        record["encoder"] = {"name": self.encoder.name, "why": self.encoder.why}
         self.output.write("balanced/README.md", dataset_card(record))
         self.output.write("run.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
         self.output.remove_checkpoints()

@@ -90,7 +90,6 @@ SUBCOMMANDS: dict[str, Subcommand] = {
         everyday=(*_DATA, "method", "sampling_strategy", "generator"),
         trains=True,
         resumes=True,
-        defaults={"method": "miso"},
         training=QUICK_TRAINING,
     ),
     "train": Subcommand(

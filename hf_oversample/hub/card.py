@@ -67,7 +67,9 @@ def generator_card(run: Mapping[str, Any], repo_id: str | None = None) -> str:
         tags=["hf_oversample", "miso", "oversampling", "imbalanced", "synthetic-data"],
         datasets=_hub_name(run["arguments"].get("dataset_name")),
         metrics=sorted({_HUB_METRICS.get(m, m) for m in _metric_names(run)}) or None,
-        base_model=_hub_name(run["arguments"].get("encoder_name")),
+        base_model=_hub_name(
+            run["encoder"]["name"] if "encoder" in run else run["arguments"].get("encoder_name")
+        ),
         eval_results=evaluation_results(run) or None,
     )
     place = repo_id or "the folder of this card"

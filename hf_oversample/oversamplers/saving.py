@@ -325,7 +325,7 @@ class FittedState:
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "oversampler"
             self.save_pretrained(folder)
-            self._card(repo_id).save(folder / "README.md")
+            self.card(repo_id).save(folder / "README.md")
             repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
             return api.upload_folder(
                 repo_id=repo_id,
@@ -334,7 +334,12 @@ class FittedState:
                 commit_message=commit_message or f"Upload {type(self).__name__}",
             ).commit_url
 
-    def _card(self, repo_id: str) -> ModelCard:
+    def card(self, repo_id: str) -> ModelCard:
+        """A short card: values, and rows and children of each class.
+
+        Args:
+            repo_id: what a reader passes to `from_pretrained`.
+        """
         before = np.bincount(self.labels_, minlength=len(self.label_names_)).tolist()
         made = np.bincount(self.fitted_plan().label, minlength=len(before)).tolist()
         data = ModelCardData(library_name="hf_oversample", tags=["oversampling", "imbalanced-data"])

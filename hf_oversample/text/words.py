@@ -195,6 +195,25 @@ def guess_language(texts: Iterable[str], sample: int = 1000) -> Language:
     return "zh" if letters and han >= 0.2 * letters else "en"
 
 
+def reads_as_english(texts: Iterable[str], sample: int = 1000) -> bool:
+    """Whether at least an eighth of the words of the first texts are English stop words.
+
+    Of English messages and reviews a third to a half are; of other languages that share some of
+    their spellings, such as French or Dutch, a twentieth.
+
+    Args:
+        texts: any texts; an empty collection counts as English.
+        sample: how many texts to look at.
+    """
+    listed = stop_words("en")
+    words = [
+        word.casefold()
+        for text in checked_texts(islice(texts, sample))
+        for word in re.findall(r"[^\W\d_]+", text)
+    ]
+    return 8 * sum(word in listed for word in words) >= len(words)
+
+
 def unsegmented_script(texts: Iterable[str], sample: int = 1000) -> str | None:
     """The script of most letters in the first texts, such as "Devanagari" or "Thai", if it is one
     whose words :class:`Segmenter` does not find: without spaces, or with marks within words.

@@ -1,0 +1,70 @@
+"""Several processes of one command on this machine, by the launcher that accelerate uses too."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+import torch
+from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from hf_oversample.commands.cores import free_cores
+from hf_oversample.commands.guard import STOPPED, USERS
+
+FLAG = "--num_processes"
+
+
+def launch(words: Sequence[str], processes: int) -> int:
+    """
+    Run a command in several processes that train together.
+
+    Args:
+        words: those after `hf-oversample`; the flag that led here is left out.
+        processes: how many; with GPUs each takes one.
+
+    Returns:
+        The exit status: that of the process that failed first, or 0; 130 after Ctrl-C.
+    """
+    gpus = torch.cuda.device_count()
+    if gpus and processes > gpus:
+        print(f"error: {FLAG} is {processes}, and there are {gpus} GPUs.", file=sys.stderr)
+        return USERS
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, free_cores() // processes)))
+    if not gpus:
+        os.environ["ACCELERATE_USE_CPU"] = "true"
+    # the processes say themselves what went wrong
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        run_id="hf-oversample",
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        monitor_interval=0.2,
+    )
+    module = ["-m", "hf_oversample.commands.main"]
+    try:
+        elastic_launch(config, sys.executable)(*module, *_without_flag(words))
+    except (SignalException, KeyboardInterrupt):
+        return STOPPED  # the first process has said how to go on
+    except ChildFailedError as error:
+        _, failure = error.get_first_failure()
+        return int(failure.exitcode)
+    return 0
+
+
+def _without_flag(words: Sequence[str]) -> list[str]:
+    kept, rest = [], iter(words)
+    for word in rest:
+        flag, equals, _ = word.replace("-", "_").partition("=")
+        if flag != FLAG.replace("-", "_"):
+            kept.append(word)
+        elif not equals:
+            next(rest, None)
+    return kept
