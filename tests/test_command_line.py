@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from functools import partial
@@ -42,13 +43,31 @@ def test_help_imports_no_heavy_library(words: list[str]) -> None:
         "import sys\n"
         "from hf_oversample.commands.main import main\n"
         f"status = main({words!r})\n"
-        "heavy = ['torch', 'transformers', 'datasets', 'sklearn', 'accelerate']\n"
+        "heavy = ['numpy', 'torch', 'transformers', 'datasets', 'sklearn', 'accelerate']\n"
         "loaded = [name for name in heavy if name in sys.modules]\n"
         "sys.exit(f'{status} {loaded}' if status or loaded else 0)\n"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
     assert "hf-oversample" in answer.stdout
+
+
+def test_it_is_an_extension_of_hf(tmp_path: Path) -> None:
+    """In processes of their own, with the `hf` that is installed."""
+    scripts = Path(sys.executable).parent
+    home = {**os.environ, "HOME": str(tmp_path), "HF_HUB_DISABLE_UPDATE_CHECK": "1"}
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(scripts / words[0]), *words[1:]], capture_output=True, text=True, env=home
+        )
+
+    registered = run("hf-oversample", "--as-hf-extension")
+    assert registered.returncode == 0, registered.stderr
+    assert run("hf", "oversample", "--version").stdout == run("hf-oversample", "--version").stdout
+    refused = run("hf", "oversample", "audit", "none.csv", "--text", "a", "--label", "b")
+    assert refused.returncode == USERS
+    assert "'none.csv' is not a file" in refused.stderr
 
 
 def test_everyday_help_is_short_and_help_all_is_not(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from hf_oversample.commands.encoder import (
 )
 from hf_oversample.data.reading import demo_encoder_path
 from hf_oversample.hub.push import push_folder
+from two_processes import launch_two_processes
 
 
 @pytest.fixture(autouse=True)
@@ -81,3 +82,19 @@ def test_an_encoder_of_the_hub_is_downloaded_once(hub: Any, tmp_path: Path) -> N
     assert {"config.json", "model.safetensors"} <= found
     assert "modeling_own.py" not in found
     assert chosen_encoder(None, None, "zh") == ChosenEncoder(first.name, "cache", MULTILINGUAL)
+
+
+def test_all_processes_of_a_launch_start_from_what_the_first_chose(tmp_path: Path) -> None:
+    """Under a plain torchrun on CPUs, which does not say that it is on CPUs."""
+    script = tmp_path / "choose.py"
+    script.write_text(
+        "import os\n"
+        "from hf_oversample.commands.encoder import ChosenEncoder, the_same_everywhere\n"
+        "from hf_oversample.training.accelerator import process_state\n"
+        "os.environ.pop('ACCELERATE_USE_CPU')\n"
+        "rank = os.environ['RANK']\n"
+        "chosen = the_same_everywhere(lambda: ChosenEncoder(f'encoder {rank}', 'given'))\n"
+        "print('chose', chosen.name, 'of', process_state().num_processes)\n"
+    )
+    printed = launch_two_processes(script)
+    assert printed.count("chose encoder 0 of 2") == 2

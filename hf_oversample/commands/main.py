@@ -11,12 +11,14 @@ import dataclasses
 import difflib
 import importlib
 import json
+import os
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hf_oversample.commands import extension
 from hf_oversample.commands.command import check_files
 from hf_oversample.commands.guard import (
     USERS,
@@ -56,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(f"hf-oversample {__version__}")
         return 0
+    if words[0] == extension.FLAG:
+        return guarded(lambda: print(extension.register()))
     name = words[0]
     if name not in SUBCOMMANDS:
         near = difflib.get_close_matches(name, SUBCOMMANDS, n=1)
@@ -81,7 +85,7 @@ def _run(name: str, words: list[str]) -> int:
     if options.quiet:
         be_quiet()
     processes = getattr(options, "num_processes", 1)
-    if processes > 1 and not options.dry_run:
+    if processes > 1 and not options.dry_run and "LOCAL_RANK" not in os.environ:
         from hf_oversample.commands.launch import launch  # torch: not for --help
 
         return launch([name, *words], processes)
@@ -307,6 +311,7 @@ def _overview() -> str:
             *lines,
             "",
             "hf-oversample COMMAND --help shows a command's everyday flags, --help-all every flag.",
+            f"hf-oversample {extension.FLAG}, once: `hf oversample` is the same from then on.",
         ]
     )
 

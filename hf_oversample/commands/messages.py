@@ -28,11 +28,7 @@ def be_quiet() -> None:
     they read these variables then.
     """
     os.environ[QUIET] = "1"
-    for name in (
-        "TQDM_DISABLE",
-        "HF_HUB_DISABLE_PROGRESS_BARS",
-        "HF_DATASETS_DISABLE_PROGRESS_BARS",
-    ):
+    for name in _BARS:
         os.environ[name] = "1"
     os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 

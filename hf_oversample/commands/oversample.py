@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from accelerate import PartialState
 from datasets import DatasetDict
 
 from hf_oversample.commands.balancing import BalancingRun
@@ -14,6 +13,7 @@ from hf_oversample.commands.oversample_arguments import METHODS, OversampleRunAr
 from hf_oversample.oversamplers.base import SYNTHETIC, Oversampler
 from hf_oversample.oversamplers.miso.oversampler import MisoOversampler
 from hf_oversample.oversamplers.miso.shortfall import TextCounts
+from hf_oversample.training.accelerator import process_state
 
 
 def run_oversample(
@@ -54,7 +54,7 @@ def run_oversample(
     decoder = run.new_decoder() if a.is_of_embeddings and not a.embeddings_only else None
     if a.trains_generator:
         run.train_generator(resume_from_checkpoint)
-    if not PartialState().is_main_process:
+    if not process_state().is_main_process:
         return {}
     if a.is_of_embeddings:
         embedded = run.embed(by_generator=decoder is not None or run.encoder_name is None)

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from datasets import Dataset
 
 from hf_oversample.commands.data import RunData
 from hf_oversample.commands.miso_arguments import MisoRunArguments
 from hf_oversample.oversamplers.plan import ORIGINS
+from hf_oversample.training.accelerator import process_state
 
 PACKAGES = (
     "hf_oversample",
@@ -52,8 +52,8 @@ def run_record(arguments: MisoRunArguments, data: RunData, balanced: Dataset) ->
             "processor": platform.machine(),
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
-            "device": str(PartialState().device),
-            "processes": PartialState().num_processes,
+            "device": str(process_state().device),
+            "processes": process_state().num_processes,
         },
         "seed": a.training.seed,
         "data": {

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from datasets import Dataset, DatasetDict
 
 from hf_oversample.commands.data import RunData, read_data
-from hf_oversample.commands.encoder import ChosenEncoder, chosen_encoder
+from hf_oversample.commands.encoder import ChosenEncoder, chosen_encoder, the_same_everywhere
 from hf_oversample.commands.miso_arguments import MisoRunArguments
 from hf_oversample.commands.output import OutputFolder
 from hf_oversample.commands.record import run_record
@@ -53,11 +53,13 @@ class Run:
         # one folder for all that read it: training, neighbours, gate, evaluation
         self.encoder = ChosenEncoder(None, "not needed")
         if arguments.needs_encoder:
-            self.encoder = chosen_encoder(
-                arguments.encoder_name,
-                arguments.encoder_revision,
-                self.data.language,
-                self.data.train.texts,
+            self.encoder = the_same_everywhere(
+                lambda: chosen_encoder(
+                    arguments.encoder_name,
+                    arguments.encoder_revision,
+                    self.data.language,
+                    self.data.train.texts,
+                )
             )
         self.trained: TrainedGenerator | None = None
 

@@ -1,11 +1,27 @@
-"""The accelerator of a trainer: accumulation, and where it writes."""
+"""The processes of a launch, and the accelerator of a trainer: accumulation, where it writes."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from accelerate import Accelerator, DistributedDataParallelKwargs
-from accelerate.utils import AutocastKwargs, ProjectConfiguration
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
+from accelerate.utils import AutocastKwargs, ProjectConfiguration, parse_flag_from_env
+
+CPU_FLAG = "ACCELERATE_USE_CPU"
+
+
+def process_state() -> PartialState:
+    """
+    Which of how many processes this is. It is to be asked for here alone: a plain `PartialState()`
+    takes each of several processes on CPUs for the only one, for good, and all would write the same
+    files.
+    """
+    launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    if launched and not torch.accelerator.is_available():
+        os.environ[CPU_FLAG] = "true"  # as `accelerate launch --cpu` says it; torchrun does not
+    return PartialState(cpu=parse_flag_from_env(CPU_FLAG))
 
 
 def new_accelerator(
@@ -31,6 +47,7 @@ def new_accelerator(
     """
     if (save_steps or report_to) and output_dir is None:
         raise ValueError("save_steps and report_to need an output_dir to write to.")
+    process_state()
     return Accelerator(
         gradient_accumulation_steps=gradient_accumulation_steps,
         log_with=report_to or None,
