@@ -40,7 +40,7 @@ def test_fifty_texts_are_rebuilt(share_decoder: bool) -> None:
         texts, dropout=0.0, num_latent_heads=8, latent_size=32, share_decoder=share_decoder
     )
     training = arguments(
-        pretrain_steps=700,
+        pretrain_steps=350,
         critic_steps=0,
         adversarial_steps=0,
         batch_size=50,
