@@ -40,7 +40,7 @@ from hf_oversample.comparison.records import Records
 from hf_oversample.comparison.registry import CLASSIFIERS, classifier_title
 from hf_oversample.comparison.remedies import REMEDIES, remedy_named
 from hf_oversample.comparison.wording import verdict
-from hf_oversample.data.reading import demo_encoder_path
+from hf_oversample.data.demo import demo_encoder_path
 from hf_oversample.hub.tables import markdown_table
 from hf_oversample.metrics.statistics import PairedTest
 from hf_oversample.training.arguments import MisoTrainingArguments

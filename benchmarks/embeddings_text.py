@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from embeddings_measuring import Records, alternating, machine, summary, timed
 
-from hf_oversample.data.reading import demo_encoder_path, demo_sms
+from hf_oversample.data.demo import demo_encoder_path, demo_sms
 from hf_oversample.numeric.precision import has_fast_bfloat16
 from hf_oversample.transforms.embed import TextEmbedder
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from hf_oversample.data.reading import demo_encoder_path
+from hf_oversample.data.demo import demo_encoder_path
 from hf_oversample.numeric.precision import has_fast_bfloat16
 from hf_oversample.training.classifier import train_classifier
 

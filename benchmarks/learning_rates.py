@@ -22,7 +22,7 @@ from hf_oversample.comparison.classifiers import TextNetwork, Training
 from hf_oversample.comparison.fold import Fold
 from hf_oversample.comparison.registry import CLASSIFIERS, classifier_named
 from hf_oversample.comparison.resampling import duplicates
-from hf_oversample.data.reading import demo_encoder_path
+from hf_oversample.data.demo import demo_encoder_path
 from hf_oversample.hub.tables import markdown_table
 from hf_oversample.text.words import Segmenter
 from hf_oversample.training.classifier import ranking_score

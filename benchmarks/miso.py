@@ -40,8 +40,8 @@ from hf_oversample.comparison.miso import GivenAnchors
 from hf_oversample.comparison.registry import classifier_named
 from hf_oversample.comparison.remedies import REMEDIES
 from hf_oversample.comparison.scores import cell_metrics
+from hf_oversample.data.demo import demo_encoder_path
 from hf_oversample.data.labeled_texts import Texts
-from hf_oversample.data.reading import demo_encoder_path
 from hf_oversample.metrics.texts import text_report
 from hf_oversample.numeric.precision import has_fast_bfloat16
 from hf_oversample.oversamplers.miso.oversampler import MisoOversampler

@@ -22,7 +22,7 @@ from datasets import Dataset
 
 from hf_oversample.data.files import read_file
 from hf_oversample.data.labeled_texts import Texts
-from hf_oversample.data.reading import drop_duplicate_texts, stratified_split
+from hf_oversample.data.splitting import drop_duplicate_texts, stratified_split
 from hf_oversample.text.words import Language, normalized
 
 INDEPENDENT = ("yelp-1%", "yelp-5%")

@@ -25,7 +25,7 @@ from compare import machine
 from tasks import TASKS, task_rows
 from torch import Tensor
 
-from hf_oversample.data.reading import demo_sms
+from hf_oversample.data.demo import demo_sms
 from hf_oversample.models.classifiers.textcnn import (
     TextCnnConfig,
     TextCnnForSequenceClassification,

@@ -36,7 +36,7 @@ from transformers import (
     set_seed,
 )
 
-from hf_oversample.data.reading import demo_encoder_path, demo_sms
+from hf_oversample.data.demo import demo_encoder_path, demo_sms
 from hf_oversample.models.miso.realizers import AnchorRequest, EditRealizer, GenerateRealizer
 from hf_oversample.text.encoding import TextEncoder, pad
 from hf_oversample.text.words import Segmenter

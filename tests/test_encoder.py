@@ -15,7 +15,7 @@ from hf_oversample.commands.encoder import (
     ChosenEncoder,
     chosen_encoder,
 )
-from hf_oversample.data.reading import demo_encoder_path
+from hf_oversample.data.demo import demo_encoder_path
 from hf_oversample.hub.push import push_folder
 from two_processes import launch_two_processes
 

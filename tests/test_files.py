@@ -369,3 +369,16 @@ def test_names_of_files(tmp_path: Path) -> None:
         read_file("a.txt.gz")
     with pytest.raises(FileNotFoundError, match=r"nothing\.csv is not a file"):
         read_file(tmp_path / "nothing.csv")
+
+
+def test_csv_files_of_a_named_data_set_are_strings_too(tmp_path: Path) -> None:
+    """Of a folder, or of the Hub: `datasets` guesses types by chunks of 10,000 rows."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    labels = ["001", "1", "True", "NA", "1.0"]
+    rows = [(f"{i:04}" if i < 11_000 else "late", labels[i % 5]) for i in range(12_000)]
+    with (folder / "train.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("text", "label"), *rows, ("", "1")])
+    found = load_text_dataset(dataset_name=str(folder))
+    assert found["text"][:] == [*(text for text, _ in rows), None]
+    assert found["label"][:] == [*(label for _, label in rows), "1"]

@@ -7,6 +7,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, BertConfig, PreTrainedTokenizerFast
 
+from hf_oversample.data import demo
 from hf_oversample.text.tokenization import (
     SPECIAL_TOKENS,
     JiebaTokenizer,
@@ -216,9 +217,8 @@ def test_bad_vocabulary_and_flags():
 
 
 def test_words_joined_are_the_text_for_minilm():
-    data = pytest.importorskip("hf_oversample.data.reading")
     try:
-        folder, texts = data.demo_encoder_path(), data.demo_sms()["text"][:]
+        folder, texts = demo.demo_encoder_path(), demo.demo_sms()["text"][:]
     except FileNotFoundError as error:
         pytest.skip(str(error))
     tokenizer = AutoTokenizer.from_pretrained(folder)

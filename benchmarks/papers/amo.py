@@ -39,7 +39,7 @@ from benchmarks.papers.paper_table import (
 )
 from benchmarks.papers.records import Record
 from hf_oversample.comparison.embedders import encoder_identity
-from hf_oversample.data.reading import demo_encoder_path
+from hf_oversample.data.demo import demo_encoder_path
 from hf_oversample.hub.tables import markdown_table
 from hf_oversample.training.heads import head_logits
 

@@ -17,8 +17,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.model_selection import train_test_split
 from transformers import AutoModel, AutoTokenizer
 
+from hf_oversample.data.demo import demo_encoder_path
 from hf_oversample.data.files import read_file
-from hf_oversample.data.reading import demo_encoder_path
 from hf_oversample.text.words import normalized
 from hf_oversample.transforms.embed import TextEmbedder
 

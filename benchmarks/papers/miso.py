@@ -20,7 +20,7 @@ from benchmarks.papers.miso_printed import CLASSIFIERS, TABLE_3, TABLE_4, TABLE_
 from benchmarks.papers.paper_table import PaperTable, Request, Sizes, cell, difference
 from benchmarks.papers.records import Record
 from hf_oversample.comparison.problem import VALIDATION_SHARE
-from hf_oversample.data.reading import demo_encoder_path
+from hf_oversample.data.demo import demo_encoder_path
 from hf_oversample.hub.tables import markdown_table
 from hf_oversample.training.arguments import MisoTrainingArguments
 

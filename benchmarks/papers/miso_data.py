@@ -11,7 +11,7 @@ from datasets import concatenate_datasets
 from hf_oversample.comparison.problem import Problem, repeated_folds
 from hf_oversample.data.files import read_file
 from hf_oversample.data.labeled_texts import Texts
-from hf_oversample.data.reading import drop_duplicate_texts
+from hf_oversample.data.splitting import drop_duplicate_texts
 from hf_oversample.text.words import Language
 
 FOLDS = 5

@@ -24,7 +24,8 @@ from hf_oversample.data.auditing import (
     leaks,
 )
 from hf_oversample.data.classes import lookalike_advice, lookalike_classes
-from hf_oversample.data.reading import demo_bbc, demo_sms, load_text_dataset
+from hf_oversample.data.demo import demo_bbc, demo_sms
+from hf_oversample.data.reading import load_text_dataset
 from hf_oversample.neighbors.difficult import difficult_samples
 from hf_oversample.text.words import Language, Segmenter, guess_language
 

