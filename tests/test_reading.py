@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
