@@ -55,6 +55,8 @@ class Hub(ThreadingHTTPServer):
         self.gated: set[str] = set()  # names that nobody has been let in to
         self.large: dict[str, bytes] = {}
         self.requests: list[str] = []
+        # (method, part of the path) → answers that come first: a status, or 0 for a cut connection
+        self.trouble: dict[tuple[str, str], list[int]] = {}
         self.lock = Lock()
 
 
@@ -122,6 +124,12 @@ class _Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             self.server.requests.append(f"{self.command} {path}")
             try:
+                for (method, part), answers in self.server.trouble.items():
+                    if answers and method == self.command and part in path:
+                        if not (status := answers.pop(0)):
+                            self.close_connection = True
+                            return
+                        raise _HubError(status, "trouble, as the test wants it")
                 for methods, pattern, function in _ROUTES:
                     match = re.fullmatch(pattern, path)
                     if self.command in methods.split() and match:

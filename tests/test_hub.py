@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import yaml
 from huggingface_hub import DatasetCard, HfApi, ModelCard, snapshot_download
-from huggingface_hub.errors import RepositoryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
+from hf_oversample.hub import push
 from hf_oversample.hub.card import dataset_card, evaluation_results, generator_card
 from hf_oversample.hub.push import check_folder, push_folder
 
@@ -244,3 +245,56 @@ def test_the_network_beyond_this_machine_is_closed() -> None:
         socket.create_connection(("192.0.2.1", 80), timeout=1)
     with pytest.raises(RuntimeError, match="tried to reach"):
         socket.getaddrinfo("example.org", 80)
+
+
+def folder_to_push(path: Path, text: str) -> Path:
+    path.mkdir(exist_ok=True)
+    (path / "README.md").write_text("---\nlicense: mit\n---\n")
+    (path / "model.safetensors").write_bytes(text.encode())
+    return path
+
+
+@pytest.mark.parametrize("step", [("POST", "/api/repos/create"), ("POST", "/commit/")])
+def test_a_busy_hub_is_asked_again(
+    step: tuple[str, str], hub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited = list[float]()
+    monkeypatch.setattr(push.time, "sleep", waited.append)
+    folder = folder_to_push(tmp_path / "folder", "weights")
+    hub.trouble[step] = [429, 503]
+    push_folder(folder, "someone/busy")
+    assert waited == list(push.WAITS[:2])
+    assert hub.repositories["models", "someone/busy"].files["model.safetensors"] == b"weights"
+    hub.trouble[step] = [503] * 9
+    with pytest.raises(HfHubHTTPError, match="503"):
+        push_folder(folder_to_push(folder, "other weights"), "someone/busy")
+    assert waited[2:] == list(push.WAITS)
+    # what no waiting mends is told at once
+    hub.trouble[step] = [400]
+    with pytest.raises(HfHubHTTPError, match="trouble, as the test wants it"):
+        push_folder(folder, "someone/busy")
+    assert waited[2:] == list(push.WAITS)
+
+
+@pytest.mark.parametrize("step", [("PUT", ""), ("POST", "/commit/")])
+def test_a_push_that_is_cut_off_leaves_the_revision_before_it(
+    step: tuple[str, str], hub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(push.time, "sleep", lambda _: None)
+    folder = folder_to_push(tmp_path / "folder", "weights")
+    push_folder(folder, "someone/cut")
+    repository = hub.repositories["models", "someone/cut"]
+    before = repository.head
+    hub.trouble[step] = [0] * 30
+    with pytest.raises(Exception, match="disconnected|Error while uploading"):
+        push_folder(folder_to_push(folder, "new weights"), "someone/cut")
+    assert repository.head == before
+    assert (
+        Path(
+            snapshot_download("someone/cut", cache_dir=tmp_path / "cache"), "model.safetensors"
+        ).read_bytes()
+        == b"weights"
+    )
+    hub.trouble.clear()
+    push_folder(folder, "someone/cut")
+    assert repository.files["model.safetensors"] == b"new weights"

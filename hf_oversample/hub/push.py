@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from huggingface_hub import CommitInfo, HfApi
+from huggingface_hub.errors import HfHubHTTPError
+
+Answer = TypeVar("Answer")
+
+WAITS = (1.0, 4.0, 16.0, 64.0)
+"""Seconds before each new try where the Hub is too busy; its own `Retry-After` goes before."""
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt", "*.joblib", "*.dill")
 _TRAINING_STATES = ("optimizer*", "scheduler*", "random_states*", "scaler*", "sampler*.bin")
@@ -25,6 +33,10 @@ def push_folder(
     commit_message: str = "Upload with hf_oversample",
 ) -> CommitInfo:
     """Uploads a folder, card included, as one commit; makes the repository if there is none.
+
+    A push that is cut off leaves the revision before it whole: files are uploaded first, and the
+    commit is one request. Where the Hub answers 429 (too many requests) or 5xx, it is tried again
+    after `WAITS`; a commit that had arrived is not made twice, for it would change no file.
 
     Args:
         folder: what to upload: weights as safetensors, tokenizer, configuration and card, or
@@ -43,19 +55,41 @@ def push_folder(
         FileNotFoundError: if the folder is missing or empty.
         ValueError: if the folder has no README.md, or holds pickles or the state of a training.
             Nothing is created or uploaded then.
+        HfHubHTTPError: if the Hub refuses, or is too busy at every try.
     """
     folder = Path(folder)
     check_folder(folder)
     api = HfApi(token=token)
     # `create_repo` answers with the full name where `repo_id` leaves out the user.
-    created = api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True)
-    return api.upload_folder(
-        repo_id=created.repo_id,
-        folder_path=folder,
-        repo_type=repo_type,
-        allow_patterns=None if only is None else list(only),
-        commit_message=commit_message,
+    created = _patiently(
+        lambda: api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True)
     )
+    return _patiently(
+        lambda: api.upload_folder(
+            repo_id=created.repo_id,
+            folder_path=folder,
+            repo_type=repo_type,
+            allow_patterns=None if only is None else list(only),
+            commit_message=commit_message,
+        )
+    )
+
+
+def _patiently(ask: Callable[[], Answer]) -> Answer:
+    for wait in WAITS:
+        try:
+            return ask()
+        except HfHubHTTPError as error:
+            status = error.response.status_code
+            if status != 429 and status < 500:
+                raise
+            asked = error.response.headers.get("Retry-After", "")
+            wait = float(asked) if asked.isdigit() else wait
+            logging.getLogger(__name__).warning(
+                "The Hub answers %d; the next try is in %g seconds.", status, wait
+            )
+        time.sleep(wait)
+    return ask()
 
 
 def check_folder(folder: str | Path) -> None:
