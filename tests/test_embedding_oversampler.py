@@ -140,7 +140,7 @@ def test_an_index_mapping_changes_nothing(case: Case) -> None:
         LargeList(Value("float32")),
         LargeList(Value("float64")),
     ],
-    ids=str,
+    ids=lambda feature: type(feature).__name__,
 )
 def test_every_type_of_embedding_column(feature: Any) -> None:
     dataset = make_dataset(COUNTS).cast_column("embedding", feature)

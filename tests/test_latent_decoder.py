@@ -117,7 +117,7 @@ def test_the_judge_places_every_text_with_its_class(balanced: Dataset) -> None:
     tool = decoder(gate=("classifier", "neighbors"), max_tries=8)
     decoded = tool.decode(balanced)
     origin = np.asarray(decoded["origin"])
-    kept = [decoded["text"][row] for row in np.flatnonzero(origin == SYNTHETIC)]
+    kept = [decoded["text"][int(row)] for row in np.flatnonzero(origin == SYNTHETIC)]
     assert tool.rejections["wrong class"] > 0, "of a generator that was hardly trained"
     assert kept, "but not so little that nothing gets through"
     spam = np.ones(len(kept), np.int64)
@@ -140,7 +140,7 @@ def test_critics_judge_decoded_texts(balanced: Dataset, monkeypatch: pytest.Monk
     # of a generator that was hardly trained
     assert 0 < tool.rejections["wrong class"] == sum(value <= 0 for value in seen)
     for row in np.flatnonzero(np.asarray(decoded["origin"]) == SYNTHETIC):
-        assert tool.loaded.evidence([decoded["text"][row]], np.ones(1, np.int64))[0] > 0
+        assert tool.loaded.evidence([decoded["text"][int(row)]], np.ones(1, np.int64))[0] > 0
     assert np.bincount(decoded["label"]).tolist() == [30, 30]
 
 

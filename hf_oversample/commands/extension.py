@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 FLAG = "--as-hf-extension"
 # `hf extensions update` fetches OWNER/REPO from GitHub, where no name may end with an underscore:
@@ -33,14 +35,17 @@ def register() -> str:
     if not script.is_file():
         raise FileNotFoundError(f"{script} is not a file: pip install hf_oversample writes it.")
     folder = EXTENSIONS_ROOT.expanduser() / script.name
-    ExtensionManifest(
-        owner=_OWNER,
-        repo=script.name,
-        repo_id=f"{_OWNER}/{script.name}",
-        short_name=script.name.removeprefix("hf-"),
-        executable_path=str(script),
-        type="python",
-        installed_at=datetime.now(UTC),
-        description="more and better rows of the rare class of a text data set",
-    ).save(folder)
+    values: dict[str, Any] = {
+        "owner": _OWNER,
+        "repo": script.name,
+        "repo_id": f"{_OWNER}/{script.name}",
+        "short_name": script.name.removeprefix("hf-"),
+        "executable_path": str(script),
+        "type": "python",
+        "installed_at": datetime.now(UTC),
+        "description": "more and better rows of the rare class of a text data set",
+    }
+    known = {field.name for field in fields(ExtensionManifest)}  # the first ones had no description
+    manifest = ExtensionManifest(**{name: values[name] for name in values if name in known})
+    manifest.save(folder)
     return f"`hf oversample` now runs {script} (written: {folder}; delete it to undo)"

@@ -179,18 +179,20 @@ class MisoForAnchorGeneration(MisoLatentDecoder, GenerationMixin):
         )
         return full.index_copy(-1, self.output_tokens, restricted)
 
-    def _prepare_text_encoder_decoder_kwargs_for_generation(
-        self, inputs_tensor: Tensor, model_kwargs: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> dict[str, Any]:
-        # anchors are written from z where there is one
-        given = "encoder_outputs" in model_kwargs or "fuse" in model_kwargs
-        if not given and self.config.use_sfm:
-            model_kwargs["fuse"] = bool(self.miso.bank_is_filled.any())
-        if model_kwargs.get("fuse") and model_kwargs.get("class_ids") is None:
-            model_kwargs["class_ids"] = self._first_target(inputs_tensor.shape[0])
-        return super()._prepare_text_encoder_decoder_kwargs_for_generation(
-            inputs_tensor, model_kwargs, *args, **kwargs
-        )
+    def generate(self, inputs: Tensor | None = None, *args: Any, **kwargs: Any) -> Any:
+        """
+        As `GenerationMixin.generate`: texts are written from z where there is a reference bank to
+        fuse with, unless `fuse` or `encoder_outputs` say what to write from.
+        """
+        if "encoder_outputs" not in kwargs and "fuse" not in kwargs and self.config.use_sfm:
+            kwargs["fuse"] = bool(self.miso.bank_is_filled.any())
+        if kwargs.get("fuse") and kwargs.get("class_ids") is None:
+            texts = kwargs.get("input_ids") if inputs is None else inputs
+            outputs = kwargs.get("encoder_outputs")
+            given = texts if outputs is None else outputs[0]
+            if given is not None:
+                kwargs["class_ids"] = self._first_target(given.shape[0])
+        return super().generate(inputs, *args, **kwargs)
 
     def prepare_inputs_for_generation(self, input_ids: Tensor, **kwargs: Any) -> dict[str, Any]:
         """The next step's inputs, with the classes to write as."""

@@ -1,0 +1,1 @@
+"""What is measured. A package of its own: pyarrow ships one of this name, too."""
