@@ -25,9 +25,9 @@ from miso_fixtures import (
 )
 
 
-@lru_cache(maxsize=2)
-def dataset(counts: tuple[int, int] = (60, 12)) -> Dataset:
-    texts, labels = make_corpus(counts, 7)
+@lru_cache(maxsize=1)
+def dataset() -> Dataset:
+    texts, labels = make_corpus((60, 12), 7)
     features = Features({"text": Value("string"), "label": ClassLabel(names=list(CLASS_NAMES[:2]))})
     return Dataset.from_dict({"text": texts, "label": labels.tolist()}, features=features)
 
@@ -37,8 +37,8 @@ def oversampler_of(**params: Any) -> MisoOversampler:
 
 
 def made_by(oversampler: MisoOversampler, rows: Dataset) -> list[str]:
-    rows = oversampler.fit(rows).children(rows)
-    return [row["text"] for row in rows if row["origin"] == SYNTHETIC]
+    children = oversampler.fit(rows).children(rows)
+    return [row["text"] for row in children if row["origin"] == SYNTHETIC]
 
 
 def masked(oversampler: MisoOversampler) -> tuple[np.ndarray, np.ndarray, list]:
@@ -94,20 +94,26 @@ def test_focused_masks_are_the_same_for_every_batch_size() -> None:
 
 
 def test_no_anchor_has_a_word_that_no_training_text_has() -> None:
-    """The generator of the tests knows words of more texts than these."""
-    few = dataset((24, 6))
+    """The generator of the tests learnt words of the rare class that these texts lack."""
+    texts, labels = make_corpus((60, 20), 7)
+    lacking = {"call", "urgent", "won", "text", "claim", "reply"}
+    rows = [i for i, text in enumerate(texts) if not lacking & set(words_of(text, SEGMENTER))]
+    few = Dataset.from_dict(
+        {"text": [texts[i] for i in rows], "label": labels[rows].tolist()},
+        features=dataset().features,
+    )
     known = {word for text in few["text"] for word in words_of(text, SEGMENTER)}
 
-    def unknown(texts: list[str]) -> int:
-        return sum(bool(set(words_of(text, SEGMENTER)) - known) for text in texts)
+    def unknown(written: list[str]) -> int:
+        return sum(bool(set(words_of(text, SEGMENTER)) - known) for text in written)
 
-    kept = oversampler_of(gate=(), unknown_words="keep")
+    kept = oversampler_of(gate=(), unknown_words="keep", anchor_share=1.0)
     assert unknown(made_by(kept, few)) > 0
     assert kept.rejections["unknown words"] == 0
-    strict = oversampler_of(gate=())
-    texts = made_by(strict, few)
-    assert texts
-    assert unknown(texts) == 0
+    strict = oversampler_of(gate=(), anchor_share=1.0)
+    anchors = made_by(strict, few)
+    assert anchors
+    assert unknown(anchors) == 0
     assert strict.rejections["unknown words"] > 0
-    counts = TextCounts.of_anchors(strict, len(texts))
+    counts = TextCounts.of_anchors(strict, len(anchors))
     assert counts.rejected["unknown words"] == strict.rejections["unknown words"]
