@@ -127,8 +127,7 @@ def anchors(
         seed=seed,
         language=p.language,
         max_length=p.max_length,
-        precision="bfloat16" if has_fast_bfloat16() else "float32",
-        **options,
+        **({"precision": "bfloat16" if has_fast_bfloat16() else "float32"} | options),
     )
     start = time.perf_counter()
     children = oversampler.fit(dataset).children(dataset)

@@ -31,6 +31,7 @@ def train_and_measure(arguments: MisoRunArguments, resume: str | None) -> str:
 
 def record_summary(record: dict, folder: Path) -> str:
     """The last lines of a run: what was made, the table, and where it is."""
+    from hf_oversample.commands.screen import screen_lines
     from hf_oversample.oversamplers.miso.shortfall import TextCounts, shortfall_lines
 
     origin, quality = record["counts"]["origin"], record["quality"]
@@ -49,6 +50,7 @@ def record_summary(record: dict, folder: Path) -> str:
             f"{outvoted['before']:.1%} → {outvoted['after']:.1%} "
             f"(by chance {outvoted['before_by_chance']:.1%} → {outvoted['after_by_chance']:.1%}).",
             *shortfall_lines(TextCounts(**record["made_texts"])),
+            *screen_lines(record["screen"]),
             "",
             (folder / "table.md").read_text(encoding="utf-8"),
             f"Seconds: {seconds}",

@@ -87,6 +87,8 @@ def make_miso(**params: Any) -> Oversampler:
     from miso_fixtures import MAX_LENGTH, contract_generator_folder
 
     folder = str(contract_generator_folder())
+    # it was trained on other texts too, whose words it writes here
+    params = {"unknown_words": "keep", **params}
     return load_class("MisoOversampler")(folder, max_length=MAX_LENGTH, **params)
 
 

@@ -18,6 +18,7 @@ from hf_oversample.comparison.problem import Problem
 from hf_oversample.comparison.protocol import Comparison
 from hf_oversample.comparison.records import Cell
 from hf_oversample.comparison.wording import verdict
+from hf_oversample.metrics.screening import LEVEL
 from hf_oversample.metrics.statistics import paired_test
 from miso_fixtures import CLASS_NAMES
 
@@ -252,3 +253,31 @@ def test_a_higher_f1_without_a_ranking_is_no_help() -> None:
     assert "nothing helps" in text
     assert "better than chance" in text
     assert {f.verdict for f in findings(comparison)} == {"baseline", "cannot tell"}
+
+
+def test_the_verdict_warns_of_texts_that_show_that_they_were_made(tmp_path: Path) -> None:
+    comparison = made_up({"none": NONE, "EDA edits": raised(0.01), "anchors": raised(0.02)})
+
+    def told(area: float, remedy: str = "EDA edits") -> Comparison:
+        cells = [
+            replace(
+                cell,
+                texts={"two_sample_auc": area + 0.01 * int(cell.fold[-1])},
+                giveaways=[f'word "{letter}{cell.fold}" (1 made, 0 real)' for letter in "abcde"],
+            )
+            if cell.remedy == remedy
+            else cell
+            for cell in comparison.cells
+        ]
+        return replace(comparison, cells=cells)
+
+    text = " ".join(verdict(told(LEVEL + 0.01)))
+    assert "Warning: the texts of EDA edits are told from real ones by their surface" in text
+    assert f"(AUC {LEVEL + 0.03:.2f}; 0.5 is chance, above {LEVEL:.2f} is warned of)" in text
+    assert 'word "afold4" (1 made, 0 real)' in text  # of the run that tells best
+    assert "efold4" not in text  # the first four
+    assert "texts of anchors" not in text
+    assert "Warning: the texts" not in " ".join(verdict(told(LEVEL - 0.05)))
+    assert "Warning: the texts" not in " ".join(verdict(comparison))
+    page = write_page(told(0.9), tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Warning: the texts of EDA edits are told from real ones" in page

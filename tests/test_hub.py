@@ -90,6 +90,7 @@ def test_dataset_card_counts_the_rows() -> None:
     assert "| synthetic | 80 |" in text
     assert "| copy | 12 |" in text
     assert "translated" not in text
+    assert "told from real ones" not in text  # a record that did not look
     assert "asked for" not in text
     counts = {"way": "edit", "asked": 90, "planned": 85, "made": 80, "rejected": {"copy": 12}}
     for card in (dataset_card, generator_card):
@@ -100,6 +101,20 @@ def test_dataset_card_counts_the_rows() -> None:
     text = dataset_card({**RUN, "acceptance": [pair]})
     assert "| from | target | drawn | translated | accepted |" in text
     assert "| ham | spam | 20 | 9 | 7 |" in text
+
+
+def test_the_data_set_card_tells_what_gives_made_rows_away() -> None:
+    one = {"auc": 0.931, "unknown_made": 0.25, "unknown_real": 0.1, "giveaways": ['word "a|b" (1)']}
+    few = {"auc": None, "unknown_made": 0.0, "unknown_real": 0.0, "giveaways": []}
+    screen = {"level": 0.75, "classes": {"spam": one, "news": few}}
+    text = dataset_card(RUN | {"screen": screen})
+    assert "## Are made rows told from real ones?" in text
+    assert '| spam | 0.93 (warned of) | 25.0 % | 10.0 % | word "a\\|b" (1) |' in text
+    assert "| news | too few rows | 0.0 % | 0.0 % | – |" in text
+    assert "above 0.75 a classifier may learn" in text
+    screen["classes"]["spam"]["auc"] = 0.7
+    assert "| spam | 0.70 |" in dataset_card(RUN | {"screen": screen})
+    assert "told from real ones" not in dataset_card(RUN | {"screen": None})
 
 
 def test_a_local_path_is_not_a_base_model_and_a_licence_is_taken_from_the_record() -> None:

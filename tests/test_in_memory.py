@@ -48,6 +48,8 @@ def encoder() -> tuple[Any, Any]:
 
 
 def miso_rows(given: Any, **params: Any) -> list[dict[str, Any]]:
+    # it was trained on other texts too, whose words it writes here
+    params = {"unknown_words": "keep", **params}
     oversampler = MisoOversampler(given, max_length=MAX_LENGTH, seed=2, **params)
     return rows_of(oversampler.balance(make_dataset(COUNTS), num_proc=2))
 

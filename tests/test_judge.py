@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from hf_oversample.oversamplers.miso.judge import (
     LinearJudge,
+    chosen_regularization,
     neighbor_majority,
     out_of_fold_margins,
 )
@@ -207,6 +208,23 @@ def test_margins_out_of_fold_are_the_seeds() -> None:
     np.testing.assert_array_equal(first, out_of_fold_margins(embeddings, labels, 3, seed=1))
     assert not np.array_equal(first, out_of_fold_margins(embeddings, labels, 3, seed=2))
     assert np.isfinite(first).all()
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_penalty_is_chosen_by_rows_held_out(seed: int) -> None:
+    """Where what tells classes is small beside what hardly does, a light penalty finds it; where
+    all but one of many dimensions are noise, a heavy one keeps them out."""
+    rng = np.random.default_rng(seed)
+    labels = np.repeat([0, 1], [150, 40])
+    plain = np.stack(
+        [0.05 * (4.0 * labels + rng.normal(size=190)), rng.normal(size=190) + 0.5 * labels], axis=1
+    )
+    assert chosen_regularization(plain.astype(np.float32), labels, 2, seed=seed) >= 10
+    noisy = 10 * rng.normal(size=(190, 60))
+    noisy[:, 0] += 15 * labels
+    assert chosen_regularization(noisy.astype(np.float32), labels, 2, seed=seed) == 0.1
+    # nothing can be held out
+    assert chosen_regularization(plain[[0, 189]], labels[[0, 189]], 2, seed=seed) == 1.0
 
 
 def test_a_row_held_out_is_judged_by_all_rows_of_other_folds() -> None:

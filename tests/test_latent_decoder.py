@@ -17,9 +17,16 @@ from hf_oversample.oversamplers.miso.latent_decoder import LatentDecoder
 from hf_oversample.oversamplers.miso.made_rows import DecodingRequests
 from hf_oversample.oversamplers.plan import REAL, RESAMPLED, SYNTHETIC
 from hf_oversample.oversamplers.smote import SmoteOversampler
+from hf_oversample.text.copies import words_of
 from hf_oversample.text.words import normalized
 from hf_oversample.transforms.embed import TextEmbedder
-from miso_fixtures import MAX_LENGTH, contract_generator_folder, make_corpus, make_generator
+from miso_fixtures import (
+    MAX_LENGTH,
+    SEGMENTER,
+    contract_generator_folder,
+    make_corpus,
+    make_generator,
+)
 
 FEATURES = Features(
     {"text": Value("string"), "label": ClassLabel(names=["ham", "spam"]), "id": Value("string")}
@@ -46,6 +53,7 @@ def balanced(latents: Dataset) -> Dataset:
 
 def decoder(**params: Any) -> LatentDecoder:
     few = {"max_length": MAX_LENGTH, "max_new_tokens": 10, "gate": (), "max_tries": 2}
+    few["unknown_words"] = "keep"  # hardly trained, it writes few known ones
     return LatentDecoder(str(contract_generator_folder()), **{**few, **params})
 
 
@@ -79,6 +87,18 @@ def test_every_row_gets_a_text_and_real_rows_stay(balanced: Dataset, latents: Da
         assert decoded["id"][row] == balanced["id"][row]
     assert tool.rejections["kept"] == len(written)
     assert tool.rejections["tries used up"] == (origin == RESAMPLED).sum()
+
+
+def test_words_that_no_real_row_has_are_rejected_as_it_comes(balanced: Dataset) -> None:
+    known = {word for text in balanced["text"] if text for word in words_of(text, SEGMENTER)}
+
+    def unknown(texts: list[str]) -> int:
+        return sum(bool(set(words_of(text, SEGMENTER)) - known) for text in texts)
+
+    assert unknown(decoder().decode(balanced)["text"][:]) > 0
+    strict = decoder(unknown_words="reject")
+    assert unknown(strict.decode(balanced)["text"][:]) == 0
+    assert strict.rejections["unknown words"] > 0
 
 
 def test_the_same_texts_for_every_batch_and_number_of_processes(balanced: Dataset) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import evaluate
+import numpy as np
 import pytest
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
@@ -26,7 +27,7 @@ def test_every_module_is_named_as_its_folder() -> None:
     folders = {path.parent.name for path in METRICS.glob("*/*.py")}
     assert folders == {
         "copy_rate", "difficult_samples", "distinct_n", "hard_to_differentiate", "label_agreement",
-        "self_bleu",
+        "self_bleu", "two_sample",
     }  # fmt: skip
     assert all((METRICS / name / f"{name}.py").exists() for name in folders)
 
@@ -96,3 +97,16 @@ def test_label_agreement(load: Load) -> None:
     assert found["label_agreement"] == 0.75
     assert found["label_agreement/1"] == pytest.approx(2 / 3)
     assert found["label_agreement/2"] == 1.0
+
+
+def test_two_sample(load: Load) -> None:
+    rng = np.random.default_rng(0)
+    words = ["rain", "sun", "wind", "cloud", "storm", "frost", "heat", "mist"]
+    real = [" ".join(rng.choice(words, 6)) + " today" for _ in range(60)]
+    made = [text.replace(" ", "  ") for text in real[:40]]
+    found = load("two_sample").compute(data=made, reference=real)
+    assert found["auc"] == pytest.approx(1.0)
+    assert (found["made"], found["real"], found["unknown_made"]) == (40, 60, 0.0)
+    assert any(mark.startswith("repeated spaces (") for mark in found["giveaways"])
+    few = load("two_sample").compute(data=["hail today"], reference=real, known=["hail"])
+    assert (few["auc"], few["unknown_made"]) == (None, 0.0)

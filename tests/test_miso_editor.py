@@ -11,7 +11,7 @@ import pytest
 import torch
 from datasets import ClassLabel, Dataset, Features, Value
 
-from hf_oversample import MisoOversampler, TextEmbedder
+from hf_oversample import MisoForAnchorGeneration, MisoOversampler, TextEmbedder
 from hf_oversample.commands.miso_arguments import MisoRunArguments
 from hf_oversample.commands.run import Run
 from hf_oversample.models.miso.configuration_miso import MisoConfig
@@ -34,14 +34,16 @@ def test_an_editor_trains_its_encoder_and_filler_alone() -> None:
     options: dict[str, Any] = {"validation": encode(TEXTS[:6]), "validation_labels": LABELS[:6]}
     weights, trainer = train(arguments(evaluation_steps=2), settings=EDITOR, **options)
     changed = different(make_generator(TEXTS, **EDITOR).state_dict(), weights)
-    shared = "decoders.0.embeddings.word_embeddings.weight"  # the encoder's
-    read = ("miso.encoder.", "fill_", "output_bias", shared)
+    read = ("miso.encoder.", "fill_", "output_bias")
     assert {name.split(".")[0] for name in changed} >= {"miso", "fill_head", "output_bias"}
     assert [name for name in changed if not name.startswith(read)] == []
     assert trainer.record.steps == {"pretrain": 4}
     assert trainer.pairs is None  # no neighbours are looked for
     assert set(trainer.record.losses["pretrain"]) == {"filling", "validation/filling"}
-    assert not weights["miso.bank_is_filled"].any()
+    # it has no weights that it does not read
+    untrained = {"output_tokens", "output_positions", "is_word_token"}
+    assert [n for n in weights if not n.startswith(read) and n not in untrained] == []
+    assert set(trainer.players.optimizers) == {"generator"}
     # texts, masks and classes of a step are those of MISO's phase 1
     _, other = train(arguments(evaluation_steps=2), **options)
     ours, theirs = trainer.batches.pretrain(1, None), other.batches.pretrain(1, None)
@@ -117,6 +119,11 @@ def test_latents_of_an_editor_are_refused(editor: str) -> None:
         TextEmbedder(editor, pooling="latent").embed(TEXTS[:2])
     with pytest.raises(ValueError, match=r"editor.*parts='miso'"):
         assert LatentDecoder(editor).loaded
+    model = MisoForAnchorGeneration.from_pretrained(editor)
+    with pytest.raises(ValueError, match=r"editor.*parts='miso'"):
+        model.miso(torch.tensor([[5, 6]]))
+    whole = make_generator(TEXTS)
+    assert model.num_parameters() < whole.num_parameters() / 2
 
 
 def test_a_command_trains_what_its_realiser_reads(tmp_path: Path) -> None:

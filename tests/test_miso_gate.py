@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_oversample.oversamplers.miso.gate import TextGate, check_gate
-from hf_oversample.oversamplers.miso.judge import out_of_fold_margins
+from hf_oversample.oversamplers.miso.judge import chosen_regularization, out_of_fold_margins
 from hf_oversample.oversamplers.miso.latent_decoder import LatentDecoder
 from miso_fixtures import SEGMENTER
 
@@ -42,7 +42,12 @@ class Models:
 
 
 def gate_of(
-    *judges: str, quantile: float = 0.0, ceiling: float = 1.0, use_mi: bool = True
+    *judges: str,
+    quantile: float = 0.0,
+    ceiling: float = 1.0,
+    use_mi: bool = True,
+    unknown_words: str = "keep",
+    max_cosine: float = 1.0,
 ) -> TextGate:
     models: Any = Models(use_mi=use_mi)
     embeddings = models.embed(TEXTS)
@@ -57,6 +62,8 @@ def gate_of(
         judges=judges,
         quantile=quantile,
         ceiling=ceiling,
+        unknown_words=unknown_words,
+        max_cosine=max_cosine,
     )
 
 
@@ -94,7 +101,9 @@ def test_quantiles_are_of_margins_out_of_fold(
     quantile: float, ceiling: float, expected: list[str | None]
 ) -> None:
     """A text's margin is the class's median, less or more a little."""
-    margins = out_of_fold_margins(Models().embed(TEXTS), LABELS, 2, seed=0)
+    embeddings = Models().embed(TEXTS)
+    strength = chosen_regularization(embeddings, LABELS, 2, seed=0)
+    margins = out_of_fold_margins(embeddings, LABELS, 2, seed=0, regularization=strength)
     least, middle, most = np.quantile(margins[LABELS == 1], [0, 0.5, 1], method="weibull")
     gate = gate_of("classifier", quantile=quantile, ceiling=ceiling)
     asked = np.quantile(margins[LABELS == 1], [quantile, ceiling], method="weibull").tolist()
@@ -151,11 +160,60 @@ def test_neighbors_do_not_count_the_source_and_its_copies() -> None:
         written=(1,),
         judges=("neighbors",),
         quantile=0.0,
+        unknown_words="keep",
     )
     new = ["we had burning weather there"]
     assert gate.reasons(models, new, ["some other text"], np.array([1])) == [None]
     assert gate.reasons(models, new, [texts[9]], np.array([1])) == ["wrong class"]
     assert gate.reasons(models, new, [texts[9].upper()], np.array([1])) == ["wrong class"]
+
+
+def test_a_word_that_no_real_row_has_is_a_reason() -> None:
+    new = [
+        "a hot day in burning lima oslo",
+        "a HOT day - in Burning Lima, Oslo 1,000!",  # marks, cases and numbers are no words
+        "a hot day in burning paris oslo",
+    ]
+    told = [None, None, "unknown words"]
+    assert reasons(gate_of(unknown_words="reject"), new) == told
+    assert reasons(gate_of(unknown_words="keep"), new) == [None] * 3
+    # before the judges are asked
+    strict = gate_of("classifier", unknown_words="reject")
+    assert reasons(strict, ["a mild day in paris"]) == ["unknown words"]
+
+
+def test_a_text_that_is_too_near_to_a_row_is_told() -> None:
+    """Directions of rows are 0, 10, 20 … degrees."""
+    models: Any = Models()
+    degrees = np.radians(10 * np.arange(len(TEXTS)))
+    rows = np.stack([np.cos(degrees), np.sin(degrees)], axis=1).astype(np.float32)
+
+    def fit(max_cosine: float) -> TextGate:
+        return TextGate.fit(
+            models,
+            TEXTS,
+            3 * rows,
+            LABELS,
+            CLASS_IDS,
+            class_names=("cold", "hot"),
+            written=(1,),
+            judges=(),
+            quantile=0.0,
+            unknown_words="keep",
+            max_cosine=max_cosine,
+        )
+
+    places = np.radians([40.0, 42.0, 44.0])
+    models.embed = lambda texts: np.stack([np.cos(places), np.sin(places)], 1).astype(np.float32)
+    for most, expected in {
+        0.9999: ["too near", None, None],
+        float(np.cos(np.radians(3))): ["too near", "too near", None],
+        1.0: [None, None, None],
+    }.items():
+        found = fit(most).judged(models, ["a", "b", "c"], ["d"] * 3, np.array([1, 1, 1]))
+        assert found == expected
+        again = TextGate.from_arrays(fit(most).arrays(), (), LABELS)
+        assert again.judged(models, ["a", "b", "c"], ["d"] * 3, np.array([1, 1, 1])) == expected
 
 
 def test_critics_are_asked_with_the_generators_labels() -> None:
@@ -176,12 +234,25 @@ def test_critics_that_were_never_trained_are_not_asked() -> None:
     judges=st.lists(st.sampled_from(["classifier", "critics", "neighbors"]), unique=True),
     quantile=st.floats(0, 0.5),
     ceiling=st.floats(0.6, 1),
+    unknown_words=st.sampled_from(["reject", "keep"]),
+    max_cosine=st.sampled_from([0.5, 1.0]),
     texts=st.lists(st.sampled_from([*NEW, *TEXTS, "", "some source of it"]), max_size=6),
 )
 def test_saved_arrays_give_the_same_gate(
-    judges: list[str], quantile: float, ceiling: float, texts: list[str]
+    judges: list[str],
+    quantile: float,
+    ceiling: float,
+    unknown_words: str,
+    max_cosine: float,
+    texts: list[str],
 ) -> None:
-    gate = gate_of(*judges, quantile=quantile, ceiling=ceiling)
+    gate = gate_of(
+        *judges,
+        quantile=quantile,
+        ceiling=ceiling,
+        unknown_words=unknown_words,
+        max_cosine=max_cosine,
+    )
     again = TextGate.from_arrays(gate.arrays(), judges, LABELS)
     assert again.judges == gate.judges
     expected = reasons(gate, texts)
@@ -203,6 +274,14 @@ def test_what_it_refuses(gate: tuple[str, ...], quantile: float, message: str) -
         check_gate(gate, quantile)
     with pytest.raises(ValueError, match=message):
         LatentDecoder("no/model", gate=gate, gate_quantile=quantile)
+
+
+def test_other_options_that_it_refuses() -> None:
+    with pytest.raises(ValueError, match="unknown_words is 'maybe'; it is 'reject' or 'keep'"):
+        LatentDecoder("no/model", unknown_words="maybe")  # type: ignore[arg-type]
+    for cosine in (0.0, 1.1, float("nan")):
+        with pytest.raises(ValueError, match=f"max_cosine is {cosine}; it is a cosine above 0"):
+            check_gate((), 0.0, max_cosine=cosine)
 
 
 @pytest.mark.parametrize(("quantile", "ceiling"), [(0.5, 0.2), (0.3, 0.3), (0.0, 0.0)])

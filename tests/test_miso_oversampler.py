@@ -19,10 +19,14 @@ from hf_oversample import MisoForAnchorGeneration, MisoOversampler
 from hf_oversample.models.digest import weights_digest
 from hf_oversample.neighbors.difficult import difficult_samples
 from hf_oversample.oversamplers.miso.gate import TextGate
-from hf_oversample.oversamplers.miso.judge import LinearJudge
+from hf_oversample.oversamplers.miso.judge import LinearJudge, chosen_regularization
 from hf_oversample.oversamplers.miso.latent_decoder import LatentDecoder
-from hf_oversample.oversamplers.miso.oversampler import COPY, MAJORITY_ANCHOR, OWN_ANCHOR
-from hf_oversample.oversamplers.miso.plan import AnchorPlanner
+from hf_oversample.oversamplers.miso.plan import (
+    COPY,
+    MAJORITY_ANCHOR,
+    OWN_ANCHOR,
+    AnchorPlanner,
+)
 from hf_oversample.text.copies import CopyIndex, words_of
 from hf_oversample.text.words import normalized
 from hf_oversample.transforms.embed import TextEmbedder
@@ -140,7 +144,9 @@ def test_the_classifier_gate_keeps_what_it_says() -> None:
     strict, free = oversampler_of(**weak), oversampler_of(gate=(), **weak)
     made = [row["text"] for row in made_by(strict, dataset) if row["origin"] == SYNTHETIC]
     labels = np.asarray(dataset["label"])
-    judge = LinearJudge.fit(strict.embed(dataset["text"]), labels, 2)
+    embeddings = strict.embed(dataset["text"])
+    strength = chosen_regularization(embeddings, labels, 2, seed=0)
+    judge = LinearJudge.fit(embeddings, labels, 2, strength)
     margin = judge.margin(strict.embed(made), np.ones(len(made), np.int64))
     assert (margin > 0).all()
     others = [row["text"] for row in made_by(free, dataset) if row["origin"] == SYNTHETIC]

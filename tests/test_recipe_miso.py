@@ -340,6 +340,9 @@ def test_few_anchors_are_explained_on_the_screen_and_on_the_cards(tmp_path: Path
     assert "class 'spam' has too few different rows to hold one out" in answer.stderr
     if not counts["made"]:
         assert "distinct" not in said
+    if counts["made"]:
+        assert record["screen"]["classes"]["spam"]["auc"] is None
+        assert f"spam: {counts['made']} made and 1 real texts are too few to say" in said
     for card in ("generator", "balanced"):
         text = (tmp_path / "out" / card / "README.md").read_text()
         assert f"Texts asked for: 19; made and kept: {counts['made']}." in text

@@ -92,9 +92,11 @@ def test_anchors_show_as_they_are(tmp_path: Path) -> None:
         "",
         "No anchors.",
     ]
+    told = anchors_markdown(rows, tmp_path / "told.md", lines=["AUC 0.6 | *told*", "so"])
+    assert "anchors\n\nAUC 0.6 \\| \\*told\\*\n\nso\n\n## 1. " in told.read_text(encoding="utf-8")
     empty = anchors_markdown([], tmp_path / "none.md").read_text(encoding="utf-8")
     assert "No anchors were made." in empty
-    assert {p.name for p in tmp_path.iterdir()} == {"anchors.md", "none.md"}
+    assert {p.name for p in tmp_path.iterdir()} == {"anchors.md", "told.md", "none.md"}
 
 
 def test_metrics_table_marks_the_best_of_each_column() -> None:

@@ -21,6 +21,7 @@ from hf_oversample.metrics.classification import (
 )
 from hf_oversample.metrics.difficult import difficult_report
 from hf_oversample.metrics.embeddings import hard_to_differentiate_ratio
+from hf_oversample.metrics.screening import screen_classes, two_sample_auc
 from hf_oversample.metrics.texts import (
     copy_rate,
     distinct_n,
@@ -50,6 +51,9 @@ OF_TEXTS: dict[str, Callable[[Any], Any]] = {
     "self_bleu": self_bleu,
     "text_report": lambda texts: text_report(texts, GOOD),
     "text_report's reference": lambda texts: text_report(GOOD, texts),
+    "two_sample_auc": lambda texts: two_sample_auc(texts, GOOD),
+    "two_sample_auc, made": lambda texts: two_sample_auc(GOOD, texts),
+    "two_sample_auc, known": lambda texts: two_sample_auc(GOOD, GOOD, known=texts),
     "CopyIndex": lambda texts: CopyIndex.build(texts, SEGMENTER),
     "TextEncoder": lambda texts: TextEncoder(tokenizer(), SEGMENTER).many(texts),
     "train_tokenizer": lambda texts: train_tokenizer(texts, min_frequency=1),
@@ -102,6 +106,12 @@ OF_LABELS: dict[str, Callable[[Any], Any]] = {
     "hard_to_differentiate_ratio": lambda labels: hard_to_differentiate_ratio(ROWS, labels),
     "label_agreement": lambda labels: label_agreement(labels, [0, 1] * 3),
     "label_agreement, intended": lambda labels: label_agreement([0, 1] * 3, labels),
+    "screen_classes": lambda labels: screen_classes(
+        list("abcdef"), labels, ["x"], [0], ["one", "other"]
+    ),
+    "screen_classes, made": lambda labels: screen_classes(
+        list("abcdef"), [0, 1] * 3, list("abcdef"), labels, ["one", "other"]
+    ),
 }
 
 

@@ -12,6 +12,7 @@ from datasets import Dataset
 from hf_oversample.commands.balancing_arguments import BalancingRunArguments
 from hf_oversample.commands.messages import note
 from hf_oversample.commands.run import Run
+from hf_oversample.commands.screen import screen_of
 from hf_oversample.oversamplers.base import Oversampler
 from hf_oversample.oversamplers.miso.latent_decoder import LatentDecoder
 from hf_oversample.oversamplers.miso.shortfall import TextCounts
@@ -84,6 +85,8 @@ class BalancingRun(Run):
             gate=a.gate,
             gate_quantile=a.gate_quantile,
             gate_ceiling=a.gate_ceiling,
+            unknown_words=a.unknown_words,
+            max_cosine=a.max_cosine,
             max_tries=a.max_tries,
             language=self.generator_language,
             precision=self.precision,
@@ -144,6 +147,17 @@ class BalancingRun(Run):
             rejections: reason → texts that were drawn; None where none were.
             acceptance: of the methods that translate rows, `acceptance_` of `AmoOversampler`.
         """
+        a, screen = self.arguments, None
+        if a.text_column in balanced.column_names and not a.embeddings_only:
+            with self.timed("screen"):
+                screen = screen_of(
+                    balanced,
+                    self.data.class_names,
+                    text_column=a.text_column,
+                    label_column=a.label_column,
+                    language=self.data.language,
+                    seed=a.training.seed,
+                )
         return self.base_record(balanced) | {
             "difficult_share": {"before": None, "after": None},  # not measured
             "outvoted_share": {"before": None, "after": None},
@@ -154,4 +168,5 @@ class BalancingRun(Run):
             "timings": self.timings,
             "steps": {},
             "metrics": {},
+            "screen": screen,
         }

@@ -118,6 +118,10 @@ def balanced_summary(record: Mapping[str, Any], *more: str) -> str:
         from hf_oversample.oversamplers.miso.shortfall import TextCounts, shortfall_lines
 
         lines += shortfall_lines(TextCounts(**record["made_texts"]), "texts", ANCHOR_OPTIONS)
+    if record.get("screen"):
+        from hf_oversample.commands.screen import screen_lines
+
+        lines += screen_lines(record["screen"])
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in record["timings"].items())
     return "\n".join([*lines, f"Seconds: {seconds}"])
 

@@ -95,6 +95,8 @@ def new_oversampler(run: Run) -> MisoOversampler:
         gate=a.gate,
         gate_quantile=a.gate_quantile,
         gate_ceiling=a.gate_ceiling,
+        unknown_words=a.unknown_words,
+        max_cosine=a.max_cosine,
         k=a.training.neighbors,
         protect=a.protect,
         protect_defaults=a.protect_defaults,

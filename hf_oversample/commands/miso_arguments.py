@@ -74,6 +74,15 @@ class MisoRunArguments(RunArguments):
     gate_ceiling: float = argument(
         1.0, "how clearly it may: at most this quantile of the same margins; 1: no limit"
     )
+    unknown_words: Literal["reject", "keep"] = argument(
+        "reject",
+        "reject or keep new texts with words that no training text has: they mark a row as made",
+    )
+    max_cosine: float = argument(
+        1.0,
+        "largest cosine of a new text's embedding with a training text's: nearer is a copy in "
+        "meaning; 1: no limit",
+    )
     # ---- what is measured, and where it goes
     evaluation_seeds: int = argument(
         1, "seeds of the comparison at the end; 0: none, and all rows are for training"

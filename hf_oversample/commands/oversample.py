@@ -97,6 +97,8 @@ def new_oversampler(a: OversampleRunArguments, run: BalancingRun) -> Oversampler
             "gate": a.gate,
             "gate_quantile": a.gate_quantile,
             "gate_ceiling": a.gate_ceiling,
+            "unknown_words": a.unknown_words,
+            "max_cosine": a.max_cosine,
             "max_tries": a.max_tries,
             "k": a.training.neighbors,
             "protect": a.protect,

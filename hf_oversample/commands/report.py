@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from datasets import DatasetDict
 from hf_oversample.commands.data import RunData
 from hf_oversample.commands.figures import projection_figure
 from hf_oversample.commands.output import OutputFolder
+from hf_oversample.commands.screen import screen_lines, screen_of
 from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.hub.tables import anchors_markdown
 from hf_oversample.metrics.texts import text_report
@@ -34,12 +36,15 @@ class BalancedData:
         oversampler: the fitted oversampler.
         anchors: the new texts.
         parents: `[anchors]`, the training row that each comes from.
+        text_column, label_column: of the data set.
     """
 
     parts: DatasetDict
     oversampler: MisoOversampler
     anchors: Texts
     parents: np.ndarray
+    text_column: str
+    label_column: str
 
     @classmethod
     def make(
@@ -55,6 +60,8 @@ class BalancedData:
             oversampler,
             Texts.of(made, text_column, label_column),
             np.asarray(made["parent"], np.int64),
+            text_column,
+            label_column,
         )
 
 
@@ -67,11 +74,13 @@ class AnchorReport:
         quality: number, copies and diversity of the anchors.
         before, after: :meth:`~hf_oversample.neighbors.difficult.DifficultSamples.summary` of the
             rare classes' real rows, without and with the anchors among their neighbours.
+        screen: whether anchors are told from real texts (`screen_of`); None without anchors.
     """
 
     quality: dict[str, Any]
     before: dict[str, float]
     after: dict[str, float]
+    screen: dict[str, Any] | None
 
     def shares(self, measure: str) -> dict[str, float]:
         """One of their shares before and after, and what chance gives."""
@@ -110,7 +119,15 @@ def write_report(
             path,
             title=f"{data.name}: training texts before and after MISO",
         )
-    _write_anchors(output, data, balanced, found)
+    screen = screen_of(
+        balanced.parts["train"],
+        data.class_names,
+        text_column=balanced.text_column,
+        label_column=balanced.label_column,
+        language=data.language,
+        seed=balanced.oversampler.seed,
+    )
+    _write_anchors(output, data, balanced, found, screen_lines(screen))
     quality: dict[str, Any] = {"anchors": len(anchors)}
     summary = after = found.summary()
     if len(anchors):
@@ -119,13 +136,17 @@ def write_report(
         labels = np.concatenate([train.labels, anchors.labels])
         now = difficult_samples(joined, labels, k=neighbors, minority=data.targets)
         after = now.summary(rows=len(train))
-    return AnchorReport(quality, summary, after)
+    return AnchorReport(quality, summary, after, screen)
 
 
 def _write_anchors(
-    output: OutputFolder, data: RunData, balanced: BalancedData, found: DifficultSamples
+    output: OutputFolder,
+    data: RunData,
+    balanced: BalancedData,
+    found: DifficultSamples,
+    told: Sequence[str],
 ) -> None:
-    """The most difficult texts that gave anchors, each beside them."""
+    """The most difficult texts that gave anchors, each beside them, under what is told of all."""
     order = found.rows[np.argsort(-found.weighted_other_share, kind="stable")]
     by_parent: dict[int, list[str]] = {}
     for parent, text in zip(balanced.parents.tolist(), balanced.anchors.texts, strict=True):
@@ -142,6 +163,7 @@ def _write_anchors(
                 for row in shown
             ),
             path,
+            lines=told,
         )
 
 
@@ -175,6 +197,7 @@ def measured(
         "steps": trainer.record.steps,
         "metrics": metrics,
         "quality": report.quality,
+        "screen": report.screen,
     }
 
 

@@ -57,6 +57,8 @@ TEXT_TITLES = {
     "distinct_1": "distinct-1",
     "distinct_2": "distinct-2",
     "self_bleu": "self-BLEU",
+    "unknown_words": "with unknown words",
+    "two_sample_auc": "told from real ones (AUC)",
     "label_agreement": "of their class",
 }
 """What :mod:`hf_oversample.comparison.made_texts` says of texts."""

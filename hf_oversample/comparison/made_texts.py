@@ -2,17 +2,55 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from hf_oversample.comparison.fold import Fold
 from hf_oversample.data.labeled_texts import Texts
+from hf_oversample.metrics.screening import screen_classes
 from hf_oversample.metrics.texts import label_agreement, text_report
 from hf_oversample.numeric import noise
 from hf_oversample.training.classifier import linear_head
 
 SAMPLE = 200
 """Rows that are looked at: variety falls with the number of texts, and is compared at one."""
+
+
+@dataclass(frozen=True)
+class MadeTexts:
+    """What made texts are like.
+
+    Attributes:
+        metrics: by name.
+        giveaways: what tells the texts of the class that is told best from real ones, the strongest
+            first; empty where nothing can be said.
+    """
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    giveaways: list[str] = field(default_factory=list)
+
+
+def made_texts_of(fold: Fold, made: Texts, seed: int) -> MadeTexts:
+    """`made_text_metrics` of at least one text, and whether it is told from real ones: with
+    ``two_sample_auc`` (left out where there are too few rows) and ``unknown_words``, the share of
+    texts with a word that no training text has (:mod:`hf_oversample.metrics.screening`)."""
+    screen = screen_classes(
+        fold.train.texts,
+        fold.train.labels,
+        made.texts,
+        made.labels,
+        fold.class_names,
+        language=fold.segmenter.language,
+        seed=seed,
+    )
+    found = made_text_metrics(fold, made, seed) | {"unknown_words": screen["unknown_words"]}
+    told = [one for one in screen["classes"].values() if one["auc"] is not None]
+    if not told:
+        return MadeTexts(found)
+    found["two_sample_auc"] = screen["auc"]
+    return MadeTexts(found, max(told, key=lambda one: one["auc"])["giveaways"])
 
 
 def made_text_metrics(fold: Fold, made: Texts, seed: int) -> dict[str, float]:

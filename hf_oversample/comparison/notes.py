@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from hf_oversample.comparison import answer as a
 from hf_oversample.comparison.answer import ClassifierAnswer
 from hf_oversample.comparison.findings import (
@@ -14,13 +16,17 @@ from hf_oversample.comparison.findings import (
     signed_points,
 )
 from hf_oversample.comparison.protocol import Comparison
+from hf_oversample.comparison.records import Cell
 from hf_oversample.comparison.registry import CLASSIFIERS
 from hf_oversample.comparison.remedies import CONTROL, REMEDIES
+from hf_oversample.metrics.screening import LEVEL
 
 WIDE = 0.05
 """Half an interval as wide as this leaves a tie open: a gain worth having would not show."""
 FITTED = 0.9
 """A network that finds fewer of its own rare training rows may have had too few updates."""
+GIVEAWAYS = 4
+"""Marks of made texts that are named."""
 FAR_APART = 2.0
 """Thresholds of two runs whose odds differ by more than this factor are not one threshold."""
 
@@ -61,6 +67,26 @@ def notes(comparison: Comparison) -> list[str]:
     left_out = sum(by_remedy.values())
     if left_out:
         lines.append(f"{left_out} made texts happened to equal a held-out text and were left out.")
+    return lines + _told_from_real(comparison)
+
+
+def _told_from_real(comparison: Comparison) -> list[str]:
+    """Remedies whose texts show that they were made, and by what."""
+    by_remedy: dict[str, dict[str, Cell]] = {}
+    for cell in comparison.cells:  # the same texts for every classifier
+        if "two_sample_auc" in cell.texts:
+            by_remedy.setdefault(cell.remedy, {})[cell.fold] = cell
+    lines = []
+    for remedy, cells in by_remedy.items():
+        areas = {fold: cell.texts["two_sample_auc"] for fold, cell in cells.items()}
+        mean = float(np.mean(list(areas.values())))
+        if mean > LEVEL:
+            by = ", ".join(cells[max(areas, key=areas.__getitem__)].giveaways[:GIVEAWAYS])
+            lines.append(
+                f"Warning: the texts of {remedy} are told from real ones by their surface "
+                f"(AUC {mean:.2f}; 0.5 is chance, above {LEVEL:.2f} is warned of), by {by}: a "
+                "classifier may learn the mark in place of the class."
+            )
     return lines
 
 

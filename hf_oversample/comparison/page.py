@@ -23,6 +23,7 @@ from hf_oversample.comparison.findings import (
 from hf_oversample.comparison.made_texts import SAMPLE
 from hf_oversample.comparison.protocol import Comparison
 from hf_oversample.comparison.wording import classifier_lines, overall_lines
+from hf_oversample.metrics.screening import LEVEL
 
 _PIXELS_AN_INCH = 96
 _SHARPNESS = 2  # pixels of a picture for each of the page's, for dense screens
@@ -123,7 +124,10 @@ the share. ECE is the expected calibration error of its probabilities.{% if asid
 <p class="quiet">Percent, of a sample of {{ sample }} in each of the {{ runs }}, or in as
 many as stand behind a name. Near copies share
 four of five words with a training text. Distinct-n: different runs of n words; self-BLEU: how much
-one text resembles the others. “Of their class”: placed with the class that they were made for by
+one text resembles the others. Unknown words: texts with a word that no training text has. “Told
+from real ones”: area under the ROC curve of a classifier of words, characters, lengths,
+punctuation and case that tells them from the real training texts of their class: 50 is chance,
+above {{ level }} is warned of. “Of their class”: placed with the class that they were made for by
 logistic regression on the embeddings of the real training texts, beside the same of the real
 validation texts, which chose its penalty. It has seen the texts that they were made of, and the
 gate of anchors is another such judge of the same rows: their share is high by construction, and
@@ -183,6 +187,7 @@ def write_page(comparison: Comparison, path: str | Path, metric: str = "average_
             texts=texts,
             text_heads=heads,
             sample=SAMPLE,
+            level=f"{100 * LEVEL:.0f}",
             header=json.dumps(comparison.header, indent=2, ensure_ascii=False),
         )
     )

@@ -24,7 +24,7 @@ from hf_oversample.comparison.fold import (
     Fold,
     LeakError,
 )
-from hf_oversample.comparison.made_texts import made_text_metrics
+from hf_oversample.comparison.made_texts import MadeTexts, made_texts_of
 from hf_oversample.comparison.problem import Problem, Split
 from hf_oversample.comparison.records import DATA, EMBEDDINGS, Cell, CellKey, Records
 from hf_oversample.comparison.registry import classifier_named, classifier_title
@@ -33,7 +33,7 @@ from hf_oversample.comparison.scores import cell_curves, cell_metrics, chosen_th
 from hf_oversample.numeric.precision import has_fast_bfloat16
 from hf_oversample.text.words import Segmenter
 
-CODE_VERSION = 11  # raised when the code changes what a cell holds
+CODE_VERSION = 12  # raised when the code changes what a cell holds
 
 
 @dataclass(frozen=True)
@@ -227,6 +227,7 @@ def run_cell(fold: Fold, classifier: Classifier, remedy: Remedy, seed: int) -> C
             refused=str(error),
             diverged=isinstance(error, FloatingPointError),
         )
+    texts = _made_texts(fold, remedy, seed)
     return Cell(
         *key,
         metrics=metrics,
@@ -234,23 +235,24 @@ def run_cell(fold: Fold, classifier: Classifier, remedy: Remedy, seed: int) -> C
         made=scores.made,
         left_out=fold.left_out,
         curves=curves,
-        texts=_text_metrics(fold, remedy, seed),
+        texts=texts.metrics,
+        giveaways=texts.giveaways,
         shared=_rounded(fold.cache.costs.made),
         anchors=fold.generator.identity() if remedy.needs_generator and fold.generator else None,
         threshold=chosen_threshold(fold, scores),
     )
 
 
-def _text_metrics(fold: Fold, remedy: Remedy, seed: int) -> dict[str, float]:
+def _made_texts(fold: Fold, remedy: Remedy, seed: int) -> MadeTexts:
     """What the texts that a remedy makes are like, once for all classifiers; nothing where it makes
     none."""
     make = remedy.texts
     if make is None:
-        return {}
+        return MadeTexts()
 
-    def told() -> dict[str, float]:
+    def told() -> MadeTexts:
         made = make(fold, seed)
-        return made_text_metrics(fold, made, seed) if len(made) else {}
+        return made_texts_of(fold, made, seed) if len(made) else MadeTexts()
 
     return fold.cache.get(("metrics of made texts", remedy.name, seed), told)
 

@@ -40,7 +40,8 @@ class Cell:
         left_out: made texts left out because they happen to equal a held-out text.
         curves: see :func:`hf_oversample.comparison.scores.cell_curves`.
         texts: what the texts that it made are like, see
-            :func:`hf_oversample.comparison.made_texts.made_text_metrics`.
+            :func:`hf_oversample.comparison.made_texts.made_texts_of`.
+        giveaways: what tells them from real ones, the strongest first.
         shared: what was made in this cell and may serve others of its fold → its seconds
             (:class:`~hf_oversample.comparison.costs.Costs`).
         refused: why the remedy cannot work on these rows (an error's message), else None.
@@ -60,6 +61,7 @@ class Cell:
     left_out: int = 0
     curves: dict[str, list[Any]] = field(default_factory=dict)
     texts: dict[str, float] = field(default_factory=dict)
+    giveaways: list[str] = field(default_factory=list)
     shared: dict[str, float] = field(default_factory=dict)
     refused: str | None = None
     diverged: bool = False

@@ -180,6 +180,8 @@ def _render(
         rejections_table=markdown_table(["reason", "texts"], list(run["rejections"].items())),
         acceptance_table=_acceptance_table(run.get("acceptance", ())),
         metrics_table=metrics_table(run["metrics"]),
+        screen_table=_screen_table(run.get("screen")),
+        screen_level=(run.get("screen") or {}).get("level"),
         timings="Seconds: "
         + ", ".join(f"{phase} {_number(value)}" for phase, value in run["timings"].items())
         + ".",
@@ -227,6 +229,21 @@ def _acceptance_table(pairs: Sequence[Mapping[str, Any]]) -> str:
     columns = ("source", "target", "drawn", "translated", "accepted")
     rows = [[pair[name] for name in columns] for pair in pairs]
     return markdown_table(["from", *columns[1:]], rows) if rows else ""
+
+
+def _screen_table(screen: Mapping[str, Any] | None) -> str:
+    """Whether made texts are told from real ones, class by class; empty where none were made or
+    the run did not look."""
+    if not screen:
+        return ""
+    rows = []
+    for name, one in screen["classes"].items():
+        area = "too few rows" if one["auc"] is None else f"{one['auc']:.2f}"
+        mark = " (warned of)" if one["auc"] is not None and one["auc"] > screen["level"] else ""
+        shares = (_share(one["unknown_made"]), _share(one["unknown_real"]))
+        rows.append([name, area + mark, *shares, "; ".join(one["giveaways"][:5]) or "–"])
+    head = ["class", "AUC", "with unknown words", "of real ones", "told by"]
+    return markdown_table(head, rows)
 
 
 def _made_texts(counts: Mapping[str, Any] | None) -> str:

@@ -10,7 +10,10 @@ from typing import Any
 
 
 def anchors_markdown(
-    rows: Iterable[Mapping[str, Any]], path: str | Path, title: str = "Texts and their anchors"
+    rows: Iterable[Mapping[str, Any]],
+    path: str | Path,
+    title: str = "Texts and their anchors",
+    lines: Sequence[str] = (),
 ) -> Path:
     """Writes source texts, each above its anchors, as a Markdown file.
 
@@ -19,19 +22,21 @@ def anchors_markdown(
             (a list of texts).
         path: the file to write; its folder must exist.
         title: the heading.
+        lines: what is said of all of them, below the heading; a paragraph each.
 
     Returns:
         The path written.
     """
-    lines = [f"# {title}", ""]
+    written: list[str] = []
     for number, row in enumerate(rows, start=1):
-        lines += [f"## {number}. {_inline(row['source_label'])}", "", _quoted(row["source"]), ""]
+        written += [f"## {number}. {_inline(row['source_label'])}", "", _quoted(row["source"]), ""]
         anchors = list(row["anchors"])
-        lines += [f"- {_inline(anchor)}" for anchor in anchors] if anchors else ["No anchors."]
-        lines.append("")
-    if len(lines) == 2:
-        lines += ["No anchors were made.", ""]
-    text = "\n".join(lines)
+        written += [f"- {_inline(anchor)}" for anchor in anchors] if anchors else ["No anchors."]
+        written.append("")
+    if not written:
+        written = ["No anchors were made.", ""]
+    said = [part for line in lines for part in (_inline(line), "")]
+    text = "\n".join([f"# {title}", "", *said, *written])
     return write_whole(Path(path), lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 

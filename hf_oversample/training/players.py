@@ -34,7 +34,8 @@ class Players:
         train_word_embeddings: whether the shared encoder's word embeddings are trained.
 
     Attributes:
-        objective, critics, discriminators: the wrapped modules.
+        objective: the wrapped generator.
+        opponents: the wrapped critics and discriminators by player; none of an editor.
         optimizers: the wrapped optimisers by player.
     """
 
@@ -48,10 +49,13 @@ class Players:
     ):
         self.arguments, self.accelerator = arguments, accelerator
         model.get_input_embeddings().weight.requires_grad_(train_word_embeddings)
-        critics, discriminators = Critics(model), Discriminators(model)
+        is_miso = model.config.parts == "miso"  # an editor has no opponents, and no fusion
+        opponents: dict[Player, nn.Module] = {}
+        if is_miso:
+            opponents = {"critics": Critics(model), "discriminators": Discriminators(model)}
         encoder = list(model.miso.encoder.parameters())
-        fusion = list(model.miso.fusion.parameters())
-        others = [*encoder, *fusion, *critics.parameters(), *discriminators.parameters()]
+        fusion = list(model.miso.fusion.parameters()) if is_miso else []
+        others = [*encoder, *fusion, *(p for o in opponents.values() for p in o.parameters())]
         apart = {id(p) for p in others}
         rest = [p for p in model.parameters() if id(p) not in apart]
         decay, a = arguments.weight_decay, arguments
@@ -65,31 +69,41 @@ class Players:
                 ],
                 fused=True,
             ),
-            "critics": torch.optim.AdamW(decay_groups(critics, decay), lr=a.critic_learning_rate),
-            "discriminators": torch.optim.AdamW(
-                decay_groups(discriminators, decay), lr=a.discriminator_learning_rate
-            ),
         }
+        rates = {"critics": a.critic_learning_rate, "discriminators": a.discriminator_learning_rate}
+        for player, opponent in opponents.items():
+            groups = decay_groups(opponent, decay)
+            optimizers[player] = torch.optim.AdamW(groups, lr=rates[player])
         self.base_rates = {
             player: [group["lr"] for group in optimizer.param_groups]
             for player, optimizer in optimizers.items()
         }
         # data-parallel wrapping takes the weights that ask for gradients at this moment: each
         # wrapper only its own
-        critics.requires_grad_(False)
-        discriminators.requires_grad_(False)
+        for opponent in opponents.values():
+            opponent.requires_grad_(False)
         self.objective: nn.Module = accelerator.prepare(GeneratorObjective(model, arguments))
-        critics.requires_grad_(True)
-        discriminators.requires_grad_(True)
-        self.critics: nn.Module = accelerator.prepare(critics)
-        self.discriminators: nn.Module = accelerator.prepare(discriminators)
+        self.opponents: dict[Player, nn.Module] = {}
+        for player, opponent in opponents.items():
+            opponent.requires_grad_(True)
+            self.opponents[player] = accelerator.prepare(opponent)
         self.optimizers: dict[Player, Any] = {
             player: accelerator.prepare(optimizer) for player, optimizer in optimizers.items()
         }
 
     def accumulate(self) -> AbstractContextManager[None]:
         """One micro-step of all players: gradients are synchronised at the last of a step."""
-        return self.accelerator.accumulate(self.objective, self.critics, self.discriminators)
+        return self.accelerator.accumulate(self.objective, *self.opponents.values())
+
+    @property
+    def critics(self) -> nn.Module:
+        """The critics, wrapped; an editor has none."""
+        return self.opponents["critics"]
+
+    @property
+    def discriminators(self) -> nn.Module:
+        """The discriminators, wrapped; an editor has none."""
+        return self.opponents["discriminators"]
 
     def set_rates(self, phase: str, progress: float) -> None:
         """
@@ -157,11 +171,7 @@ class Players:
 
     def _step(self, player: Player) -> None:
         """Clipping and one optimiser step; before the last micro-step of a step, neither."""
-        modules = {
-            "generator": self.objective,
-            "critics": self.critics,
-            "discriminators": self.discriminators,
-        }
+        modules = {"generator": self.objective, **self.opponents}
         if self.accelerator.sync_gradients:
             trained = [p for p in modules[player].parameters() if p.grad is not None]
             self.accelerator.clip_grad_norm_(trained, self.arguments.max_grad_norm)
@@ -170,5 +180,5 @@ class Players:
 
     def train_opponents(self, train: bool) -> None:
         """Switch the critics' and discriminators' gradients on, or off for the generator's step."""
-        self.critics.requires_grad_(train)
-        self.discriminators.requires_grad_(train)
+        for opponent in self.opponents.values():
+            opponent.requires_grad_(train)

@@ -24,7 +24,8 @@ class MisoLatentDecoder(MisoPreTrainedModel):
     transformers' generation asks for. It leaves `post_init` to that class: weights are initialised
     once, when all of them are there.
 
-    Tokens that can be written are those of `output_tokens` (the training texts' vocabulary).
+    Tokens that can be written are those of `output_tokens` (the training texts' vocabulary). An
+    editor (`config.parts`) has the filler alone, and none that reads latents.
 
     Raises:
         ValueError: for an encoder or decoder whose word embeddings are not as wide as its states.
@@ -35,7 +36,8 @@ class MisoLatentDecoder(MisoPreTrainedModel):
     def __init__(self, config: MisoConfig):
         super().__init__(config)
         self.miso = MisoModel(config)
-        decoders = 1 if config.share_decoder else 2
+        is_miso = config.parts == "miso"
+        decoders = (1 if config.share_decoder else 2) if is_miso else 0
         self.decoders = nn.ModuleList(
             AutoModel.from_config(config.decoder) for _ in range(decoders)
         )
@@ -43,15 +45,17 @@ class MisoLatentDecoder(MisoPreTrainedModel):
             check_embedding_width(decoder, "decoder", config.hidden_size)
         self._share_word_embeddings()
         hidden, labels = config.hidden_size, config.num_labels
-        self.latent_to_decoder = nn.Linear(config.latent_size, hidden)
-        self.slot_embedding = nn.Embedding(config.num_latent_heads, hidden)
-        self.decoder_class_embedding = nn.Embedding(labels, hidden)
-        self.decoder_head = TokenHead(hidden)
+        if is_miso:
+            self.latent_to_decoder = nn.Linear(config.latent_size, hidden)
+            self.slot_embedding = nn.Embedding(config.num_latent_heads, hidden)
+            self.decoder_class_embedding = nn.Embedding(labels, hidden)
+            self.decoder_head = TokenHead(hidden)
         # one more than the classes: "none", for text without a class
         self.fill_class_embedding = nn.Embedding(labels + 1, hidden)
-        self.latent_to_hidden = nn.Linear(
-            config.num_latent_heads * config.latent_size, hidden, bias=False
-        )
+        if is_miso:
+            self.latent_to_hidden = nn.Linear(
+                config.num_latent_heads * config.latent_size, hidden, bias=False
+            )
         self.fill_head = TokenHead(hidden)
         size = config.output_vocab_size or config.vocab_size
         self.output_bias = nn.Parameter(torch.zeros(size))
@@ -67,8 +71,8 @@ class MisoLatentDecoder(MisoPreTrainedModel):
         if not isinstance(module, MisoLatentDecoder):
             return
         init.zeros_(module.output_bias)
-        # the filler starts as the encoder's own language model
-        init.zeros_(module.latent_to_hidden.weight)
+        if module.config.parts == "miso":  # the filler starts as the encoder's own language model
+            init.zeros_(module.latent_to_hidden.weight)
         # without restriction every token can be written
         size = module.output_tokens.numel()
         init.copy_(module.output_tokens, torch.arange(size))

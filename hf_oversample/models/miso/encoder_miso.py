@@ -99,7 +99,7 @@ class MisoPreTrainedModel(PreTrainedModel):
         super()._init_weights(module)
         if isinstance(module, LatentPooling):
             init.normal_(module.queries, std=1.0)
-        elif isinstance(module, MisoModel):
+        elif isinstance(module, MisoModel) and module.config.parts == "miso":
             for fusion in (module.fusion, module.surrogate_fusion):  # z starts as q
                 init.zeros_(fusion.narrow.weight)
                 init.zeros_(fusion.narrow.bias)
@@ -114,7 +114,7 @@ class MisoModel(MisoPreTrainedModel):
 
     `last_hidden_state` is the text's latent q `[batch, heads, latent_size]`; with `fuse=True` it is
     z, q moved by SFM against the reference bank of its class (`class_ids`), which makes a text's z
-    independent of its batch.
+    independent of its batch. That of an editor (`config.parts`) is the encoder alone.
 
     Raises:
         ValueError: for an encoder whose word embeddings are not as wide as its states.
@@ -124,6 +124,11 @@ class MisoModel(MisoPreTrainedModel):
         super().__init__(config)
         self.encoder = new_encoder(config.encoder)
         check_embedding_width(self.encoder, "encoder", config.hidden_size)
+        if config.parts == "miso":
+            self._add_latents(config)
+        self.post_init()
+
+    def _add_latents(self, config: MisoConfig) -> None:
         self.pooling = LatentPooling(
             config.hidden_size, config.num_latent_heads, config.latent_size
         )
@@ -135,7 +140,6 @@ class MisoModel(MisoPreTrainedModel):
         self.bank_queries = nn.Buffer(torch.zeros(shape))
         self.bank_keys = nn.Buffer(torch.zeros(shape))
         self.bank_is_filled = nn.Buffer(torch.zeros(config.num_labels, dtype=torch.bool))
-        self.post_init()
 
     def get_input_embeddings(self) -> nn.Embedding:
         """The encoder's word embeddings."""
@@ -166,8 +170,13 @@ class MisoModel(MisoPreTrainedModel):
                 latent_size]`; by default those of the class's bank that it attends to stand for it.
 
         Raises:
-            ValueError: as `fuse_with_bank`.
+            ValueError: as `fuse_with_bank`; for an editor, which has no latents.
         """
+        if self.config.parts == "editor":
+            raise ValueError(
+                f"{self.name_or_path or 'The model'} is an editor (parts='editor'): it makes no "
+                "latents. Train a generator with parts='miso', or read its `encoder`."
+            )
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state

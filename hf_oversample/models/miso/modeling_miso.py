@@ -31,10 +31,17 @@ class MisoForAnchorGeneration(MisoLatentDecoder, GenerationMixin):
       the class and on z.
 
     Tokens that can be written are those of `output_tokens` (the training texts' vocabulary).
+
+    An editor (`config.parts`) fills alone: it has neither decoders nor critics nor discriminators.
     """
 
     def __init__(self, config: MisoConfig):
         super().__init__(config)
+        if config.parts == "miso":
+            self._add_opponents(config)
+        self.post_init()
+
+    def _add_opponents(self, config: MisoConfig) -> None:
         hidden = config.hidden_size
         width = config.num_latent_heads * config.latent_size
         if config.critic_mode == "instance":  # "bs·h triples": one pair of latents per head
@@ -48,11 +55,10 @@ class MisoForAnchorGeneration(MisoLatentDecoder, GenerationMixin):
         self.majority_discriminator = SurfaceDiscriminator(
             hidden, config.discriminator_hidden_size
         )  # D_φ−
-        self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        if not isinstance(module, MisoForAnchorGeneration):
+        if not isinstance(module, MisoForAnchorGeneration) or module.config.parts == "editor":
             return
         # transformers asks for single layers and for whole models: what lies between, such as the
         # critics, is the model's own business
@@ -75,8 +81,8 @@ class MisoForAnchorGeneration(MisoLatentDecoder, GenerationMixin):
         return self.miso
 
     def get_decoder(self) -> nn.Module:
-        """D₊, or the decoder of all classes."""
-        return self.decoders[0]
+        """D₊, or the decoder of all classes; an editor has its encoder alone."""
+        return self.decoders[0] if len(self.decoders) else self.miso.encoder
 
     def forward(
         self,

@@ -11,22 +11,38 @@ import numpy as np
 
 from hf_oversample.oversamplers.miso.judge import (
     LinearJudge,
+    chosen_regularization,
     neighbor_majority,
     out_of_fold_margins,
 )
 from hf_oversample.oversamplers.miso.models import MisoModels
 from hf_oversample.oversamplers.miso.surface import surface_reason
 from hf_oversample.text.copies import CopyIndex, text_keys
+from hf_oversample.text.vocabulary import KnownWords
 
 logger = logging.getLogger(__name__)
 
 JUDGES = ("classifier", "critics", "neighbors")
+UNKNOWN_WORDS = ("reject", "keep")
 
 
-def check_gate(gate: Sequence[str], quantile: float, ceiling: float = 1.0) -> None:
-    """Raise ValueError for an unknown judge, or quantiles that are none, or not in order."""
+def check_gate(
+    gate: Sequence[str],
+    quantile: float,
+    ceiling: float = 1.0,
+    unknown_words: str = "reject",
+    max_cosine: float = 1.0,
+) -> None:
+    """Raise ValueError for an unknown judge or way, or shares that are none, or not in order."""
     if unknown := [name for name in gate if name not in JUDGES]:
         raise ValueError(f"gate has {unknown}; it takes some of {list(JUDGES)}.")
+    if unknown_words not in UNKNOWN_WORDS:
+        raise ValueError(f"unknown_words is {unknown_words!r}; it is 'reject' or 'keep'.")
+    if not 0 < max_cosine <= 1:
+        raise ValueError(
+            f"max_cosine is {max_cosine}; it is a cosine above 0, and at most 1, which sets no "
+            "limit."
+        )
     for name, share in (("gate_quantile", quantile), ("gate_ceiling", ceiling)):
         if not 0 <= share <= 1:
             raise ValueError(f"{name} is {share}; it is a share, from 0 to 1.")
@@ -112,6 +128,36 @@ class Voters:
 
 
 @dataclass(frozen=True, eq=False)
+class NearRows:
+    """
+    The real rows that a text may not be too near to, its source among them.
+
+    Args:
+        directions: `[rows, d]` float32, embeddings of length 1.
+        most: the largest cosine with one of them that a text may have.
+    """
+
+    directions: np.ndarray
+    most: float
+
+    @classmethod
+    def of(cls, embeddings: np.ndarray, most: float) -> Self:
+        """From embeddings `[rows, d]`."""
+        return cls(_directions(embeddings), most)
+
+    def are_near(self, embeddings: np.ndarray) -> np.ndarray:
+        """Whether texts' embeddings `[n, d]` have a larger cosine with a row: booleans `[n]`."""
+        # one text at a time: a product of another size may differ in the last bits
+        nearest = [(self.directions @ one).max() for one in _directions(embeddings)]
+        return np.asarray(nearest, np.float32) > np.float32(self.most)
+
+
+def _directions(embeddings: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    return (embeddings / np.maximum(lengths, np.finfo(np.float32).tiny)).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
 class TextGate:
     """
     Says of each text why it is rejected, or that it is kept. A text's reason does not depend on
@@ -128,6 +174,8 @@ class TextGate:
         labels: `[rows]`, class codes of the real rows.
         class_ids: `[classes]`, the generator's label of each class code.
         voters: of the real rows, where "neighbors" judges.
+        known: the real rows' words, where a text with another word is rejected.
+        near: the real rows, where a text may be too near to one.
     """
 
     judges: tuple[str, ...]
@@ -137,6 +185,8 @@ class TextGate:
     labels: np.ndarray
     class_ids: np.ndarray
     voters: Voters | None
+    known: KnownWords | None = None
+    near: NearRows | None = None
 
     @classmethod
     def fit(
@@ -152,6 +202,8 @@ class TextGate:
         judges: Sequence[str],
         quantile: float,
         ceiling: float = 1.0,
+        unknown_words: str = "reject",
+        max_cosine: float = 1.0,
         seed: int = 0,
     ) -> Self:
         """
@@ -166,6 +218,8 @@ class TextGate:
             judges: some of `JUDGES`.
             quantile, ceiling: how clearly the classifier must see a class, and how clearly it may:
                 shares of the margins that the class's own rows have out of fold, see `MarginBand`.
+            unknown_words: "reject" texts with a word that none of the n has, or "keep" them.
+            max_cosine: largest cosine of a text's embedding with a row's; 1 sets no limit.
             seed: deals the rows out to the folds.
 
         Raises:
@@ -184,8 +238,11 @@ class TextGate:
                 "'critics' out of the gate, or train a generator with use_mi=True."
             )
         margins = np.full(len(labels), np.nan, np.float32)
+        strength = chosen_regularization(embeddings, labels, len(class_ids), seed=seed)
         if "classifier" in judges and (quantile > 0 or ceiling < 1):
-            margins = out_of_fold_margins(embeddings, labels, len(class_ids), seed=seed)
+            margins = out_of_fold_margins(
+                embeddings, labels, len(class_ids), seed=seed, regularization=strength
+            )
             for code in written:
                 if not np.isfinite(margins[labels == code]).any():
                     logger.warning(
@@ -196,11 +253,13 @@ class TextGate:
         return cls(
             judges=tuple(judges),
             copies=CopyIndex.build(texts, models.segmenter),
-            classifier=LinearJudge.fit(embeddings, labels, len(class_ids)),
+            classifier=LinearJudge.fit(embeddings, labels, len(class_ids), strength),
             band=MarginBand.of(margins, labels, len(class_ids), quantile, ceiling),
             labels=labels,
             class_ids=class_ids,
             voters=Voters(embeddings, text_keys(texts)) if "neighbors" in judges else None,
+            known=KnownWords.of(texts, models.segmenter) if unknown_words == "reject" else None,
+            near=NearRows.of(embeddings, max_cosine) if max_cosine < 1 else None,
         )
 
     def reasons(
@@ -219,8 +278,12 @@ class TextGate:
             surface_reason(text, source, self.copies, models.segmenter)
             for text, source in zip(texts, sources, strict=True)
         ]
+        if self.known is not None:
+            for i, text in enumerate(texts):
+                if reasons[i] is None and self.known.unknown(text, models.segmenter):
+                    reasons[i] = "unknown words"
         left = [i for i, reason in enumerate(reasons) if reason is None]
-        if left and self.judges:
+        if left and (self.judges or self.near is not None):
             judged = self.judged(
                 models, [texts[i] for i in left], [sources[i] for i in left], labels[left]
             )
@@ -231,10 +294,14 @@ class TextGate:
     def judged(
         self, models: MisoModels, texts: Sequence[str], sources: Sequence[str], labels: np.ndarray
     ) -> list[str | None]:
-        """What the judges say against each text: "wrong class", "too easy", or None."""
+        """What is said against each text by where it is: "too near", "wrong class", "too easy", or
+        None."""
         is_right, is_easy = np.ones(len(texts), bool), np.zeros(len(texts), bool)
-        if {"classifier", "neighbors"} & set(self.judges):
+        is_near = np.zeros(len(texts), bool)
+        if {"classifier", "neighbors"} & set(self.judges) or self.near is not None:
             embeddings = models.embed(texts)
+        if self.near is not None:
+            is_near = self.near.are_near(embeddings)
         if "classifier" in self.judges:
             margins = self.classifier.margin(embeddings, labels)
             is_right &= margins > self.band.least[labels]
@@ -244,8 +311,10 @@ class TextGate:
         if "critics" in self.judges:
             is_right &= models.evidence(texts, self.class_ids[labels]) > 0
         return [
-            "wrong class" if not right else "too easy" if easy else None
-            for right, easy in zip(is_right.tolist(), is_easy.tolist(), strict=True)
+            "too near" if near else "wrong class" if not right else "too easy" if easy else None
+            for near, right, easy in zip(
+                is_near.tolist(), is_right.tolist(), is_easy.tolist(), strict=True
+            )
         ]
 
     # ---- saving
@@ -266,6 +335,11 @@ class TextGate:
         if self.voters is not None:
             arrays["train_embeddings"] = self.voters.embeddings
             arrays["train_keys"] = self.voters.keys
+        if self.known is not None:
+            arrays["words.known"] = self.known.hashes
+        if self.near is not None:
+            arrays["near.directions"] = self.near.directions
+            arrays["near.most"] = np.asarray([self.near.most])
         return arrays
 
     @classmethod
@@ -276,6 +350,10 @@ class TextGate:
         voters = None
         if "train_keys" in arrays:
             voters = Voters(arrays["train_embeddings"], arrays["train_keys"])
+        known = KnownWords(arrays["words.known"]) if "words.known" in arrays else None
+        near = None
+        if "near.directions" in arrays:
+            near = NearRows(arrays["near.directions"], float(arrays["near.most"][0]))
         return cls(
             judges=tuple(judges),
             copies=CopyIndex(arrays["copies.exact"], arrays["copies.sets"], arrays["copies.full"]),
@@ -288,4 +366,6 @@ class TextGate:
             labels=labels,
             class_ids=arrays["class_ids"],
             voters=voters,
+            known=known,
+            near=near,
         )

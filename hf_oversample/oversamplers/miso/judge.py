@@ -6,15 +6,18 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from transformers import PreTrainedModel
 
 from hf_oversample.neighbors.difficult import nearest_neighbors
 from hf_oversample.numeric import noise
 from hf_oversample.text.encoding import EncodedText, pad, token_budget_batches
+from hf_oversample.training.classifier import ranking_score
 
 NEIGHBORS_OF_VOTE = 5
 FOLDS = 5
+REGULARIZATIONS = (0.1, 1.0, 10.0, 100.0)
 # padded tokens of a batch
 TOKEN_BUDGET = 8192
 
@@ -60,6 +63,14 @@ class LinearJudge:
         full[model.classes_], shift[model.classes_] = weights, bias
         return cls(full, shift)
 
+    def logits(self, embeddings: np.ndarray) -> np.ndarray:
+        """`[n, classes]` float32 of embeddings `[n, d]`, each row's independent of the others."""
+        # one row at a time: a matrix product of another size may differ in the last bits
+        logits = np.empty((len(embeddings), len(self.bias)), np.float32)
+        for place, row in enumerate(embeddings):
+            logits[place] = (self.weights * row).sum(1) + self.bias
+        return logits
+
     def margin(self, embeddings: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """
         Logit of a class less the best other class's: positive where the class wins.
@@ -70,10 +81,7 @@ class LinearJudge:
 
         Returns: `[n]` float32; a row's margin does not depend on the others.
         """
-        # one row at a time: a matrix product of another size may differ in the last bits
-        logits = np.empty((len(embeddings), len(self.bias)), np.float32)
-        for place, row in enumerate(embeddings):
-            logits[place] = (self.weights * row).sum(1) + self.bias
+        logits = self.logits(embeddings)
         rows = np.arange(len(logits))
         own = logits[rows, labels].copy()
         logits[rows, labels] = -np.inf
@@ -116,7 +124,13 @@ class LinearJudge:
 
 
 def out_of_fold_margins(
-    embeddings: np.ndarray, labels: np.ndarray, num_classes: int, *, seed: int, folds: int = FOLDS
+    embeddings: np.ndarray,
+    labels: np.ndarray,
+    num_classes: int,
+    *,
+    seed: int,
+    folds: int = FOLDS,
+    regularization: float = 1.0,
 ) -> np.ndarray:
     """
     Each row's margin by a judge that has not seen it: what unseen rows of its class can expect.
@@ -131,20 +145,72 @@ def out_of_fold_margins(
         num_classes: number of classes.
         seed: deals the rows out to the folds.
         folds: judges that are fitted, each on the rows of the others; at least 2.
+        regularization: the judges' C.
 
     Returns: `[n]` float32; NaN where nothing can be said: no other row of the class, or of any
         other class, is left to learn from.
     """
+    logits = _out_of_fold_logits(embeddings, labels, num_classes, seed, folds, regularization)
+    rows = np.arange(len(labels))
+    own = logits[rows, labels].copy()
+    logits[rows, labels] = -np.inf
+    return own - logits.max(1)
+
+
+def _out_of_fold_logits(
+    embeddings: np.ndarray,
+    labels: np.ndarray,
+    num_classes: int,
+    seed: int,
+    folds: int,
+    regularization: float,
+) -> np.ndarray:
+    """`[n, classes]` float32; NaN in the rows of which nothing can be said."""
     fold = _spread_over_folds(embeddings, labels, folds, seed)
-    result = np.full(len(labels), np.nan, np.float32)
+    result = np.full((len(labels), num_classes), np.nan, np.float32)
     for number in range(folds):
         held, rest = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
         learnt = np.unique(labels[rest])
         held = held[np.isin(labels[held], learnt)]
         if len(held) and len(learnt) > 1:
-            judge = LinearJudge.fit(embeddings[rest], labels[rest], num_classes)
-            result[held] = judge.margin(embeddings[held], labels[held])
+            judge = LinearJudge.fit(embeddings[rest], labels[rest], num_classes, regularization)
+            result[held] = judge.logits(embeddings[held])
     return result
+
+
+def chosen_regularization(
+    embeddings: np.ndarray, labels: np.ndarray, num_classes: int, *, seed: int, folds: int = FOLDS
+) -> float:
+    """
+    The C of `REGULARIZATIONS` whose judges rank unseen rows best, as the frozen heads' is chosen
+    (`training.classifier.linear_head`): by average precision out of fold, the mean over the
+    classes (of two, the smaller one's), and among equals by cross-entropy.
+
+    Args:
+        embeddings, labels: `[n, d]` and `[n]`.
+        num_classes: number of classes.
+        seed: deals the rows out to the folds.
+        folds: as for `out_of_fold_margins`.
+
+    Returns: C; 1 where no class has rows that can be held out.
+    """
+    best, best_score = 1.0, (-1.0, 0.0)
+    counts = np.bincount(labels, minlength=num_classes)
+    present = np.flatnonzero(counts)
+    minority = int(present[counts[present].argmin()])
+    for strength in REGULARIZATIONS:
+        logits = _out_of_fold_logits(embeddings, labels, num_classes, seed, folds, strength)
+        known = np.isfinite(logits).all(axis=1)
+        truth = labels[known]
+        if len(np.unique(truth)) < 2:
+            return best
+        probabilities = softmax(logits[known].astype(np.float64), axis=1)
+        likelihood = probabilities[np.arange(len(truth)), truth]
+        entropy = -float(np.log(np.maximum(likelihood, np.finfo(float).tiny)).mean())
+        precision = ranking_score(truth, probabilities[:, present], minority, present.tolist())
+        if (precision, -entropy) > best_score:
+            best, best_score = strength, (precision, -entropy)
+    return best
 
 
 def _spread_over_folds(

@@ -72,6 +72,9 @@ class LatentDecoder:
         gate_quantile, gate_ceiling: how clearly the classifier must see the class, and how clearly
             it may: its margin is between these quantiles of the margins of the class's own real
             rows out of fold, and above 0; see `MisoOversampler`.
+        unknown_words: "reject" texts with a word that no real row has, which would mark them as
+            made, or "keep" them.
+        max_cosine: largest cosine of a text's embedding with a real row's; 1 sets no limit.
         max_tries: how often a text is drawn before a real row takes its place.
         language: "en" or "zh"; default: that of the generator's training texts.
         precision: "float32" or "bfloat16", of the decoder and the embedder.
@@ -101,12 +104,14 @@ class LatentDecoder:
         gate: Sequence[str] = ("classifier",),
         gate_quantile: float = 0.1,
         gate_ceiling: float = 1.0,
+        unknown_words: Literal["reject", "keep"] = "reject",
+        max_cosine: float = 1.0,
         max_tries: int = 4,
         language: Language | None = None,
         precision: Literal["float32", "bfloat16"] = "float32",
         max_length: int = 64,
     ):
-        check_gate(gate, gate_quantile, gate_ceiling)
+        check_gate(gate, gate_quantile, gate_ceiling, unknown_words, max_cosine)
         if max_tries < 1:
             raise ValueError(f"max_tries is {max_tries}; it must be at least 1.")
         self.generator = name_of(
@@ -117,6 +122,7 @@ class LatentDecoder:
         self.seed, self.guidance, self.temperature = seed, guidance, temperature
         self.top_k, self.max_new_tokens, self.fuse = top_k, max_new_tokens, fuse
         self.gate, self.gate_quantile, self.gate_ceiling = tuple(gate), gate_quantile, gate_ceiling
+        self.unknown_words, self.max_cosine = unknown_words, max_cosine
         self.max_tries = max_tries
         self.language = language if language is None else checked_language(language)
         self.precision: Literal["float32", "bfloat16"] = precision
@@ -231,6 +237,8 @@ class LatentDecoder:
             judges=self.gate,
             quantile=self.gate_quantile,
             ceiling=self.gate_ceiling,
+            unknown_words=self.unknown_words,
+            max_cosine=self.max_cosine,
             seed=self.seed,
         )
 

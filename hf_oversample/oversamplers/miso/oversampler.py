@@ -19,13 +19,13 @@ from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.models.miso.realizers import AnchorRequest
 from hf_oversample.numeric import noise
 from hf_oversample.oversamplers.base import RESAMPLED, SYNTHETIC, Children, Oversampler
+from hf_oversample.oversamplers.miso.focus import focus_weights
 from hf_oversample.oversamplers.miso.gate import TextGate, check_gate
 from hf_oversample.oversamplers.miso.judge import LinearJudge
 from hf_oversample.oversamplers.miso.models import MisoModels
 from hf_oversample.oversamplers.miso.plan import (
     ALL_SOURCES,
     COPY,
-    MAJORITY_ANCHOR,
     OWN_ANCHOR,
     SOURCES,
     AnchorPlanner,
@@ -72,6 +72,9 @@ class MisoOversampler(Oversampler):
             of the class and in texts of other classes.
         focus: how strongly edits of other classes' texts prefer the words that pull to their own
             class; 0 draws all words alike.
+        own_focus: how strongly edits of the class's own texts prefer the words that pull to the
+            class that they are led away from, which make a difficult text difficult; 0 draws all
+            words alike.
         guidance, temperature, top_k, rounds, use_latent, use_class, splice: of the realiser, see
             `EditRealizer`.
         gate: which judges must place an anchor with its class: "classifier", "critics" (pointwise
@@ -85,6 +88,10 @@ class MisoOversampler(Oversampler):
         gate_ceiling: how clearly it may: its margin is at most this quantile of the same margins;
             1 sets no limit. Texts above it are "too easy": a classifier that is sure of them
             already learns little from them.
+        unknown_words: "reject" anchors with a word that no training text has, which would mark them
+            as made, or "keep" them.
+        max_cosine: largest cosine of an anchor's embedding with a training text's, its source among
+            them: a near copy in meaning is "too near". 1 sets no limit.
         max_tries: how often an anchor is drawn before a real row takes its place.
         k: neighbours that say what is difficult (section 7.1).
         protect: a regular expression of what edits leave byte for byte, besides the defaults of
@@ -111,7 +118,7 @@ class MisoOversampler(Oversampler):
     """
 
     input_kind: ClassVar[Literal["any", "text", "embedding"]] = "text"
-    code_version = 2
+    code_version = 3
     _lazy_attributes = ("_loaded", "rejections")
 
     def __init__(
@@ -131,6 +138,7 @@ class MisoOversampler(Oversampler):
         edit_share: float = 0.35,
         majority_edit_share: float = 0.4,
         focus: float = 3.0,
+        own_focus: float = 0.0,
         guidance: float = 1.0,
         temperature: float = 1.0,
         top_k: int = 50,
@@ -141,6 +149,8 @@ class MisoOversampler(Oversampler):
         gate: Sequence[str] = ("classifier",),
         gate_quantile: float = 0.1,
         gate_ceiling: float = 1.0,
+        unknown_words: Literal["reject", "keep"] = "reject",
+        max_cosine: float = 1.0,
         max_tries: int = 4,
         k: int = 5,
         protect: str | None = None,
@@ -154,7 +164,7 @@ class MisoOversampler(Oversampler):
         unknown = [s for s in sources if s not in ALL_SOURCES]
         if unknown or not sources:
             raise ValueError(f"sources is {list(sources)}; it takes some of {list(ALL_SOURCES)}.")
-        check_gate(gate, gate_quantile, gate_ceiling)
+        check_gate(gate, gate_quantile, gate_ceiling, unknown_words, max_cosine)
         if realizer not in ("edit", "generate"):
             raise ValueError(f"realizer is {realizer!r}; it must be 'edit' or 'generate'.")
         shares = {
@@ -180,10 +190,12 @@ class MisoOversampler(Oversampler):
         self.majority_share, self.max_anchors_per_source = majority_share, max_anchors_per_source
         self.realizer, self.edit_share = realizer, edit_share
         self.majority_edit_share, self.focus = majority_edit_share, focus
+        self.own_focus = own_focus
         self.guidance, self.temperature = guidance, temperature
         self.top_k, self.rounds = top_k, rounds
         self.use_latent, self.use_class, self.splice = use_latent, use_class, splice
         self.gate, self.gate_quantile, self.gate_ceiling = tuple(gate), gate_quantile, gate_ceiling
+        self.unknown_words, self.max_cosine = unknown_words, max_cosine
         self.max_tries, self.k = max_tries, k
         self.protect, self.protect_defaults = protect, protect_defaults
         self.protection = Protection(protect, protect_defaults)
@@ -249,6 +261,8 @@ class MisoOversampler(Oversampler):
             judges=self.gate,
             quantile=self.gate_quantile,
             ceiling=self.gate_ceiling,
+            unknown_words=self.unknown_words,
+            max_cosine=self.max_cosine,
             seed=self.seed,
         )
         planner = AnchorPlanner(
@@ -302,7 +316,10 @@ class MisoOversampler(Oversampler):
         pending, hopeless = pending[~is_fixed], pending[is_fixed]
         if len(hopeless):
             counts["nothing to edit"] = len(hopeless)
-        weights = self._focus_weights(positions, plan, encoded)
+        weights: dict[int, np.ndarray] = {}
+        if self.realizer == "edit":
+            strengths = {"majority": self.focus, "own": self.own_focus}
+            weights = focus_weights(self.loaded, self.judge, plan, positions, encoded, **strengths)
         for attempt in range(self.max_tries):
             if not len(pending):
                 break
@@ -355,23 +372,6 @@ class MisoOversampler(Oversampler):
             weights=weights,
             share=self.edit_share if is_own else self.majority_edit_share,
         )
-
-    def _focus_weights(
-        self, positions: IntArray, plan: Plan, encoded: Mapping[int, EncodedText]
-    ) -> dict[int, np.ndarray]:
-        """Anchor of another class's text → how much each word pulls to that class, standardised."""
-        rows = np.flatnonzero(plan.extra["kind"] == MAJORITY_ANCHOR)
-        if not len(rows) or not self.focus or self.realizer != "edit":
-            return {}
-        pulls = self.word_pulls(
-            [encoded[int(positions[i])] for i in rows], plan.extra["avoid"][rows], plan.label[rows]
-        )
-        result = {}
-        for i, pull in zip(rows.tolist(), pulls, strict=True):
-            deviation = pull.std()
-            if len(pull) > 1 and deviation > 0:
-                result[i] = self.focus * (pull - pull.mean()) / deviation
-        return result
 
     def word_pulls(
         self,

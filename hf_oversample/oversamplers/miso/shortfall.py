@@ -116,6 +116,13 @@ def _advice(reason: str, way: Way, flag: Callable[[str], str]) -> str:
         )
     if reason == "too easy":
         return f"raise {flag('gate_ceiling')}"
+    if reason == "unknown words":
+        return (
+            f"they have words that no training text has, which mark a row as made: raise "
+            f"{flag('max_tries')}, or give {flag('unknown_words')} keep"
+        )
+    if reason == "too near":
+        return f"raise {flag('max_cosine')}"
     if reason == "nothing to edit":
         return (
             f"every word of the source is protected, a number or a negation: narrow "

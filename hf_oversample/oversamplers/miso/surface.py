@@ -9,7 +9,7 @@ from hf_oversample.text.words import Segmenter, normalized
 
 REASONS = (
     *("nothing to edit", "unchanged", "empty", "repeats", "copy", "near copy", "sibling"),
-    *("wrong class", "too easy"),
+    *("unknown words", "too near", "wrong class", "too easy"),
 )
 
 
