@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -32,7 +32,7 @@ __all__ = ["LEVEL", "Giveaway", "TwoSample", "screen_classes", "two_sample_auc"]
 
 LEVEL = 0.75
 """Made texts with a larger AUC are warned of; how high real texts against real ones go, by their
-number, is what ``benchmarks/screen.py`` measures."""
+number, is what ``benchmarks/screen.py`` measures. A choice until that has its record."""
 LEAST_ROWS = 20
 """Fewer rows of either kind tell nothing: chance alone may pass the level."""
 FOLDS = 5
@@ -156,10 +156,11 @@ def two_sample_auc(
     is_unknown = [bool({*words_of(text, segmenter)} - everywhere) for text in made]
     unknown_real = _share_of_own_words(real, vocabulary, segmenter)
     real, made = _drawn(real, sample, rng), _drawn(made, sample, rng)
-    sizes = {"made": len(made), "real": len(real)}
-    shares = {"unknown_made": float(np.mean(is_unknown)), "unknown_real": unknown_real}
-    if min(sizes.values()) < LEAST_ROWS:
-        return TwoSample(None, **sizes, **shares, giveaways=())
+    untold = TwoSample(
+        None, len(made), len(real), float(np.mean(is_unknown)), unknown_real, giveaways=()
+    )
+    if min(untold.made, untold.real) < LEAST_ROWS:
+        return untold
     texts, is_made = [*real, *made], np.repeat([False, True], [len(real), len(made)])
     folds = _folds(texts, is_made, segmenter, seed)
     forms = _forms(texts, is_made, folds, vocabulary, segmenter)
@@ -173,10 +174,9 @@ def two_sample_auc(
         weight = int(is_made[held].sum() * (~is_made[held]).sum())
         total += weight * roc_auc_score(is_made[held], told)
         pairs += weight
-    return TwoSample(
-        total / pairs if pairs else None,
-        **sizes,
-        **shares,
+    return replace(
+        untold,
+        auc=total / pairs if pairs else None,
         giveaways=_giveaways(matrix, names, forms, is_made),
     )
 
@@ -364,7 +364,7 @@ def _giveaways(
         if effect[place] <= 0:
             break
         if place < plain:
-            column = np.asarray(matrix[:, [place]].todense()).ravel() > 0
+            column = (matrix[:, [place]].toarray().ravel() > 0).astype(float)
         else:
             column = forms[:, place - plain]
         shares = float(column[is_made].mean()), float(column[~is_made].mean())
