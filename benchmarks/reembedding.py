@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tasks import TASKS, TaskRows, task_rows
+from tasks import FURTHER_TASKS, TASKS, TaskRows, task_rows
 
 from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.data.reading import demo_encoder_path
@@ -252,7 +252,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data_dir", type=Path)
-    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=["trec6-abbr"])
+    parser.add_argument("--tasks", nargs="+", choices=TASKS + FURTHER_TASKS, default=["trec6-abbr"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--max_length", type=int, default=32)

@@ -369,6 +369,8 @@ def test_the_encoder_loads_in_sentence_transformers_and_in_transformers(
     np.testing.assert_allclose(loaded.encode(texts), own, atol=1e-5)
     assert loaded.max_seq_length == 24
     AutoModel.from_pretrained(tmp_path / "elsewhere")
+    for path in (tmp_path / "elsewhere").rglob("*.json"):
+        assert str(encoder_folder()) not in path.read_text()
     embedder = TextEmbedder(tmp_path / "elsewhere", max_length=24)
     column = embedder.embed_dataset(datasets.Dataset.from_dict({"text": texts}))["embedding"]
     np.testing.assert_allclose(np.asarray(column[:]), own, atol=1e-5)
@@ -465,5 +467,7 @@ def test_a_model_in_memory_is_copied_and_needs_its_tokenizer() -> None:
 
 
 def test_a_training_that_diverges_is_told(tmp_path: Path) -> None:
+    diverges = {"objective": "classification", "learning_rate": 1e30, "logging_steps": 50}
     with pytest.raises(FloatingPointError, match="Lower learning_rate"):
-        reembedder(objective="classification", learning_rate=1e30, steps=20).fit(rows())
+        reembedder(**diverges, steps=20, save_steps=4, output_dir=tmp_path).fit(rows())
+    assert not list(tmp_path.glob("checkpoint-*"))  # nor is there one to go on from

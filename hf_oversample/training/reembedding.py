@@ -185,6 +185,7 @@ class ReembeddingTrainer:
                 self._log(step + 1, values)
             stops = step + 1 == stop_at
             if stops or (a.save_steps and (step + 1) % a.save_steps == 0):
+                self._check(step + 1, values)  # what diverged is not gone on from
                 self._save(step + 1)
             if stops and step + 1 < a.steps:
                 return False
@@ -248,13 +249,16 @@ class ReembeddingTrainer:
         return pad(texts, self.model.config.pad_token_id or 0, self.accelerator.device)
 
     def _log(self, step: int, values: dict[str, Tensor]) -> None:
-        a = self.arguments
-        told = {name: float(value.detach()) for name, value in values.items()}
-        remedy = f"Lower learning_rate ({a.learning_rate})."
-        check_finite(told, f"step {step}", remedy)
+        told = self._check(step, values)
         self.history.append({"step": step, **told})
-        if a.report_to:
+        if self.arguments.report_to:
             self.accelerator.log(told, step=step)
+
+    def _check(self, step: int, values: dict[str, Tensor]) -> dict[str, float]:
+        told = {name: float(value.detach()) for name, value in values.items()}
+        remedy = f"Lower learning_rate ({self.arguments.learning_rate})."
+        check_finite(told, f"step {step}", remedy)
+        return told
 
     def _settings(self) -> dict[str, Any]:
         config = self.model.config
