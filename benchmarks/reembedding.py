@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 from tasks import FURTHER_TASKS, TASKS, TaskRows, task_rows
 
+from hf_oversample.data.demo import demo_encoder_path
 from hf_oversample.data.labeled_texts import Texts
-from hf_oversample.data.reading import demo_encoder_path
 from hf_oversample.hub.tables import markdown_table
 from hf_oversample.metrics.classification import average_precision_at
 from hf_oversample.training.reembedder import COEFFICIENTS, Reembedded, Reembedder

@@ -37,7 +37,8 @@ from hf_oversample.comparison.fold import Fold
 from hf_oversample.comparison.scores import Scores, cell_metrics
 from hf_oversample.data.files import read_file
 from hf_oversample.data.labeled_texts import Texts
-from hf_oversample.data.reading import prepare_labels, stratified_split
+from hf_oversample.data.reading import prepare_labels
+from hf_oversample.data.splitting import stratified_split
 from hf_oversample.hub.reembedding_card import PARTS, reembedding_card
 from hf_oversample.hub.tables import metrics_table
 from hf_oversample.oversamplers.strategy import class_counts
