@@ -141,7 +141,7 @@ def test_the_head_is_balanced_logistic_regression_with_a_chosen_penalty() -> Non
     own.fit(vectors, labels)
     scores = head.logits(vectors)
     np.testing.assert_allclose(
-        scores[:, 1] - scores[:, 0], own.decision_function(vectors), atol=1e-4
+        scores[:, 1] - scores[:, 0], own.decision_function(vectors), atol=5e-3
     )
     assert (scores[:, 2] < -1000).all()  # a class without rows is never predicted
     plain = solve_head(vectors, labels, classes=3, targets=[1], balanced=False)
