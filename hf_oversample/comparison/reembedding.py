@@ -120,6 +120,11 @@ def _scores(found: tuple[Logits, np.ndarray, int]) -> Scores:
     return Scores.of_logits(validation, test, features, made)
 
 
+def _averaged(first: Logits, second: Logits) -> Scores:
+    validation, test = averaged_scores(first, second)
+    return Scores.of_logits(validation, test)
+
+
 def _plain_logits(fold: Fold, classifier: Classifier, seed: int) -> Logits:
     model: Trained = plain_model(fold, classifier, seed)
     return [model.logits(part) for part in HELD]
@@ -161,8 +166,7 @@ def joint(fold: Fold, classifier: Classifier, seed: int) -> Scores:
 
 
 def _lp_ft(fold: Fold, classifier: Classifier, seed: int) -> tuple[Logits, np.ndarray, int]:
-    options = {"objective": "classification", "head_first": True}
-    return _fitted(fold, classifier, seed, "LP-FT", **options)
+    return _fitted(fold, classifier, seed, "LP-FT", objective="classification", head_first=True)
 
 
 def lp_ft(fold: Fold, classifier: Classifier, seed: int) -> Scores:
@@ -172,24 +176,32 @@ def lp_ft(fold: Fold, classifier: Classifier, seed: int) -> Scores:
 
 def interpolated(fold: Fold, classifier: Classifier, seed: int) -> Scores:
     """The mean of LP-FT's weights and the pretrained ones that ranks validation rows best."""
-    options = {"objective": "classification", "head_first": True, "interpolate": True}
-    return _scores(_fitted(fold, classifier, seed, "interpolated LP-FT", **options))
+    found = _fitted(
+        fold,
+        classifier,
+        seed,
+        "interpolated LP-FT",
+        objective="classification",
+        head_first=True,
+        interpolate=True,
+    )
+    return _scores(found)
 
 
 def plain_and_frozen(fold: Fold, classifier: Classifier, seed: int) -> Scores:
     """The mean of the standardised scores of the plain model and of the frozen encoder."""
     plain = _plain_logits(fold, classifier, seed)
-    return Scores.of_logits(*averaged_scores(plain, frozen_scores(fold, classifier, seed)))
+    return _averaged(plain, frozen_scores(fold, classifier, seed))
 
 
 def reembedding_and_frozen(fold: Fold, classifier: Classifier, seed: int) -> Scores:
     """The mean of the standardised scores of re-embedding and of the frozen encoder."""
     own = _fitted(fold, classifier, seed, "re-embedding")[0]
-    return Scores.of_logits(*averaged_scores(own, frozen_scores(fold, classifier, seed)))
+    return _averaged(own, frozen_scores(fold, classifier, seed))
 
 
 def plain_and_reembedding(fold: Fold, classifier: Classifier, seed: int) -> Scores:
     """The mean of the standardised scores of the plain model and of re-embedding."""
     plain = _plain_logits(fold, classifier, seed)
     own = _fitted(fold, classifier, seed, "re-embedding")[0]
-    return Scores.of_logits(*averaged_scores(plain, own))
+    return _averaged(plain, own)

@@ -283,42 +283,25 @@ add_remedy(
 )
 add_remedy(CONTROL, "control: mean of two plain models", _by("plain_and_plain"), _networks_only)
 # Other trainings of a pretrained encoder; averages are held against that of two plain models.
-for _name, _source, _function, _facts in (
-    ("re-embedding", "mined contrastive training, then balanced LR", "reembedding", {}),
-    ("joint re-embedding", "cross-entropy and the same loss", "joint", {}),
-    ("LP-FT", "Kumar et al. 2022: the head first, then all", "lp_ft", {}),
-    ("interpolated LP-FT", "Wortsman et al. 2022, WiSE-FT, on LP-FT", "interpolated", {}),
-    (
-        "re-embedding with duplicates",
-        "control: rare texts in place of anchors",
-        "with_duplicates",
-        {},
-    ),
-    (
-        "plain + frozen",
-        "mean of standardised scores",
-        "plain_and_frozen",
-        {"control": CONTROL},
-    ),
-    (
-        "re-embedding + frozen",
-        "mean of standardised scores",
-        "reembedding_and_frozen",
-        {"control": CONTROL},
-    ),
-    (
-        "plain + re-embedding",
-        "mean of standardised scores",
-        "plain_and_reembedding",
-        {"control": CONTROL},
-    ),
+for _name, _source, _function in (
+    ("re-embedding", "mined contrastive training, then balanced LR", "reembedding"),
+    ("joint re-embedding", "cross-entropy and the same loss", "joint"),
+    ("LP-FT", "Kumar et al. 2022: the head first, then all", "lp_ft"),
+    ("interpolated LP-FT", "Wortsman et al. 2022, WiSE-FT, on LP-FT", "interpolated"),
+    ("re-embedding with duplicates", "control: rare texts for anchors", "with_duplicates"),
+):
+    add_remedy(_name, _source, _by(_function, module="reembedding"), _trained_encoders_only)
+for _name, _function in (
+    ("plain + frozen", "plain_and_frozen"),
+    ("re-embedding + frozen", "reembedding_and_frozen"),
+    ("plain + re-embedding", "plain_and_reembedding"),
 ):
     add_remedy(
         _name,
-        _source,
+        "mean of standardised scores",
         _by(_function, module="reembedding"),
         _trained_encoders_only,
-        **_facts,
+        control=CONTROL,
     )
 add_remedy(
     "re-embedding with anchors",
