@@ -30,9 +30,8 @@ from hf_oversample.models.classifiers.textcnn import (
     TextCnnConfig,
     TextCnnForSequenceClassification,
 )
-from hf_oversample.text.encoding import pad
+from hf_oversample.text.encoding import length_groups, pad
 from hf_oversample.text.words import Segmenter
-from hf_oversample.training.classifier import _length_groups
 from hf_oversample.training.words import encode_words, word_vocabulary
 
 BATCH = 64
@@ -63,7 +62,7 @@ def ratio(texts: list[str], language: str, rounds: int, seed: int) -> dict[str, 
     rng = np.random.default_rng(seed)
     for number in range(rounds + 1):
         rows = rng.choice(len(encoded), size=BATCH, replace=False)
-        groups = [pad([encoded[row] for row in rows], 0) for rows in _length_groups(rows, encoded)]
+        groups = [pad([encoded[row] for row in rows], 0) for rows in length_groups(rows, encoded)]
         for name in sorted(models, reverse=bool(number % 2)):
             start = time.perf_counter()
             for ids, mask in groups:

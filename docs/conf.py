@@ -24,7 +24,6 @@ from sphinx.util.docutils import SphinxDirective
 import hf_oversample
 from hf_oversample.commands.main import parser_of
 from hf_oversample.commands.subcommands import SUBCOMMANDS
-from hf_oversample.training.arguments import MisoTrainingArguments
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -176,9 +175,11 @@ class Flags(SphinxDirective):
 def flags(name: str, *, everything: bool) -> list[tuple[str, str]]:
     """The flags that a subcommand's help shows, each with its text."""
     parser = parser_of(name, everything=everything)
-    left_out = ("every command", "training of a generator")
-    groups = [group for group in parser._action_groups if group.title not in left_out]
-    trained = {f"--{item.name}" for item in dataclasses.fields(MisoTrainingArguments)} - {"--seed"}
+    left_out = ("every command", "training of ")
+    groups = [group for group in parser._action_groups if not str(group.title).startswith(left_out)]
+    module, _, kind = SUBCOMMANDS[name].training_class.partition(":")
+    training = getattr(importlib.import_module(module), kind)
+    trained = {f"--{item.name}" for item in dataclasses.fields(training)} - {"--seed"}
     return [
         (", ".join(action.option_strings) or str(action.metavar), str(action.help) % vars(action))
         for group in groups

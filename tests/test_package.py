@@ -307,7 +307,7 @@ def test_every_import_is_a_declared_dependency() -> None:
 
 def test_the_card_templates_are_package_data() -> None:
     templates = resources.files("hf_oversample.hub").joinpath("templates")
-    assert {t.name for t in templates.iterdir()} == {"dataset.md", "generator.md"}
+    assert {t.name for t in templates.iterdir()} == {"dataset.md", "generator.md", "reembedding.md"}
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import pytest
 
 from hf_oversample import BayesianGanTrainingArguments, MisoConfig, MisoTrainingArguments
 from hf_oversample.oversamplers import OVERSAMPLERS
+from hf_oversample.training.reembedding_arguments import ReembeddingArguments
 from oversampler_checks import load_class
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -58,6 +59,7 @@ def test_every_training_default_is_in_papers() -> None:
     for name, arguments in (
         ("training defaults", MisoTrainingArguments),
         ("bayesian_gan training defaults", BayesianGanTrainingArguments),
+        ("reembedding defaults", ReembeddingArguments),
     ):
         wanted = arguments.describe()
         assert table(name) == wanted, f"put this between the comments:\n{wanted}"
@@ -82,7 +84,11 @@ def test_every_default_of_an_oversampler_is_in_papers(name: str) -> None:
 
 @pytest.mark.parametrize(
     "field",
-    [*fields(MisoTrainingArguments), *fields(BayesianGanTrainingArguments)],
+    [
+        *fields(MisoTrainingArguments),
+        *fields(BayesianGanTrainingArguments),
+        *fields(ReembeddingArguments),
+    ],
     ids=lambda field: field.name,
 )
 def test_every_training_default_has_a_meaning_and_a_source(field: Any) -> None:

@@ -117,6 +117,11 @@ def _run_again(folder: Path) -> Outcome:
 
     record: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     output = OutputFolder(folder, overwrite=True)
+    if record.get("kind") == "reembedding":
+        from hf_oversample.commands.reembed import reembed_summary, write_pages
+
+        write_pages(output, record)
+        return Outcome(record, reembed_summary(record, folder))
     lines = [balanced_summary(record)]
     if record["metrics"]:
         table = metrics_table(record["metrics"], SHOWN)

@@ -35,6 +35,7 @@ def run_command(
     unused: Sequence[str] = (),
     trained: str | None = None,
     resumes: bool = True,
+    training_class: type = MisoTrainingArguments,
 ) -> int:
     """
     Parse the arguments, run, and print what came out.
@@ -46,9 +47,10 @@ def run_command(
             where it is empty, as in processes other than the main one.
         description: of the command, for `--help`.
         unused: fields that are no command-line arguments, besides `training`.
-        trained: what `MisoTrainingArguments` are for, for `--help`.
+        trained: what the training arguments are for, for `--help`.
         resumes: whether there is `--resume_from_checkpoint`; otherwise the same command goes on
             where it was.
+        training_class: of the arguments' field `training`.
 
     Returns:
         The exit status: 0; 2 for what the user can put right; 1 for a fault of this package; 130
@@ -56,7 +58,7 @@ def run_command(
     """
     parser = Parser(description)
     add_fields(parser, arguments_class, skip=("training", *unused))
-    add_fields(parser.add_argument_group("training", trained), MisoTrainingArguments)
+    add_fields(parser.add_argument_group("training", trained), training_class)
     if resumes:
         parser.add_argument(
             "--resume_from_checkpoint", "--resume", metavar="FOLDER", help="a checkpoint, or 'last'"
@@ -71,7 +73,7 @@ def run_command(
     def work() -> None:
         arguments = arguments_class(
             **chosen_fields(options, arguments_class),
-            training=MisoTrainingArguments(**chosen_fields(options, MisoTrainingArguments)),
+            training=training_class(**chosen_fields(options, training_class)),
         )
         check_files(arguments)
         use_free_cores()

@@ -125,7 +125,7 @@ def _outcomes(
     if command.positional == "data":
         values |= _data(options, values)
     if command.trains:
-        training = _named("hf_oversample.training.arguments:MisoTrainingArguments")
+        training = _named(command.training_class)
         values["training"] = training(**{**command.training, **chosen_fields(options, training)})
     if options.dry_run and command.plan is None:
         raise ValueError(f"{name} has no --dry-run: it writes nothing that takes long.")
@@ -209,8 +209,10 @@ def parser_of(name: str, *, everything: bool) -> Parser:
         defaults=dict.fromkeys(_required(kind)) | dict(command.defaults),
     )
     if command.trains:
-        training = _named("hf_oversample.training.arguments:MisoTrainingArguments")
-        group = parser.add_argument_group("training of a generator") if everything else parser
+        training = _named(command.training_class)
+        group = (
+            parser.add_argument_group(f"training of {command.trained}") if everything else parser
+        )
         add_fields(group, training, shown=shown, defaults=command.training)
     if command.resumes:
         parser.add_argument(

@@ -75,7 +75,11 @@ def _kind(a: PushArguments) -> tuple[Path, Literal["model", "dataset"]]:
     """
     folder = Path(a.folder)
     if (folder / "run.json").is_file():
-        parts = [name for name in ("generator", "balanced") if (folder / name).is_dir()]
+        parts = [
+            name
+            for name in ("generator", "balanced", "classifier", "encoder", "triplets")
+            if (folder / name).is_dir()
+        ]
         raise ValueError(
             f"{folder} is the folder of a run: push one of its parts, "
             f"{' or '.join(str(folder / part) for part in parts)}."

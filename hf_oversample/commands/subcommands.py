@@ -32,8 +32,9 @@ class Subcommand:
         everyday: fields that `--help` shows.
         positional: what DATA or FOLDER is: "data", or the name of a field.
         plan: "module:function" from the arguments to the `Outcome` of `--dry-run`.
-        trains: whether it has the arguments of training a generator; `resumes`: whether a stopped
+        trains: whether it has arguments of a training; `resumes`: whether a stopped
             training can go on; `goes_on`: whether the same command goes on by itself.
+        training_class: "module:dataclass" of these; `trained`: of what they are.
         skip: fields that are no flags here.
         defaults: fields with another default here than in the dataclass; `training` likewise, of
             training arguments.
@@ -47,6 +48,8 @@ class Subcommand:
     positional: str = "data"
     plan: str | None = None
     trains: bool = False
+    training_class: str = "hf_oversample.training.arguments:MisoTrainingArguments"
+    trained: str = "a generator"
     resumes: bool = False
     goes_on: bool = False
     skip: tuple[str, ...] = ()
@@ -113,6 +116,19 @@ SUBCOMMANDS: dict[str, Subcommand] = {
             "--output_file anchors.jsonl"
         ),
         everyday=("generator", "text_column", "class_name", "per_text", "output_file", "seed"),
+    ),
+    "reembed": Subcommand(
+        summary="fine-tune an encoder on difficult rare texts: a classifier and a sentence encoder",
+        arguments="hf_oversample.commands.reembed_arguments:ReembedRunArguments",
+        run="hf_oversample.commands.reembed:reembed",
+        plan="hf_oversample.commands.reembed:plan_reembed",
+        example="hf-oversample reembed my.csv --text text --label label -o reembedded",
+        everyday=(*_DATA, "encoder_name", "objective", "anchors_file"),
+        trains=True,
+        training_class="hf_oversample.training.reembedding_arguments:ReembeddingArguments",
+        trained="the encoder",
+        resumes=True,
+        skip=("protect", "protect_defaults", "user_dictionary"),
     ),
     "report": Subcommand(
         summary="show what a finished run or comparison found",

@@ -151,6 +151,16 @@ def _needs_anchors_and_steps(fold: Fold, classifier: Classifier) -> str | None:
     return _needs_anchors(fold, classifier) or _networks_only(fold, classifier)
 
 
+def _trained_encoders_only(fold: Fold, classifier: Classifier) -> str | None:
+    if classifier.has_backbone and classifier.is_network and not classifier.reads_vectors:
+        return None
+    return "it trains no pretrained encoder (finetune does)"
+
+
+def _needs_anchors_and_encoder(fold: Fold, classifier: Classifier) -> str | None:
+    return _needs_anchors(fold, classifier) or _trained_encoders_only(fold, classifier)
+
+
 def _needs_backbone(fold: Fold, classifier: Classifier) -> str | None:
     if fold.generator is None or not fold.generator.has_backbone:
         return "there is no MISO generator of these rows"
@@ -162,11 +172,11 @@ def _needs_backbone(fold: Fold, classifier: Classifier) -> str | None:
 # ---- the list -----------------------------------------------------------------------------------
 
 
-def _by(function: str, *arguments: str) -> Fit:
-    """A function of remedy_fits, by its name."""
+def _by(function: str, *arguments: str, module: str = "remedy_fits") -> Fit:
+    """A function of remedy_fits, or of another module beside it, by its name."""
 
     def fit(fold: Fold, classifier: Classifier, seed: int) -> Scores:
-        fits = importlib.import_module("hf_oversample.comparison.remedy_fits")
+        fits = importlib.import_module(f"hf_oversample.comparison.{module}")
         scores: Scores = getattr(fits, function)(fold, classifier, seed, *arguments)
         return scores
 
@@ -272,3 +282,31 @@ add_remedy(
     **_GENERATED,
 )
 add_remedy(CONTROL, "control: mean of two plain models", _by("plain_and_plain"), _networks_only)
+# Other trainings of a pretrained encoder; averages are held against that of two plain models.
+for _name, _source, _function in (
+    ("re-embedding", "mined contrastive training, then balanced LR", "reembedding"),
+    ("joint re-embedding", "cross-entropy and the same loss", "joint"),
+    ("LP-FT", "Kumar et al. 2022: the head first, then all", "lp_ft"),
+    ("interpolated LP-FT", "Wortsman et al. 2022, WiSE-FT, on LP-FT", "interpolated"),
+    ("re-embedding with duplicates", "control: rare texts for anchors", "with_duplicates"),
+):
+    add_remedy(_name, _source, _by(_function, module="reembedding"), _trained_encoders_only)
+for _name, _function in (
+    ("plain + frozen", "plain_and_frozen"),
+    ("re-embedding + frozen", "reembedding_and_frozen"),
+    ("plain + re-embedding", "plain_and_reembedding"),
+):
+    add_remedy(
+        _name,
+        "mean of standardised scores",
+        _by(_function, module="reembedding"),
+        _trained_encoders_only,
+        control=CONTROL,
+    )
+add_remedy(
+    "re-embedding with anchors",
+    "MISO",
+    _by("with_anchors", module="reembedding"),
+    _needs_anchors_and_encoder,
+    **_GENERATED,
+)

@@ -28,6 +28,7 @@ CONFIGURATIONS = {
     "miso": "MisoConfig",
     "bayesian_gan": "BayesianGanConfig",
     "embedding_mlp": "MlpConfig",
+    "pooled_encoder": "PooledEncoderConfig",
     "textcnn": "TextCnnConfig",
     "textrnn": "TextRnnConfig",
 }
@@ -36,17 +37,31 @@ MODELS = {
     "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING": {"miso": "MisoForAnchorGeneration"},
     "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING": {
         "embedding_mlp": "MlpForEmbeddingClassification",
+        "pooled_encoder": "PooledEncoderForSequenceClassification",
         "textcnn": "TextCnnForSequenceClassification",
         "textrnn": "TextRnnForSequenceClassification",
     },
 }
+# Where the classes are that are no public names of this package's top.
+MODULES = {"pooled_encoder": "hf_oversample.models.classifiers.pooled_encoder"}
+
+
+class _LazyModule(ModuleType):
+    """Stands for a module that is imported when something of it is asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(importlib.import_module(self.__name__), name)
 
 
 def _enter(table: Any, names: dict[str, str]) -> None:
-    """Adds `names` to one of transformers' lazy tables; this package stands for their module."""
+    """Adds `names` to one of transformers' lazy tables; this package stands for their module, but
+    for those of `MODULES`."""
     package = sys.modules["hf_oversample"]
     for model_type in names:
-        table._modules[model_type] = package
+        place = MODULES.get(model_type)
+        table._modules[model_type] = package if place is None else _LazyModule(place)
 
 
 def _enter_configurations(module: ModuleType) -> None:

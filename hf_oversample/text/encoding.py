@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 
 import numpy as np
@@ -158,3 +158,26 @@ def token_budget_batches(
         size = max(1, budget // int(length))
         for start in range(0, len(rows), size):
             yield rows[start : start + size], int(length)
+
+
+def length_groups(rows: np.ndarray, texts: Sequence[Sized]) -> list[np.ndarray]:
+    """
+    A batch cut in two by length where that saves much padding; the gradient stays the same.
+
+    Batches of one length each would save more, and skew the classes, as a class may be the longer.
+
+    Args:
+        rows: row numbers of the batch.
+        texts: all texts as token ids.
+
+    Returns: the batch itself, or its shorter and its longer rows.
+    """
+    lengths = np.array([len(texts[row]) for row in rows])
+    order = np.argsort(lengths, kind="stable")
+    ordered = lengths[order]
+    cuts = np.arange(1, len(rows))
+    areas = cuts * ordered[:-1] + (len(rows) - cuts) * ordered[-1]
+    if len(areas) and areas.min() < 0.7 * len(rows) * ordered[-1] and ordered[-1] > 16:
+        cut = int(areas.argmin()) + 1
+        return [rows[order[:cut]], rows[order[cut:]]]
+    return [rows]

@@ -5,7 +5,6 @@ Fast on one CPU thread, and a function of its seed: remedies are compared over t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -20,9 +19,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from hf_oversample.models.encoders import check_lengths
-from hf_oversample.text.encoding import pad
+from hf_oversample.text.encoding import length_groups, pad
 from hf_oversample.training.hidden_states import head_inputs
-from hf_oversample.training.optimization import decay_groups
+from hf_oversample.training.optimization import decay_groups, rate_factor
 
 EncodedTexts = Sequence[Sequence[int]]
 
@@ -104,7 +103,7 @@ def train_classifier(
 
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(decay_groups(model, weight_decay), learning_rate, fused=True)
-    rates = torch.optim.lr_scheduler.LambdaLR(optimizer, _rate_factor(schedule, warmup, steps))
+    rates = torch.optim.lr_scheduler.LambdaLR(optimizer, rate_factor(schedule, warmup, steps))
     best_score, best_state = -1.0, None
     total, since = torch.zeros((), device=model.device), 0
     devices = [model.device] if model.device.type == "cuda" else []
@@ -115,7 +114,7 @@ def train_classifier(
             weight_of = class_weight if step > deferred_start else plain_weight
             weight = weight_of[truth[rows]].sum()
             # rows are mixed with any other of the batch, not with those of like length
-            groups = [rows] if batch_losses is not None else _length_groups(rows, texts)
+            groups = [rows] if batch_losses is not None else length_groups(rows, texts)
             for group in groups:
                 ids, mask = _padded([texts[row] for row in group], model)
                 target = torch.from_numpy(truth[group]).to(model.device)
@@ -270,20 +269,6 @@ def ranking_score(
     return float(np.mean(scores)) if scores else 0.0
 
 
-def _rate_factor(schedule: str, warmup: float, steps: int) -> Callable[[int], float]:
-    """Updates done → what the learning rate is multiplied with at the next."""
-    rising = math.ceil(warmup * steps)
-
-    def factor(done: int) -> float:
-        if done < rising:
-            return (done + 1) / (rising + 1)
-        if schedule == "constant":
-            return 1.0
-        return 0.5 * (1 + math.cos(math.pi * (done - rising) / max(1, steps - rising)))
-
-    return factor
-
-
 def _check_finite(name: str, values: ArrayLike, step: int, learning_rate: float) -> None:
     if not np.isfinite(values).all():
         raise FloatingPointError(
@@ -351,24 +336,6 @@ def _batches(
         waiting = waiting[batch_size:]
     for _ in range(steps - plain_steps):
         yield generator.choice(rows, size=batch_size, p=shares)
-
-
-def _length_groups(
-    rows: NDArray[np.int64], texts: list[NDArray[np.int64]]
-) -> list[NDArray[np.int64]]:
-    """A batch cut in two by length where that saves much padding; the gradient stays the same.
-
-    Batches of one length each would save more, and skew the classes, as a class may be the longer.
-    """
-    lengths = np.array([len(texts[row]) for row in rows])
-    order = np.argsort(lengths, kind="stable")
-    ordered = lengths[order]
-    cuts = np.arange(1, len(rows))
-    areas = cuts * ordered[:-1] + (len(rows) - cuts) * ordered[-1]
-    if len(areas) and areas.min() < 0.7 * len(rows) * ordered[-1] and ordered[-1] > 16:
-        cut = int(areas.argmin()) + 1
-        return [rows[order[:cut]], rows[order[cut:]]]
-    return [rows]
 
 
 def _padded(texts: list[NDArray[np.int64]], model: PreTrainedModel) -> tuple[Tensor, Tensor]:

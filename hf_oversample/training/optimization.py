@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import nn
@@ -56,3 +57,24 @@ def decay_groups(
         {"params": others, "weight_decay": 0.0, **options},
     ]
     return [group for group in groups if group["params"]]
+
+
+def rate_factor(schedule: str, warmup: float, steps: int) -> Callable[[int], float]:
+    """
+    Updates done → what the learning rate is multiplied with at the next.
+
+    Args:
+        schedule: "cosine", down to 0 after the warm-up, or "constant".
+        warmup: share of the updates over which the factor rises linearly to 1.
+        steps: updates in all.
+    """
+    rising = math.ceil(warmup * steps)
+
+    def factor(done: int) -> float:
+        if done < rising:
+            return (done + 1) / (rising + 1)
+        if schedule == "constant":
+            return 1.0
+        return 0.5 * (1 + math.cos(math.pi * (done - rising) / max(1, steps - rising)))
+
+    return factor

@@ -1,0 +1,76 @@
+"""What a re-embedding run reads, trains and writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from hf_oversample.commands.arguments import RunArguments, argument
+from hf_oversample.training.reembedding_arguments import ReembeddingArguments
+
+UNUSED = ("protect", "protect_defaults", "user_dictionary")
+"""Fields of every run that are no flags here: nothing is edited."""
+
+
+@dataclass(frozen=True)
+class ReembedRunArguments(RunArguments):
+    """
+    A run that fine-tunes an encoder on difficult texts: the fields of every run, and these. Each
+    field's meaning is its `help`; how it is trained is in `training`, see `ReembeddingArguments`.
+
+    Raises:
+        ValueError: as `RunArguments`; for shares that leave no training rows, or an option that
+            needs validation rows where none are held out.
+    """
+
+    encoder_name: str | None = argument(
+        None,
+        "the pretrained encoder, a folder or a name on the Hub (default: the demo extra's MiniLM "
+        "for English, else a small one of the Hub)",
+    )
+    encoder_revision: str | None = argument(None, "its revision on the Hub")
+    pooling: Literal["mean", "cls"] = argument(
+        "mean", "a text's vector: mean of its tokens' states, or cls, the first one's"
+    )
+    target_classes: tuple[str, ...] = argument(
+        (), "the rare classes, comma-separated (default: all but the largest)"
+    )
+    anchors_file: str | None = argument(
+        None,
+        "made texts of rare classes, with the same columns: a file that generate wrote, or the "
+        "parquet file of balance, of which the synthetic rows are taken",
+    )
+    triplets_per_text: int = argument(5, "triplets of each rare text in the data set of triplets")
+    validation_share: float = argument(
+        0.1, "share of the rows held out to choose by; 0: none, and nothing is measured"
+    )
+    test_share: float = argument(
+        0.2, "share of the rows held out to report on; 0: none, and nothing is measured"
+    )
+    training: ReembeddingArguments = field(  # type: ignore[assignment]
+        default_factory=ReembeddingArguments
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("validation_share", "test_share"):
+            value = getattr(self, name)
+            if not 0 <= value < 1:
+                raise ValueError(f"{name} is {value}; it is a share, from 0 to below 1.")
+        if self.validation_share + self.test_share >= 1:
+            raise ValueError(
+                f"validation_share {self.validation_share} and test_share {self.test_share} leave "
+                "no rows to train on."
+            )
+        if self.training.interpolate and not self.validation_share:
+            raise ValueError(
+                "interpolate chooses between weights by validation rows, and validation_share is "
+                "0: hold some out, or leave interpolate out."
+            )
+        if self.anchors_file is not None and not self.training.is_contrastive:
+            raise ValueError(
+                "anchors_file goes with objective 'contrastive' or 'joint': cross-entropy reads no "
+                "positives."
+            )
+        if self.triplets_per_text < 1:
+            raise ValueError(f"triplets_per_text is {self.triplets_per_text}; at least 1.")

@@ -1,0 +1,125 @@
+"""Arguments of re-embedding: each default declared once, with where it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hf_oversample.training.argument_fields import (
+    CheckedArguments,
+    argument,
+    micro_steps,
+    not_negative,
+    positive,
+    share,
+)
+
+CHOICE = "choice"
+PROTOTYPE = "prototype: one seed of Yelp, 1 % rare"
+
+
+@dataclass(frozen=True)
+class ReembeddingArguments(CheckedArguments):
+    """
+    How an encoder is fine-tuned on difficult texts and their neighbours.
+
+    `ReembeddingArguments.describe()` lists every field, its default and where that comes from.
+    Steps are counted over micro-batches, lengths in tokens.
+
+    Raises:
+        ValueError: if a value cannot work; the message names the field.
+    """
+
+    objective: Literal["contrastive", "classification", "joint"] = argument(
+        "contrastive",
+        "what is descended: contrastive (rare texts to each other, away from their majority "
+        "neighbours), classification (cross-entropy) or joint (both)",
+        PROTOTYPE,
+    )
+    head_first: bool = argument(
+        False,
+        "of classification and joint: begin with the head that logistic regression finds on the "
+        "frozen encoder (LP-FT)",
+        "Kumar et al., 2022",
+    )
+    interpolate: bool = argument(
+        False,
+        "keep the mean of the pretrained and the fine-tuned weights that ranks validation rows "
+        "best (WiSE-FT)",
+        "Wortsman et al., 2022",
+    )
+    steps: int = micro_steps(300, "steps of training", PROTOTYPE)
+    learning_rate: float = positive(5e-5, "AdamW", PROTOTYPE)
+    warmup_share: float = share(
+        0.06,
+        "share of the steps in which the rate rises; then it falls, by cosine, to 0",
+        "Liu et al., 2019",
+    )
+    weight_decay: float = not_negative(0.01, "AdamW", "Loshchilov & Hutter, 2019")
+    max_grad_norm: float = positive(1.0, "gradient clipping", CHOICE)
+    batch_size: int = positive(32, "texts of a batch of cross-entropy, per process", CHOICE)
+    rare_rows: int = argument(
+        16, "rare texts of a contrastive batch, per process: its queries and positives", PROTOTYPE
+    )
+    majority_rows: int = positive(16, "texts of other classes in it, the negatives", PROTOTYPE)
+    hard_share: float = share(
+        0.5,
+        "share of the negatives that are nearest neighbours of the batch's rare texts",
+        PROTOTYPE,
+    )
+    hard_neighbors: int = positive(
+        10, "nearest rows of other classes that are a rare text's hard negatives", PROTOTYPE
+    )
+    neighbors: int = positive(
+        5, "k of the difficult samples", "SMOTE's usual k; MISO's section 7.1 gives none"
+    )
+    anchor_share: float = share(
+        0.5,
+        "share of a contrastive batch's rare texts that are made ones, where there are any",
+        CHOICE,
+    )
+    temperature: float = positive(0.1, "of the contrastive loss", PROTOTYPE)
+    contrastive_weight: float = not_negative(
+        0.5, "of the contrastive loss in the joint one", PROTOTYPE
+    )
+    class_smoothing: float = not_negative(
+        0.5, "of several rare classes, a batch's is drawn in proportion to rows ** this", CHOICE
+    )
+    train_word_embeddings: bool = argument(
+        True, "train the word embeddings too; false: a quarter of the time less", CHOICE
+    )
+    max_length: int = positive(
+        128, "longest text in tokens; where the encoder has fewer places, as many as it has", CHOICE
+    )
+    gradient_accumulation_steps: int = positive(1, "micro-steps per optimiser step", CHOICE)
+    save_steps: int = micro_steps(100, "steps between checkpoints; 0: none", CHOICE)
+    save_total_limit: int = not_negative(
+        1, "checkpoints that are kept, the newest ones; 0: all", CHOICE
+    )
+    logging_steps: int = positive(10, "steps between records of the loss", CHOICE)
+    report_to: str = argument(
+        "", "a tracker of accelerate, such as tensorboard; empty: none", CHOICE
+    )
+    seed: int = argument(0, "seed of everything", CHOICE)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rare_rows < 2:
+            raise ValueError(
+                f"rare_rows is {self.rare_rows}; a query needs another rare text: at least 2."
+            )
+        if self.head_first and self.objective == "contrastive":
+            raise ValueError(
+                "head_first goes with objective 'classification' or 'joint': the contrastive "
+                "objective trains no head, which is solved afterwards."
+            )
+
+    @property
+    def is_contrastive(self) -> bool:
+        """Whether rare texts are held against their neighbours."""
+        return self.objective != "classification"
+
+    @property
+    def trains_head(self) -> bool:
+        """Whether the head is trained with the encoder, and not solved after it."""
+        return self.objective != "contrastive"

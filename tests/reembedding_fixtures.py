@@ -1,0 +1,52 @@
+"""Small rows and a tiny encoder to re-embed, and a training that is short."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from accelerate.state import AcceleratorState, GradientState
+
+from hf_oversample.data.labeled_texts import Texts
+from hf_oversample.training.reembedder import Reembedder
+from hf_oversample.training.reembedding_arguments import ReembeddingArguments
+from miso_fixtures import encoder_folder, make_corpus
+
+NAMES = ["ham", "spam", "news"]
+QUICK: dict[str, Any] = {
+    "steps": 6,
+    "batch_size": 8,
+    "rare_rows": 6,
+    "majority_rows": 6,
+    "max_length": 24,
+    "logging_steps": 2,
+    "save_steps": 0,
+    "learning_rate": 1e-3,
+}
+
+
+def rows(counts: tuple[int, ...] = (40, 12), seed: int = 0) -> Texts:
+    """Distinct texts of each class."""
+    texts, labels = make_corpus(counts, seed)
+    return Texts(texts, labels.astype(np.int64))
+
+
+def split(counts: tuple[int, ...] = (50, 24), seed: int = 0) -> tuple[Texts, Texts]:
+    """Training and validation rows without a text in common."""
+    all_rows = rows(counts, seed)
+    cut = len(all_rows) * 2 // 3
+    first, second = all_rows.texts[:cut], all_rows.texts[cut:]
+    return Texts(first, all_rows.labels[:cut]), Texts(second, all_rows.labels[cut:])
+
+
+def reembedder(classes: int = 2, **settings: Any) -> Reembedder:
+    """One of the tiny encoder; accelerate would keep another training's accumulation."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
+    own = {name: settings.pop(name) for name in ("output_dir",) if name in settings}
+    return Reembedder(
+        encoder_folder(),
+        class_names=NAMES[:classes],
+        arguments=ReembeddingArguments(**{**QUICK, **settings}),
+        **own,
+    )
