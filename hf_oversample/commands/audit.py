@@ -172,17 +172,23 @@ def audit(
         What was found.
 
     Raises:
-        ValueError: there are no parts, or no such encoder.
+        ValueError: there are no parts, the training rows have no such columns, or there is no such
+            encoder.
     """
     if isinstance(parts, Dataset):
         parts = {"train": parts}
     if not parts:
         raise ValueError("there are no parts to audit: give the training rows at least")
+    first = next(iter(parts))
+    if missing := [c for c in (text_column, label_column) if c not in parts[first].column_names]:
+        raise ValueError(
+            f"there is no column {' or '.join(map(repr, missing))}; there are "
+            f"{parts[first].column_names}. Name yours with --text and --label."
+        )
     options = {"strip": strip_labels, "lowercase": lowercase_labels}
     rows = {
         name: Rows.of(part, text_column, label_column, **options) for name, part in parts.items()
     }
-    first = next(iter(rows))
     texts = [text for text in rows[first].texts if text is not None]
     language = language or guess_language(texts)
     segmenter = Segmenter(language)
@@ -247,9 +253,9 @@ def _source(a: AuditArguments) -> str:
     words = [shlex.quote(data)]
     words += [f"--{n} {shlex.quote(getattr(a, n))}" for n in names if getattr(a, n) is not None]
     if a.text_column != "text":
-        words.append(f"--text_column {shlex.quote(a.text_column)}")
+        words.append(f"--text {shlex.quote(a.text_column)}")
     if a.label_column != "label":
-        words.append(f"--label_column {shlex.quote(a.label_column)}")
+        words.append(f"--label {shlex.quote(a.label_column)}")
     words += [f"--{n}" for n in ("strip_labels", "lowercase_labels") if getattr(a, n)]
     return " ".join(words)
 
@@ -272,7 +278,7 @@ def _difficulty(
         usable = [usable[row] for row in np.sort(drawn)]
     texts, named = [text for text, _ in usable], [name for _, name in usable]
     names = list(dict.fromkeys(named))
-    by = encoder_name or "latent semantic analysis (name an encoder with --encoder_name)"
+    by = encoder_name or "latent semantic analysis"
     if len(names) < 2 or len(usable) <= k:
         reason = (
             f"{len(usable)} rows of {len(names)} classes have a text and a class, and it takes two "
@@ -359,7 +365,7 @@ def _next_steps(
     if found:
         steps.append("take texts that stand in two parts out of one (compare does so by itself)")
     if ratio is not None:
-        steps.append(f"see what helps: hf-oversample compare {source} --output_dir compared")
+        steps.append(f"see what helps: hf-oversample compare {source} -o compared")
     return steps or ["name the columns of the texts and the classes, and audit again"]
 
 

@@ -16,6 +16,7 @@ from hf_oversample.commands.cores import use_free_cores
 from hf_oversample.commands.guard import goes_on_by_itself, guarded, how_to_go_on
 from hf_oversample.commands.messages import be_quiet
 from hf_oversample.commands.parser import Parser, add_fields, chosen_fields
+from hf_oversample.commands.subcommands import NAMES
 from hf_oversample.training.arguments import MisoTrainingArguments
 
 Arguments = TypeVar("Arguments", bound=RunArguments)
@@ -57,7 +58,7 @@ def run_command(
         where Ctrl-C stopped it.
     """
     parser = Parser(description)
-    add_fields(parser, arguments_class, skip=("training", *unused))
+    add_fields(parser, arguments_class, skip=("training", *unused), names=NAMES)
     add_fields(parser.add_argument_group("training", trained), training_class)
     if resumes:
         parser.add_argument(

@@ -46,8 +46,8 @@ class CompareRunArguments(RunArguments):
             "synonym edits",
             "SMOTE",
         ),
-        "remedies, comma-separated, hyphens for spaces if you like; all: every one of "
-        + ", ".join(REMEDIES),
+        "remedies, comma-separated, or all. One or more of "
+        + ", ".join(name.replace(" ", "-") for name in REMEDIES),
     )
     classifiers: tuple[str, ...] = argument(
         ("textcnn", "linear"),

@@ -152,7 +152,7 @@ def check_columns(rows: Dataset, which: str, arguments: RunArguments) -> None:
         if column not in rows.column_names:
             raise ValueError(
                 f"{which} have no column {column!r}; they have the columns {rows.column_names}. "
-                "Name yours with --text_column and --label_column."
+                "Name yours with --text and --label."
             )
     check_text_column(rows, arguments.text_column)
 

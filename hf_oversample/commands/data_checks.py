@@ -57,6 +57,6 @@ def check_words(data: RunData, segmenter: Segmenter, protection: Protection, gen
     raise ValueError(
         f"None of the {len(data.train)} training texts has a word that an edit may replace: "
         f"marks, negations and what is protected stay (numbers, addresses, placeholders, and what "
-        f"--protect adds). The first text is {first[:60]!r}. Check --text_column, --language and "
+        f"--protect adds). The first text is {first[:60]!r}. Check --text, --language and "
         f"--protect, or write whole new texts with {generate}."
     )

@@ -98,7 +98,7 @@ def _labels(a: GenerateArguments, rows: Dataset, models: MisoModels) -> list[int
         if a.label_column not in rows.column_names:
             raise ValueError(
                 f"there is no column {a.label_column!r}; there are {rows.column_names}. Name the "
-                "class with --class, or another column with --label_column."
+                "class with --class, or another column with --label."
             )
         feature = rows.features[a.label_column]
         values = rows[a.label_column][:]
@@ -108,7 +108,7 @@ def _labels(a: GenerateArguments, rows: Dataset, models: MisoModels) -> list[int
     else:
         raise ValueError(
             f"the generator writes {written}: name one with --class, or a column of classes with "
-            "--label_column."
+            "--label."
         )
     for row, name in enumerate(names):
         if name not in written:

@@ -115,14 +115,17 @@ def same_command(words: Sequence[str], *more: str, without: Sequence[str] = ()) 
     return shlex.join([*program, *kept, *more])
 
 
-def how_to_go_on(words: Sequence[str], output_dir: str | None) -> str:
+def how_to_go_on(words: Sequence[str], output_dir: str | None, *, trains: bool = True) -> str:
     """
     How to go on with a training that was stopped: from its last checkpoint, if it left any.
 
     Args:
         words: the command line's.
         output_dir: where checkpoints went; None where no folder was named.
+        trains: whether there is a training that could have left some.
     """
+    if not trains:
+        return f"Begin anew: {same_command(words)}"
     if output_dir is not None and any(Path(output_dir).glob("checkpoint-*")):
         flags = ("--resume", "--resume_from_checkpoint")
         again = same_command(words, "--resume", "last", without=flags)

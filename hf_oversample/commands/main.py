@@ -90,19 +90,23 @@ def _run(name: str, words: list[str]) -> int:
 
         return launch([name, *words], processes)
 
+    read: list[Any] = []  # the arguments, once they are
+    outcomes: list[Outcome] = []
+
     def go_on() -> str:
+        if options.dry_run:
+            return f"Begin anew: {same_command([name, *words])}"
         if command.goes_on:
             return goes_on_by_itself([name, *words])
-        if command.resumes:
-            return how_to_go_on([name, *words], getattr(options, "output_dir", None))
-        return f"Begin anew: {same_command([name, *words])}"
+        trains = command.resumes and all(getattr(a, "trains_generator", True) for a in read)
+        folder = getattr(options, "output_dir", None)
+        return how_to_go_on([name, *words], folder, trains=trains)
 
-    outcomes: list[Outcome] = []
     failures: list[dict[str, Any]] = []
     # what a library prints is no part of the result
     with contextlib.redirect_stdout(sys.stderr):
         status = guarded(
-            lambda: outcomes.extend(_outcomes(name, command, kind, options)),
+            lambda: outcomes.extend(_outcomes(name, command, kind, options, read)),
             debug=options.debug,
             go_on=go_on,
             tell=lambda status, error: failures.append({"status": status, "error": error}),
@@ -118,9 +122,10 @@ def _run(name: str, words: list[str]) -> int:
 
 
 def _outcomes(
-    name: str, command: Subcommand, kind: type, options: argparse.Namespace
+    name: str, command: Subcommand, kind: type, options: argparse.Namespace, read: list[Any]
 ) -> list[Outcome]:
-    """What came out, in a list; an empty one in processes other than the main one."""
+    """What came out, in a list; an empty one in processes other than the main one. `read` gets the
+    arguments as soon as they are read."""
     values = {**command.defaults, **chosen_fields(options, kind)}
     if command.positional == "data":
         values |= _data(options, values)
@@ -133,10 +138,17 @@ def _outcomes(
     if options.dry_run and "output_dir" in missing:  # nothing is written
         values["output_dir"] = "output_dir"
         missing.remove("output_dir")
-    if missing:
-        shown = ", ".join(NAMES.get(field, (f"--{field}",))[0] for field in missing)
+    needed = [
+        field.upper() if field == command.positional else NAMES.get(field, (f"--{field}",))[0]
+        for field in missing
+    ]
+    if command.positional == "data" and not any(source in values for source in SOURCES):
+        needed.insert(0, "DATA (a file, a data set on the Hub, demo:sms or demo:bbc)")
+    if needed:
+        shown = ", ".join(needed)
         raise ValueError(f"{name} needs {shown}. For example: {command.example}")
     arguments = kind(**values)
+    read.append(arguments)
     check_files(arguments)
     if command.trains:
         from hf_oversample.commands.cores import use_free_cores
@@ -241,8 +253,8 @@ def parser_of(name: str, *, everything: bool) -> Parser:
         "--dry-run",
         dest="dry_run",
         action="store_true",
-        help="read and check the data, and say what would be made, how long it takes, how much "
-        "memory"
+        help="check everything, and say what would be made or pushed, and what that takes; nothing "
+        "is written"
         if command.plan
         else argparse.SUPPRESS,
     )

@@ -136,7 +136,9 @@ def add_fields(
         told = ",".join(default) if isinstance(default, tuple) else default
         source = item.metadata.get("source")
         if not required and default is not None and default is not MISSING:
-            text += f" (default {told}{f'; {source}' if source else ''})"
+            # where a default is from is told where there is something to tell
+            noted = f"; {source}" if source and source != "choice" else ""
+            text += f" (default {told}{noted})"
         options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text.replace("%", "%%")}
         if kind is bool:
             options |= {"type": _boolean, "nargs": "?", "const": True, "metavar": "BOOL"}

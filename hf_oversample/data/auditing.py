@@ -222,7 +222,7 @@ def leaks(parts: Mapping[str, Rows], examples: int) -> list[Leak]:
 def column_problems(dataset: Dataset, text_column: str, label_column: str) -> list[str]:
     """What other commands say against the columns themselves; empty where nothing."""
     problems = []
-    for column, option in ((text_column, "--text_column"), (label_column, "--label_column")):
+    for column, option in ((text_column, "--text"), (label_column, "--label")):
         if column not in dataset.column_names:
             problems.append(
                 f"there is no column {column!r}; there are {dataset.column_names}: name yours "

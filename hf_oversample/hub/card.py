@@ -98,7 +98,10 @@ def dataset_card(run: Mapping[str, Any]) -> str:
         task_categories=["text-classification"],
         size_categories=_size_category(sum(run["counts"]["origin"].values())),
         source_datasets=[source] if source else None,
-        tags=["hf_oversample", "oversampling", "imbalanced", "synthetic"],
+        tags=[
+            *("hf_oversample", "oversampling", "imbalanced"),
+            *(["synthetic"] if run["counts"]["origin"].get("synthetic") else []),
+        ],
     )
     return _render("dataset.md", run, metadata.to_yaml(), name=name)
 
@@ -177,9 +180,9 @@ def _render(
             ],
         ),
         made_texts=_made_texts(run.get("made_texts")),
-        rejections_table=markdown_table(["reason", "texts"], list(run["rejections"].items())),
+        rejections_table=_or_nothing(["reason", "texts"], list(run["rejections"].items())),
         acceptance_table=_acceptance_table(run.get("acceptance", ())),
-        metrics_table=metrics_table(run["metrics"]),
+        metrics_table=metrics_table(run["metrics"]) if run["metrics"] else "",
         screen_table=_screen_table(run.get("screen")),
         screen_level=(run.get("screen") or {}).get("level"),
         timings="Seconds: "
@@ -188,7 +191,7 @@ def _render(
         difficult=_difficult(run),
         arguments_table=markdown_table(
             ["argument", "value"],
-            [(k, _public(v)) for k, v in run["arguments"].items() if v is not None],
+            [(k, _public(v)) for k, v in _arguments(run) if v is not None],
         ),
         environment="Versions: "
         + ", ".join(f"{package} {version}" for package, version in run["versions"].items())
@@ -196,6 +199,18 @@ def _render(
         + ", ".join(f"{key} {value}" for key, value in run["machine"].items())
         + ".",
     )
+
+
+def _or_nothing(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    return markdown_table(head, rows) if rows else ""
+
+
+def _arguments(run: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Name → value; those of a training, each by itself, where there was one."""
+    arguments = dict(run["arguments"])
+    training = arguments.pop("training", None) or {}
+    named = [(f"training.{name}", value) for name, value in training.items()]
+    return [*arguments.items(), *(named if run["losses"] else [])]
 
 
 def _difficult(run: Mapping[str, Any]) -> str:
@@ -213,7 +228,7 @@ def _difficult(run: Mapping[str, Any]) -> str:
     }
     lines = []
     for name, words in measures.items():
-        if name in run:
+        if name in run and any(_is_number(value) for value in run[name].values()):
             before, after = (_with_chance(run[name], when) for when in ("before", "after"))
             lines.append(f"{words}: {before} before, {after} after.")
     return "\n\n".join(lines)
