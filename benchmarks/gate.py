@@ -24,8 +24,8 @@ from tasks import draw, task_rows
 from hf_oversample.data.demo import demo_encoder_path, demo_sms
 from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.data.splitting import drop_duplicate_texts, stratified_split
-from hf_oversample.oversamplers.miso.gate import MarginBand
-from hf_oversample.oversamplers.miso.judge import LinearJudge, out_of_fold_margins
+from hf_oversample.oversamplers.anchors.gate import MarginBand
+from hf_oversample.oversamplers.anchors.judge import LinearJudge, out_of_fold_margins
 from hf_oversample.transforms.embed import TextEmbedder
 
 QUANTILE = 0.1

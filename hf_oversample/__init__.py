@@ -24,6 +24,7 @@ _MODULE_OF = {
     "SimporOversampler": "hf_oversample.oversamplers.simpor.oversampler",
     "BayesianGanOversampler": "hf_oversample.oversamplers.bayesian_gan",
     "MisoOversampler": "hf_oversample.oversamplers.miso.oversampler",
+    "LanguageModelOversampler": "hf_oversample.oversamplers.language_model.oversampler",
     "BayesianNetwork": "hf_oversample.models.bayesian_gan.network",
     "BayesianGanConfig": "hf_oversample.models.bayesian_gan.configuration_bayesian_gan",
     "BayesianGanModel": "hf_oversample.models.bayesian_gan.modeling_bayesian_gan",
@@ -83,6 +84,9 @@ if TYPE_CHECKING:  # written by scripts/public_names.py
     )
     from hf_oversample.oversamplers.borderline_smote import (
         BorderlineSmoteOversampler as BorderlineSmoteOversampler,
+    )
+    from hf_oversample.oversamplers.language_model.oversampler import (
+        LanguageModelOversampler as LanguageModelOversampler,
     )
     from hf_oversample.oversamplers.miso.latent_decoder import LatentDecoder as LatentDecoder
     from hf_oversample.oversamplers.miso.oversampler import MisoOversampler as MisoOversampler

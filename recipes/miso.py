@@ -32,7 +32,7 @@ def train_and_measure(arguments: MisoRunArguments, resume: str | None) -> str:
 def record_summary(record: dict, folder: Path) -> str:
     """The last lines of a run: what was made, the table, and where it is."""
     from hf_oversample.commands.screen import screen_lines
-    from hf_oversample.oversamplers.miso.shortfall import TextCounts, shortfall_lines
+    from hf_oversample.oversamplers.anchors.shortfall import TextCounts, shortfall_lines
 
     origin, quality = record["counts"]["origin"], record["quality"]
     outvoted = record["outvoted_share"]

@@ -92,6 +92,15 @@ def make_miso(**params: Any) -> Oversampler:
     return load_class("MisoOversampler")(folder, max_length=MAX_LENGTH, **params)
 
 
+def make_language_model(**params: Any) -> Oversampler:
+    from writer_fixtures import contract_writer_folder
+
+    # the few words of the rows alone make no new texts
+    quick = {"max_length": 24, "training_words_only": False, "max_tries": 1}
+    folder = str(contract_writer_folder())
+    return load_class("LanguageModelOversampler")(folder, **{**quick, **params})
+
+
 def make_amo(**params: Any) -> Oversampler:
     quick = {"hidden_size": 4, "epochs": 2, "head_options": {"min_steps": 10}}
     # with few rows the paper's β rejects nearly all
@@ -148,6 +157,11 @@ CASES: dict[str, Case] = {
         make=make_miso,
         fit_columns={"text_column": "text"},
         model_params=("generator", "embedder"),
+    ),
+    "LanguageModelOversampler": Case(
+        make=make_language_model,
+        fit_columns={"text_column": "text"},
+        model_params=("writer", "embedder"),
     ),
 }
 

@@ -458,6 +458,7 @@ def test_the_lines_of_every_remedy_run(remedy: str, monkeypatch: pytest.MonkeyPa
 
     import hf_oversample
     from miso_fixtures import contract_generator_folder, make_corpus
+    from writer_fixtures import contract_writer_folder
 
     texts, labels = make_corpus((40, 12), 0)
     names = given_names()
@@ -465,8 +466,10 @@ def test_the_lines_of_every_remedy_run(remedy: str, monkeypatch: pytest.MonkeyPa
     names["train"] = Dataset.from_dict(named).class_encode_column("label")
     names["encoder"] = str(encoder_with_places(128))
     names["generator"] = str(contract_generator_folder())
+    names["writer"] = str(contract_writer_folder())
     lines = remedy_lines(remedy, "linear", "an-encoder")
-    assert len(lines.splitlines()) == 3 or remedy in ("duplicates", "anchors") or "loss = " in lines
+    of_two_lines = ("duplicates", "anchors", "language model")
+    assert len(lines.splitlines()) == 3 or remedy in of_two_lines or "loss = " in lines
     if "fold" in lines:
         names["fold"] = object()
         fit = lambda fold, classifier, seed: type("S", (), {"validation": 1, "test": 2})  # noqa: E731

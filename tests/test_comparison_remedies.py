@@ -359,3 +359,26 @@ def test_an_encoder_is_fine_tuned_and_its_hidden_states_are_mixed(pretrained: st
         scores = REMEDIES[name].fit(fold, classifier, 0)
         assert scores.features is not None
         assert scores.features.shape == (len(fold.test), 32)
+
+
+def test_a_language_models_texts_are_a_remedy(fold: Fold) -> None:
+    """Trained on the fold's training part alone; its cells are not mixed with another model's."""
+    from hf_oversample.comparison.language_model import LanguageModelSource
+    from writer_fixtures import contract_writer_folder
+
+    options = {"gate_quantile": 0.0, "training_words_only": False}
+    source = LanguageModelSource(str(contract_writer_folder()), options=options)
+    fold = replace(fold, writer=source)
+    classifier = classifier_named("linear")
+    none = REMEDIES["none"].fit(fold, classifier, 0)
+    for name in ("language model", "language model once + logit adjustment"):
+        remedy = REMEDIES[name]
+        assert remedy.needs_writer
+        assert "no language model" in (remedy.refusal(replace(fold, writer=None), classifier) or "")
+        scores = remedy.fit(fold, classifier, 0)
+        assert scores.made > 0
+        assert not np.array_equal(scores.test, none.test)
+    again = LanguageModelSource(str(contract_writer_folder()), options={"gate": []})
+    assert again.identity() != source.identity()
+    with pytest.raises(ValueError, match="no encoder to start from"):
+        source.backbone(fold)

@@ -53,6 +53,7 @@ def write_csv(path: Path, texts: list[str], labels: list[str]) -> None:
 def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A reader's folder: the files that pages speak of, and encoders under the names of the Hub."""
     import miso_fixtures
+    import writer_fixtures
 
     texts, labels = miso_fixtures.make_corpus((40, 10))
     write_csv(tmp_path / "messages.csv", texts, [("ham", "spam")[code] for code in labels])
@@ -66,6 +67,7 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     titles = [f"婆婆说第{n}个故事" for n in range(6)] + [f"股市第{n}天上涨" for n in range(20)]
     write_csv(tmp_path / "titles.csv", titles, ["story"] * 6 + ["news"] * 20)
     shutil.copytree(miso_fixtures.contract_generator_folder(), tmp_path / "spam-generator")
+    shutil.copytree(writer_fixtures.pretrained_folder(), tmp_path / "my-language-model")
     for name in ENCODERS:
         shutil.copytree(miso_fixtures.encoder_folder(), tmp_path / name)
     monkeypatch.chdir(tmp_path)

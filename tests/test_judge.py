@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from hf_oversample.oversamplers.miso.judge import (
+from hf_oversample.oversamplers.anchors.judge import (
     LinearJudge,
     chosen_regularization,
     neighbor_majority,
     out_of_fold_margins,
 )
-from hf_oversample.oversamplers.miso.surface import REASONS, is_degenerate, surface_reason
+from hf_oversample.oversamplers.anchors.surface import REASONS, is_degenerate, surface_reason
 from hf_oversample.text.copies import CopyIndex, words_of
 from hf_oversample.text.words import Segmenter, normalized
 

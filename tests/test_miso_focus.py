@@ -12,7 +12,7 @@ from datasets import ClassLabel, Dataset, Features, Value
 from hf_oversample import MisoOversampler
 from hf_oversample.models.miso.realizers import AnchorRequest
 from hf_oversample.models.miso.realizers.edit import choose_words
-from hf_oversample.oversamplers.miso.shortfall import TextCounts
+from hf_oversample.oversamplers.anchors.shortfall import TextCounts
 from hf_oversample.oversamplers.plan import SYNTHETIC
 from hf_oversample.text.copies import words_of
 from hf_oversample.text.protection import replaceable_words

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_oversample.oversamplers.miso.gate import TextGate, check_gate
-from hf_oversample.oversamplers.miso.judge import chosen_regularization, out_of_fold_margins
+from hf_oversample.oversamplers.anchors.gate import TextGate, check_gate
+from hf_oversample.oversamplers.anchors.judge import chosen_regularization, out_of_fold_margins
 from hf_oversample.oversamplers.miso.latent_decoder import LatentDecoder
+from hf_oversample.oversamplers.miso.models import MisoModels
 from miso_fixtures import SEGMENTER
 
 WORDS = ("calm", "mild", "warm", "hot", "burning", "molten")
@@ -36,6 +37,9 @@ class Models:
         places = [next((i for i, w in enumerate(WORDS) if w in text), 2.5) for text in texts]
         apart = [0.01 * sum(map(ord, text)) % 0.01 for text in texts]
         return np.asarray(places, np.float32)[:, None] - 2.5 + np.float32(apart)[:, None]
+
+    def check_critics(self) -> None:
+        MisoModels.check_critics(self)  # type: ignore[arg-type]
 
     def evidence(self, texts: Sequence[str], classes: np.ndarray) -> np.ndarray:
         return np.where(classes == 0, 1.0, -1.0)

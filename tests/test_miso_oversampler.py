@@ -18,15 +18,15 @@ from datasets.fingerprint import Hasher
 from hf_oversample import MisoForAnchorGeneration, MisoOversampler
 from hf_oversample.models.digest import weights_digest
 from hf_oversample.neighbors.difficult import difficult_samples
-from hf_oversample.oversamplers.miso.gate import TextGate
-from hf_oversample.oversamplers.miso.judge import LinearJudge, chosen_regularization
-from hf_oversample.oversamplers.miso.latent_decoder import LatentDecoder
-from hf_oversample.oversamplers.miso.plan import (
+from hf_oversample.oversamplers.anchors.gate import TextGate
+from hf_oversample.oversamplers.anchors.judge import LinearJudge, chosen_regularization
+from hf_oversample.oversamplers.anchors.plan import (
     COPY,
     MAJORITY_ANCHOR,
     OWN_ANCHOR,
     AnchorPlanner,
 )
+from hf_oversample.oversamplers.miso.latent_decoder import LatentDecoder
 from hf_oversample.text.copies import CopyIndex, words_of
 from hf_oversample.text.words import normalized
 from hf_oversample.transforms.embed import TextEmbedder

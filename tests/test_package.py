@@ -23,7 +23,10 @@ import hf_oversample
 from hf_oversample.oversamplers import OVERSAMPLERS
 
 # What a method cannot be made without.
-FIRST = {"MisoOversampler": {"generator": "some/name"}}
+FIRST = {
+    "MisoOversampler": {"generator": "some/name"},
+    "LanguageModelOversampler": {"writer": "some/name"},
+}
 PROJECT = Path(__file__).resolve().parent.parent
 PACKAGE = PROJECT / "hf_oversample"
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))

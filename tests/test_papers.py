@@ -12,12 +12,13 @@ import pytest
 from hf_oversample import BayesianGanTrainingArguments, MisoConfig, MisoTrainingArguments
 from hf_oversample.oversamplers import OVERSAMPLERS
 from hf_oversample.training.reembedding_arguments import ReembeddingArguments
+from hf_oversample.training.writer_arguments import WriterTrainingArguments
 from oversampler_checks import load_class
 
 PROJECT = Path(__file__).resolve().parent.parent
 PAPERS = (PROJECT / "PAPERS.md").read_text(encoding="utf-8")
 # of every oversampler, or without a default
-COMMON = {"self", "generator", "embedder", "sampling_strategy", "seed", "copy_columns"}
+COMMON = {"self", "generator", "writer", "embedder", "sampling_strategy", "seed", "copy_columns"}
 # of every model, or found from the data
 OF_THE_DATA = {
     "language",
@@ -37,6 +38,7 @@ TABLES = {
     "AmoOversampler": "amo defaults",
     "SimporOversampler": "simpor defaults",
     "BayesianGanOversampler": "bayesian_gan defaults",
+    "LanguageModelOversampler": "language_model defaults",
 }
 
 
@@ -60,6 +62,7 @@ def test_every_training_default_is_in_papers() -> None:
         ("training defaults", MisoTrainingArguments),
         ("bayesian_gan training defaults", BayesianGanTrainingArguments),
         ("reembedding defaults", ReembeddingArguments),
+        ("language_model training defaults", WriterTrainingArguments),
     ):
         wanted = arguments.describe()
         assert table(name) == wanted, f"put this between the comments:\n{wanted}"
@@ -88,6 +91,7 @@ def test_every_default_of_an_oversampler_is_in_papers(name: str) -> None:
         *fields(MisoTrainingArguments),
         *fields(BayesianGanTrainingArguments),
         *fields(ReembeddingArguments),
+        *fields(WriterTrainingArguments),
     ],
     ids=lambda field: field.name,
 )

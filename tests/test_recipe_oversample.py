@@ -17,7 +17,7 @@ import pytest
 from hf_oversample.commands.command import balanced_summary
 from hf_oversample.commands.oversample_arguments import METHODS, NOT_OF_EMBEDDINGS
 from hf_oversample.oversamplers import OVERSAMPLERS
-from hf_oversample.oversamplers.miso.judge import (
+from hf_oversample.oversamplers.anchors.judge import (
     LinearJudge,
     chosen_regularization,
     out_of_fold_margins,
@@ -30,6 +30,7 @@ from miso_fixtures import (
     make_corpus,
     trained_generator_folder,
 )
+from writer_fixtures import contract_writer_folder
 
 PROJECT = Path(__file__).resolve().parent.parent
 RECIPE = PROJECT / "recipes" / "oversample.py"
@@ -38,6 +39,7 @@ OPTIONS = {
     "simpor": {"steps": 3, "query_rounds": 2, "hidden_size": 0},
     "borderline_smote": {"fallback": "smote"},
     "adasyn": {"fallback": "smote"},
+    "language_model": {"training_words_only": False},
 }
 OF_EMBEDDINGS = [name for name in METHODS if name not in NOT_OF_EMBEDDINGS]
 
@@ -74,6 +76,9 @@ def test_texts_in_balanced_texts_out(
 ) -> None:
     output = tmp_path / "out"
     generator = ["--generator", str(contract_generator_folder()), "--gate", "", "--max_tries", "2"]
+    if method == "language_model":
+        # a saved writer, its own mean states as the judge's space
+        generator = ["--writer", str(contract_writer_folder()), "--max_tries", "2"]
     answer = recipe(*common(file, output, method), *([] if method == "random" else generator))
     said = capsys.readouterr()
     assert answer == 0, said.err
@@ -94,6 +99,10 @@ def test_texts_in_balanced_texts_out(
     parquet = datasets.Dataset.from_parquet(str(output / "balanced" / "train.parquet"))
     assert parquet["message"][:] == train["message"][:]
     assert "balanced by hf_oversample" in (output / "balanced" / "README.md").read_text()
+    if method == "language_model":
+        assert (output / "writer" / "class-1" / "adapter_model.safetensors").is_file()
+        assert record["writer"]["why"] == "given"
+        assert record["made_texts"]["made"] == origin["synthetic"] > 0
     if method != "random":
         assert sum(record["rejections"].values()) > 0
         assert "Texts drawn: " in said.out

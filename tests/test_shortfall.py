@@ -10,8 +10,8 @@ import pytest
 from hf_oversample.commands.command import ANCHOR_OPTIONS, balanced_summary
 from hf_oversample.commands.miso_arguments import MisoRunArguments
 from hf_oversample.commands.parser import add_fields
-from hf_oversample.oversamplers.miso.shortfall import TextCounts, shortfall_lines
-from hf_oversample.oversamplers.miso.surface import REASONS
+from hf_oversample.oversamplers.anchors.shortfall import TextCounts, shortfall_lines
+from hf_oversample.oversamplers.anchors.surface import REASONS
 from hf_oversample.training.arguments import MisoTrainingArguments
 
 

@@ -13,9 +13,9 @@ from hf_oversample.commands.balancing_arguments import BalancingRunArguments
 from hf_oversample.commands.messages import note
 from hf_oversample.commands.run import Run
 from hf_oversample.commands.screen import screen_of
+from hf_oversample.oversamplers.anchors.shortfall import TextCounts
 from hf_oversample.oversamplers.base import Oversampler
 from hf_oversample.oversamplers.miso.latent_decoder import LatentDecoder
-from hf_oversample.oversamplers.miso.shortfall import TextCounts
 from hf_oversample.text.words import Language
 from hf_oversample.training.generator import TrainedGenerator
 from hf_oversample.transforms.embed import TextEmbedder

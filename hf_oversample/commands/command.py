@@ -118,7 +118,7 @@ def balanced_summary(record: Mapping[str, Any], *more: str) -> str:
         reasons = ", ".join(f"{reason} {n}" for reason, n in record["rejections"].items())
         lines.append(f"Texts drawn: {reasons}.")
     if record.get("made_texts"):
-        from hf_oversample.oversamplers.miso.shortfall import TextCounts, shortfall_lines
+        from hf_oversample.oversamplers.anchors.shortfall import TextCounts, shortfall_lines
 
         lines += shortfall_lines(TextCounts(**record["made_texts"]), "texts", ANCHOR_OPTIONS)
     if record.get("screen"):

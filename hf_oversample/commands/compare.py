@@ -25,6 +25,8 @@ from hf_oversample.commands.data import (
 from hf_oversample.commands.encoder import chosen_encoder
 from hf_oversample.commands.messages import note, warn
 from hf_oversample.commands.output import OutputFolder
+from hf_oversample.commands.writer import chosen_writer
+from hf_oversample.comparison.language_model import LanguageModelSource
 from hf_oversample.comparison.miso import MisoSource
 from hf_oversample.comparison.problem import Problem, given_splits, repeated_folds
 from hf_oversample.comparison.protocol import Comparison, compare
@@ -77,6 +79,12 @@ def run_compare(arguments: CompareRunArguments) -> Comparison:
     if any(REMEDIES[name].needs_generator for name in remedies):
         generator = MisoSource(generators, a.training)
 
+    writer = None
+    if any(REMEDIES[name].needs_writer for name in remedies):
+        found = chosen_writer(a.writer, problem.language, problem.splits[0].train.texts)
+        options = {"max_length": a.training.max_length}
+        writer = LanguageModelSource(found.name, found.called, options)
+
     def progress(line: str) -> None:
         for name in REPORTS:  # of an earlier run: they would stand beside longer records
             (folder / name).unlink(missing_ok=True)
@@ -89,6 +97,7 @@ def run_compare(arguments: CompareRunArguments) -> Comparison:
         steps=a.steps,
         encoder_name=encoder.name,
         generator=generator,
+        writer=writer,
         records=folder / CELLS,
         overwrite=a.overwrite,
         progress=progress,

@@ -59,6 +59,11 @@ class CompareRunArguments(RunArguments):
         "semantic analysis (default: the demo extra's MiniLM for English, else a small one of the "
         "Hub)",
     )
+    writer: str | None = argument(
+        None,
+        "for the remedies of a language model: a causal language model, a folder, a GGUF file or a "
+        "name on the Hub (default for English: SmolLM2-135M-Instruct)",
+    )
     steps: int = argument(400, "updates of each training")
     folds: int = argument(5, "folds, each once the test part")
     repeats: int = argument(1, "shuffles of the folds; with test rows given: unused")

@@ -67,6 +67,12 @@ def plan_balance(arguments: MisoRunArguments) -> Outcome:
             "machine's present speed; writing texts and the first imports come on top, other "
             "encoders scale with their size"
         )
+    elif getattr(a, "method", None) == "language_model":
+        lines.append(
+            "minutes without a GPU, more with a larger model: a language model is loaded, an "
+            "adapter a class is trained unless it is prompted, and each text is written word by "
+            "word"
+        )
     else:
         lines.append("no generator is trained: seconds to a few minutes")
     return Outcome(record, "\n".join(lines))

@@ -13,8 +13,8 @@ from hf_oversample.commands.outcome import Outcome
 from hf_oversample.data.demo import demo_bbc, demo_sms
 from hf_oversample.data.reading import check_text_column, load_text_dataset
 from hf_oversample.models.miso.realizers import AnchorRequest
+from hf_oversample.oversamplers.anchors.surface import surface_reason
 from hf_oversample.oversamplers.miso.models import MisoModels
-from hf_oversample.oversamplers.miso.surface import surface_reason
 from hf_oversample.text.copies import CopyIndex
 from hf_oversample.text.words import normalized
 

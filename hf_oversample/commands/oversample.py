@@ -10,10 +10,15 @@ from datasets import DatasetDict
 from hf_oversample.commands.balancing import BalancingRun
 from hf_oversample.commands.data_checks import check_class_sizes, check_words
 from hf_oversample.commands.oversample_arguments import METHODS, OversampleRunArguments
+from hf_oversample.commands.writer import ChosenWriter, chosen_writer
+from hf_oversample.oversamplers.anchors.shortfall import TextCounts
 from hf_oversample.oversamplers.base import SYNTHETIC, Oversampler
+from hf_oversample.oversamplers.language_model.oversampler import LanguageModelOversampler
 from hf_oversample.oversamplers.miso.oversampler import MisoOversampler
-from hf_oversample.oversamplers.miso.shortfall import TextCounts
 from hf_oversample.training.accelerator import process_state
+
+JOURNAL = "drafts.jsonl"
+"""What a language model wrote so far: the same command goes on from it."""
 
 
 def run_oversample(
@@ -27,7 +32,9 @@ def run_oversample(
     an embedding and no text.
 
     Writes to `output_dir`: `balanced/` (a saved data set, and a parquet file), `run.json` and,
-    where one was trained, `generator/`. Each is written beside its place and then renamed.
+    where one was trained, `generator/`, or `writer/` of the method language_model. Each is written
+    beside its place and then renamed. What a language model writes is in `drafts.jsonl` as soon as
+    it is there, and a run that was stopped goes on from it, if the same command is given again.
 
     Args:
         arguments: the run's.
@@ -49,8 +56,11 @@ def run_oversample(
     if a.edits:
         instead = '--method_options \'{"realizer": "generate"}\''
         check_words(run.data, run.segmenter, a.protection, instead)
+    writer = None
+    if a.method == "language_model":
+        writer = chosen_writer(a.writer, run.data.language, run.data.train.texts)
     # bad options fail before the training
-    oversampler = new_oversampler(a, run)
+    oversampler = new_oversampler(a, run, writer)
     decoder = run.new_decoder() if a.is_of_embeddings and not a.embeddings_only else None
     if a.trains_generator:
         run.train_generator(resume_from_checkpoint)
@@ -67,7 +77,7 @@ def run_oversample(
                 run.data.parts["train"], label_column=a.label_column, text_column=a.text_column
             )
         rejections, made_texts = getattr(oversampler, "rejections", None), None
-        if isinstance(oversampler, MisoOversampler):
+        if isinstance(oversampler, MisoOversampler | LanguageModelOversampler):
             made = balanced["origin"][:].count(SYNTHETIC)
             made_texts = TextCounts.of_anchors(oversampler, made)
     run.write_balanced(DatasetDict({"train": balanced}))
@@ -75,13 +85,31 @@ def run_oversample(
     if run.trained is not None:
         record["losses"] = run.trained.trainer.record.losses
         record["steps"] = run.trained.trainer.record.steps
+    if isinstance(oversampler, LanguageModelOversampler) and writer is not None:
+        if not oversampler.is_prompted:
+            with run.output.folder("writer") as folder:
+                oversampler.adapters.save(folder)
+        record["writer"] = {
+            **writer.to_dict(),
+            "base_url": a.base_url,
+            "usage": oversampler.usage_,
+            "training": oversampler.training_,
+            "training_seconds": oversampler.training_seconds_,
+        }
     run.write_record(record)
     return record
 
 
-def new_oversampler(a: OversampleRunArguments, run: BalancingRun) -> Oversampler:
+def new_oversampler(
+    a: OversampleRunArguments, run: BalancingRun, writer: ChosenWriter | None = None
+) -> Oversampler:
     """
     The oversampler of a run's arguments.
+
+    Args:
+        a: the arguments.
+        run: the run.
+        writer: the language model, where the method writes with one.
 
     Raises:
         ValueError: for a keyword that the method does not have, or a value that cannot work.
@@ -107,6 +135,22 @@ def new_oversampler(a: OversampleRunArguments, run: BalancingRun) -> Oversampler
             "language": run.generator_language,
             "max_length": a.training.max_length,
             "precision": run.precision,
+        }
+    if writer is not None:
+        values |= {
+            "writer": writer.name,
+            "embedder": run.encoder_name,
+            "guidance": a.guidance,
+            "gate": a.gate,
+            "gate_quantile": a.gate_quantile,
+            "gate_ceiling": a.gate_ceiling,
+            "max_tries": a.max_tries,
+            "k": a.training.neighbors,
+            "language": run.data.language,
+            "max_length": a.training.max_length,
+            "prompting": a.prompting,
+            "base_url": a.base_url,
+            "journal": str(run.output.path / JOURNAL),
         }
     try:
         return method(**(values | a.options()))

@@ -17,10 +17,13 @@ METHODS: dict[str, str] = {
     "simpor": "hf_oversample.oversamplers.simpor.oversampler:SimporOversampler",
     "random": "hf_oversample.oversamplers.random:RandomOversampler",
     "miso": "hf_oversample.oversamplers.miso.oversampler:MisoOversampler",
+    "language_model": (
+        "hf_oversample.oversamplers.language_model.oversampler:LanguageModelOversampler"
+    ),
 }
 """Where each method's class is; strings, because a command line's help loads none of them."""
 
-NOT_OF_EMBEDDINGS = ("random", "miso")
+NOT_OF_EMBEDDINGS = ("random", "miso", "language_model")
 
 
 @dataclass(frozen=True)
@@ -30,16 +33,35 @@ class OversampleRunArguments(BalancingRunArguments):
     `method_options`.
 
     Raises:
-        ValueError: as `BalancingRunArguments`; for an unknown method, options that are no JSON
-            object, or `embeddings_only` with a method that makes no embeddings.
+        ValueError: as `BalancingRunArguments`; for an unknown method, a writer that it does not
+            use, options that are no JSON object, or `embeddings_only` with a method that makes no
+            embeddings.
     """
 
-    method: Literal["miso", "random", "smote", "borderline_smote", "adasyn", "amo", "simpor"] = (
-        argument(
-            "miso",
-            "how rows are made: miso edits real texts, random repeats them, the others make "
-            "embeddings, which a generator writes as texts",
-        )
+    method: Literal[
+        "miso", "language_model", "random", "smote", "borderline_smote", "adasyn", "amo", "simpor"
+    ] = argument(
+        "miso",
+        "how rows are made: miso edits real texts, language_model writes new ones with a "
+        "pretrained language model, random repeats texts, the others make embeddings, which a "
+        "generator writes as texts",
+    )
+    writer: str | None = argument(
+        None,
+        "with method language_model: a causal language model (a folder, a GGUF file or a name on "
+        "the Hub), or the writer/ folder of an earlier run (default for English: "
+        "SmolLM2-135M-Instruct)",
+    )
+    prompting: bool = argument(
+        False,
+        "with method language_model: ask an instruction model by its chat template, and train "
+        "nothing",
+    )
+    base_url: str | None = argument(
+        None,
+        "with method language_model: address of a server with OpenAI's interface, such as "
+        "http://localhost:8000/v1, which is prompted; writer is the model's name there, and the "
+        "key is read from the environment variable OPENAI_API_KEY",
     )
     method_options: str = argument(
         "{}", "further keywords of the method as JSON, such as '{\"k_neighbors\": 3}'"
@@ -50,6 +72,14 @@ class OversampleRunArguments(BalancingRunArguments):
         if self.method not in METHODS:
             raise ValueError(f"method is {self.method!r}; it must be one of {list(METHODS)}.")
         self.options()
+        given = [name for name in ("writer", "prompting", "base_url") if getattr(self, name)]
+        if given and self.method != "language_model":
+            raise ValueError(
+                f"{given[0]} is given, but method {self.method!r} writes with no language model: "
+                "add --method language_model, or leave it out."
+            )
+        if self.base_url is not None and self.writer is None:
+            raise ValueError("base_url is given without the model's name there: add --writer NAME.")
         if self.embeddings_only and not self.is_of_embeddings:
             raise ValueError(
                 f"embeddings_only with method {self.method!r}, which makes no embeddings: leave it "
@@ -87,5 +117,5 @@ class OversampleRunArguments(BalancingRunArguments):
 
     @property
     def needs_generator(self) -> bool:
-        """Whether texts can only come out by a generator."""
-        return self.method != "random" and super().needs_generator
+        """Whether texts can only come out by a MISO generator."""
+        return self.method not in ("random", "language_model") and super().needs_generator

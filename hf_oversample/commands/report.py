@@ -17,9 +17,9 @@ from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.hub.tables import anchors_markdown
 from hf_oversample.metrics.texts import text_report
 from hf_oversample.neighbors.difficult import DifficultSamples, difficult_samples
+from hf_oversample.oversamplers.anchors.plan import MAJORITY_ANCHOR, OWN_ANCHOR
+from hf_oversample.oversamplers.anchors.shortfall import TextCounts
 from hf_oversample.oversamplers.miso.oversampler import MisoOversampler
-from hf_oversample.oversamplers.miso.plan import MAJORITY_ANCHOR, OWN_ANCHOR
-from hf_oversample.oversamplers.miso.shortfall import TextCounts
 from hf_oversample.oversamplers.plan import ORIGINS
 from hf_oversample.training.miso import MisoTrainer
 

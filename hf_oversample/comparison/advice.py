@@ -47,6 +47,11 @@ _LINES = {
         "balanced = MisoOversampler(generator).balance(train)"
         "  # generator: a folder that recipes/miso.py wrote"
     ),
+    "language model": (
+        "from hf_oversample import LanguageModelOversampler\n"
+        "balanced = LanguageModelOversampler(writer).balance(train)"
+        "  # writer: a causal language model, a folder or a name on the Hub"
+    ),
 }
 
 

@@ -113,6 +113,8 @@ class Fold:
         encoder_name: a pretrained encoder for `AutoModel`, for fine-tuning and word vectors.
         generator: gives the anchors and the backbone of a MISO generator of this fold's training
             rows; see :mod:`hf_oversample.comparison.miso`.
+        writer: gives the texts that a language model writes for this fold's training rows; see
+            :mod:`hf_oversample.comparison.language_model`.
         edits: `[classes]`, how many edits EDA and its kin make; default ten a row of the classes
             that grow, and no more than bring them to the largest.
         key: names the fold among its run's.
@@ -136,6 +138,7 @@ class Fold:
     embed: Embed | None = None
     encoder_name: str | None = None
     generator: AnchorSource | None = None
+    writer: AnchorSource | None = None
     edits: np.ndarray | None = None
     protection: Protection = DEFAULT_PROTECTION
     key: str = "fold"

@@ -19,9 +19,9 @@ from hf_oversample.comparison.embedders import encoder_identity
 from hf_oversample.comparison.fold import Fold
 from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.numeric.precision import has_fast_bfloat16
+from hf_oversample.oversamplers.anchors.shortfall import TextCounts, shortfall_lines
 from hf_oversample.oversamplers.miso.oversampler import MisoOversampler
 from hf_oversample.oversamplers.miso.parts import parts_read
-from hf_oversample.oversamplers.miso.shortfall import TextCounts, shortfall_lines
 from hf_oversample.oversamplers.plan import ORIGINS
 from hf_oversample.training.arguments import MisoTrainingArguments
 from hf_oversample.training.generator import train_generator

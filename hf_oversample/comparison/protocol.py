@@ -64,6 +64,7 @@ def compare(
     encoder_name: str | None = None,
     embed: Embed | None = None,
     generator: AnchorSource | None = None,
+    writer: AnchorSource | None = None,
     records: str | Path,
     overwrite: bool = False,
     settings: dict[str, Any] | None = None,
@@ -84,6 +85,7 @@ def compare(
             are those of latent semantic analysis, learnt from each training part.
         generator: where anchors come from; without one, remedies with anchors are skipped. Their
             cells go on only where they are of the same source.
+        writer: the same for texts of a language model.
         records: the JSONL file.
         overwrite: begin anew.
         settings: further values that change every cell's figures, for the records' first line.
@@ -124,7 +126,9 @@ def compare(
     shared = _shared_embedder(encoder_name, embed)
     results = Records(records, header, overwrite=overwrite)
     if generator is not None:
-        _check_anchors(results, generator, chosen)
+        _check_anchors(results, generator, [r for r in chosen if r.needs_generator])
+    if writer is not None:
+        _check_anchors(results, writer, [r for r in chosen if r.needs_writer])
     embeds = encoder_name or ("given" if embed else None)
     titles = {kind.kind: classifier_title(kind.kind, embeds) for kind in kinds}
     skipped: dict[tuple[str, str], str] = {}
@@ -136,6 +140,7 @@ def compare(
         if all(key in results or (key.classifier, key.remedy) in skipped for key, _, _ in plan):
             continue
         fold = _fold(problem, split, shared, encoder_name, generator, _shared_costs(results, split))
+        fold.writer = writer
         for place, (key, classifier, remedy) in enumerate(plan, start=1):
             if place > 1 and plan[place - 2][1] is not classifier:
                 fold.cache.drop("trained")
@@ -167,7 +172,7 @@ def compare(
 
 def _check_anchors(results: Records, generator: AnchorSource, remedies: Sequence[Remedy]) -> None:
     """That cells of anchors are of this source's."""
-    asked = {remedy.name for remedy in remedies if remedy.needs_generator}
+    asked = {remedy.name for remedy in remedies}
     own = generator.identity()
     for cell in results:
         if cell.remedy in asked and cell.refused is None and cell.anchors != own:
@@ -238,9 +243,17 @@ def run_cell(fold: Fold, classifier: Classifier, remedy: Remedy, seed: int) -> C
         texts=texts.metrics,
         giveaways=texts.giveaways,
         shared=_rounded(fold.cache.costs.made),
-        anchors=fold.generator.identity() if remedy.needs_generator and fold.generator else None,
+        anchors=_source_identity(fold, remedy),
         threshold=chosen_threshold(fold, scores),
     )
+
+
+def _source_identity(fold: Fold, remedy: Remedy) -> str | None:
+    """Of the source of texts that a remedy uses."""
+    source = fold.generator if remedy.needs_generator else None
+    if remedy.needs_writer:
+        source = fold.writer
+    return source.identity() if source is not None else None
 
 
 def _made_texts(fold: Fold, remedy: Remedy, seed: int) -> MadeTexts:

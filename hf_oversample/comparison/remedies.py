@@ -54,6 +54,7 @@ class Remedy:
         refuse: why it does not apply to a classifier on a fold; None where it does.
         texts: the texts that it makes of a fold's, by the seed; None where it makes none.
         needs_generator: whether it uses a MISO generator of the fold's training rows.
+        needs_writer: whether it uses texts that a language model writes of the fold's rows.
         moves_scores: whether it trains nothing, and only moves what the plain model says: of two
             classes, it ranks rows as that does.
         is_free: whether it costs no more than the plain training: no rows are made, nothing else
@@ -67,6 +68,7 @@ class Remedy:
     refuse: Refuse = _always
     texts: MakeTexts | None = None
     needs_generator: bool = False
+    needs_writer: bool = False
     moves_scores: bool = False
     is_free: bool = False
     control: str | None = None
@@ -147,6 +149,10 @@ def _needs_anchors(fold: Fold, classifier: Classifier) -> str | None:
     return None if fold.generator is not None else "there is no MISO generator of these rows"
 
 
+def _needs_writer(fold: Fold, classifier: Classifier) -> str | None:
+    return None if fold.writer is not None else "no language model is named to write texts"
+
+
 def _needs_anchors_and_steps(fold: Fold, classifier: Classifier) -> str | None:
     return _needs_anchors(fold, classifier) or _networks_only(fold, classifier)
 
@@ -195,6 +201,7 @@ def _made_by(function: str) -> MakeTexts:
 
 
 _GENERATED: dict[str, Any] = {"needs_generator": True}
+_WRITTEN: dict[str, Any] = {"needs_writer": True}
 _MOVED: dict[str, Any] = {"moves_scores": True, "is_free": True}
 
 add_remedy("none", "the classifier on the rows as they are", _by("none"), is_free=True)
@@ -280,6 +287,21 @@ add_remedy(
     _needs_anchors,
     control=CONTROL,
     **_GENERATED,
+)
+add_remedy(
+    "language model",
+    "new texts by a pretrained language model with an adapter a class",
+    _by("written"),
+    _needs_writer,
+    _made_by("written_texts"),
+    **_WRITTEN,
+)
+add_remedy(
+    "language model once + logit adjustment",
+    "a combination",
+    _by("written_once_adjusted"),
+    _needs_writer,
+    **_WRITTEN,
 )
 add_remedy(CONTROL, "control: mean of two plain models", _by("plain_and_plain"), _networks_only)
 # Other trainings of a pretrained encoder; averages are held against that of two plain models.

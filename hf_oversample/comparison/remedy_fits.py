@@ -186,6 +186,16 @@ def anchors_once_adjusted(fold: Fold, classifier: Classifier, seed: int) -> Scor
     return classifier.scores(fold, training, seed).adjusted(counts)
 
 
+written = _seeded(resampling.written)
+
+
+def written_once_adjusted(fold: Fold, classifier: Classifier, seed: int) -> Scores:
+    """Each text of the language model once a pass, and logit adjustment."""
+    training = resampling.written_once(fold, seed)
+    counts = np.bincount(training.rows(fold).labels, minlength=len(fold.class_names))
+    return classifier.scores(fold, training, seed).adjusted(counts)
+
+
 def _anchors_once_with_loss(fold: Fold, seed: int) -> Training:
     training = resampling.anchors_once(fold, seed)
     counts = np.bincount(training.rows(fold).labels, minlength=len(fold.class_names))

@@ -108,6 +108,27 @@ def made_anchors(fold: Fold, seed: int) -> Texts:
     return texts
 
 
+def written(fold: Fold, seed: int) -> Training:
+    """Texts that a language model wrote, half of each rare class's draws."""
+    return half_new(fold, written_texts(fold, seed))
+
+
+def written_once(fold: Fold, seed: int) -> Training:
+    """The same texts and the real rows, each once a pass: no class is drawn more often."""
+    return Training(made=fold.admit(written_texts(fold, seed)))
+
+
+def written_texts(fold: Fold, seed: int) -> Texts:
+    """What the fold's language model writes.
+
+    Raises:
+        ValueError: the fold has none, or nothing that it wrote was let through.
+    """
+    if fold.writer is None:
+        raise ValueError("this fold has no language model to write texts with")
+    return fold.writer.anchors(fold, seed)
+
+
 def half_new(fold: Fold, made: Texts) -> Training:
     """Every class drawn as often; of a class with new texts, half real rows and half new ones."""
     made = fold.admit(made)

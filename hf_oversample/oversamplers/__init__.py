@@ -17,5 +17,8 @@ OVERSAMPLERS: dict[str, str] = {
     "SimporOversampler": "hf_oversample.oversamplers.simpor.oversampler:SimporOversampler",
     "BayesianGanOversampler": "hf_oversample.oversamplers.bayesian_gan:BayesianGanOversampler",
     "MisoOversampler": "hf_oversample.oversamplers.miso.oversampler:MisoOversampler",
+    "LanguageModelOversampler": (
+        "hf_oversample.oversamplers.language_model.oversampler:LanguageModelOversampler"
+    ),
 }
 """Where each oversampler's class is, by name. Strings, so that none is imported before its use."""

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from hf_oversample.oversamplers.miso.judge import LinearJudge
+from hf_oversample.oversamplers.anchors.judge import LinearJudge
+from hf_oversample.oversamplers.anchors.plan import MAJORITY_ANCHOR, OWN_ANCHOR
 from hf_oversample.oversamplers.miso.models import MisoModels
-from hf_oversample.oversamplers.miso.plan import MAJORITY_ANCHOR, OWN_ANCHOR
 from hf_oversample.oversamplers.plan import IntArray, Plan
 from hf_oversample.text.encoding import EncodedText
 

@@ -37,10 +37,10 @@ from hf_oversample.models.in_memory import name_of
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.numeric import noise
 from hf_oversample.numeric.workers import processes_that_can_use_gpus
-from hf_oversample.oversamplers.miso.gate import TextGate, check_gate
+from hf_oversample.oversamplers.anchors.gate import TextGate, check_gate
+from hf_oversample.oversamplers.anchors.shortfall import TextCounts
 from hf_oversample.oversamplers.miso.made_rows import DecodingRequests, with_texts
 from hf_oversample.oversamplers.miso.models import MisoModels
-from hf_oversample.oversamplers.miso.shortfall import TextCounts
 from hf_oversample.oversamplers.plan import REAL, IntArray
 from hf_oversample.text.encoding import SMALLEST_BATCH
 from hf_oversample.text.words import Language, checked_language, normalized

@@ -15,8 +15,8 @@ from hf_oversample.models.in_memory import folder_or_name
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.models.miso.realizers import EditRealizer, GenerateRealizer
 from hf_oversample.numeric.workers import device_of_process, one_thread_if_forked
+from hf_oversample.oversamplers.anchors.judge import LinearJudge
 from hf_oversample.oversamplers.miso.critics import critic_evidence
-from hf_oversample.oversamplers.miso.judge import LinearJudge
 from hf_oversample.oversamplers.miso.parts import parts_read
 from hf_oversample.text.encoding import EncodedText, TextEncoder
 from hf_oversample.text.user_dictionary import UserDictionary
@@ -164,6 +164,27 @@ class MisoModels:
             shared = min(len(whole), len(pull))
             whole[:shared] = pull[:shared]
         return result
+
+    def check_critics(self) -> None:
+        """
+        Check that the generator has critics that were trained.
+
+        Raises:
+            ValueError: it has none.
+        """
+        config, generator = self.model.config, self.model.name_or_path
+        if config.parts == "editor":
+            raise ValueError(
+                f"The gate asks the critics, but the generator {generator} is an "
+                "editor (parts='editor'), whose critics were not trained: take 'critics' out of "
+                "the gate, or train a generator with parts='miso'."
+            )
+        if not config.use_mi:
+            raise ValueError(
+                f"gate has 'critics', but the generator {generator} was trained "
+                "with use_mi=False, which leaves its critics as random as they started: take "
+                "'critics' out of the gate, or train a generator with use_mi=True."
+            )
 
     def evidence(self, texts: Sequence[str], classes: np.ndarray) -> np.ndarray:
         """`critic_evidence` of texts for the generator's labels `classes` `[n]`: `[n]`, in nats."""

@@ -17,25 +17,30 @@ from hf_oversample.models.digest import weights_digest
 from hf_oversample.models.in_memory import name_of
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.models.miso.realizers import AnchorRequest
-from hf_oversample.numeric import noise
-from hf_oversample.oversamplers.base import RESAMPLED, SYNTHETIC, Children, Oversampler
-from hf_oversample.oversamplers.miso.focus import focus_weights
-from hf_oversample.oversamplers.miso.gate import TextGate, check_gate
-from hf_oversample.oversamplers.miso.judge import LinearJudge
-from hf_oversample.oversamplers.miso.models import MisoModels
-from hf_oversample.oversamplers.miso.plan import (
+from hf_oversample.oversamplers.anchors.drafts import (
+    TRIES_USED_UP,
+    class_rows,
+    drawn_until_kept,
+    stand_in,
+)
+from hf_oversample.oversamplers.anchors.gate import TextGate, check_gate
+from hf_oversample.oversamplers.anchors.judge import LinearJudge
+from hf_oversample.oversamplers.anchors.plan import (
     ALL_SOURCES,
     COPY,
     OWN_ANCHOR,
     SOURCES,
     AnchorPlanner,
 )
+from hf_oversample.oversamplers.base import RESAMPLED, SYNTHETIC, Children, Oversampler
+from hf_oversample.oversamplers.miso.focus import focus_weights
+from hf_oversample.oversamplers.miso.models import MisoModels
 from hf_oversample.oversamplers.plan import IntArray, Plan
 from hf_oversample.oversamplers.strategy import SamplingStrategy
 from hf_oversample.text.encoding import EncodedText
 from hf_oversample.text.protection import Protection, replaceable_words
 from hf_oversample.text.user_dictionary import user_dictionary_of
-from hf_oversample.text.words import Language, checked_language, normalized
+from hf_oversample.text.words import Language, checked_language
 
 
 class MisoOversampler(Oversampler):
@@ -280,8 +285,7 @@ class MisoOversampler(Oversampler):
         self.class_texts_: dict[int, tuple[list[int], list[str]]] = {}
         for code in grown:
             planner.add_class(code, children[code])
-            rows = np.flatnonzero(labels == code)
-            self.class_texts_[code] = (rows.tolist(), [texts[row] for row in rows])
+            self.class_texts_[code] = class_rows(labels, texts, code)
         self.difficult_share_ = {
             str(self.label_names_[code]): share for code, share in planner.difficult_share.items()
         }
@@ -309,48 +313,37 @@ class MisoOversampler(Oversampler):
         encoded: dict[int, EncodedText] = {}
         for place in {int(positions[i]) for i in pending}:
             encoded[place] = self.loaded.encoder(texts[place])
-        counts: Counter[str] = Counter()
-        siblings: dict[int, set[str]] = {}
         fixed = {place for place, source in encoded.items() if not self._is_editable(source)}
         is_fixed = np.asarray([int(positions[i]) in fixed for i in pending], bool)
         pending, hopeless = pending[~is_fixed], pending[is_fixed]
-        if len(hopeless):
-            counts["nothing to edit"] = len(hopeless)
         weights: dict[int, np.ndarray] = {}
         if self.realizer == "edit":
             strengths = {"majority": self.focus, "own": self.own_focus}
             weights = focus_weights(self.loaded, self.judge, plan, positions, encoded, **strengths)
-        for attempt in range(self.max_tries):
-            if not len(pending):
-                break
-            requests = [
-                self._request(
-                    plan, int(i), attempt, encoded[int(positions[i])], weights.get(int(i))
-                )
-                for i in pending
-            ]
-            written = self.loaded.realizer(requests)
-            sources = [texts[positions[i]] for i in pending]
-            reasons = self.gate_.reasons(self.loaded, written, sources, plan.label[pending])
-            rejected = []
-            for i, text, reason in zip(pending.tolist(), written, reasons, strict=True):
-                brothers = siblings.setdefault(int(plan.parent[i]), set())
-                if reason is None and normalized(text) in brothers:
-                    reason = "sibling"
-                if reason is None:
-                    results[i] = text
-                    brothers.add(normalized(text))
-                else:
-                    rejected.append(i)
-                counts["kept" if reason is None else reason] += 1
-            pending = np.asarray(rejected, np.int64)
-        pending = np.concatenate([hopeless, pending])
-        for i in pending.tolist():
+        sources = [texts[positions[i]] for i in pending]
+
+        def draw(places: list[int], attempt: int) -> list[str]:
+            requests = []
+            for i in pending[places].tolist():
+                source = encoded[int(positions[i])]
+                requests.append(self._request(plan, i, attempt, source, weights.get(i)))
+            return self.loaded.realizer(requests)
+
+        def judge(places: list[int], drafts: list[str]) -> list[str | None]:
+            labels = plan.label[pending[places]]
+            return self.gate_.reasons(self.loaded, drafts, [sources[p] for p in places], labels)
+
+        families = plan.parent[pending].tolist()
+        kept, counts = drawn_until_kept(families, draw, judge, self.max_tries)
+        for i, text in zip(pending.tolist(), kept, strict=True):
+            results[i] = text
+        if len(hopeless):
+            counts["nothing to edit"] += len(hopeless)
+            counts[TRIES_USED_UP] += len(hopeless)
+        for i in [i for i, text in enumerate(results) if text is None]:
             rows, own_texts = self.class_texts_[int(plan.label[i])]
-            key = (int(plan.parent[i]), int(plan.child[i]))
-            pick = int(noise.integers(len(rows), self.seed, noise.stream("resampled"), *key))
+            pick = stand_in(len(rows), self.seed, (int(plan.parent[i]), int(plan.child[i])))
             results[i], origin[i], parent[i] = own_texts[pick], RESAMPLED, rows[pick]
-        counts["tries used up"] += len(pending)
         self.rejections = (self.rejections or Counter()) + counts
         return Children({column: results}, origin=origin, parent=parent)
 

@@ -5,7 +5,6 @@ from hf_oversample.models.miso.realizers.edit import EditRealizer, choose_words,
 from hf_oversample.models.miso.realizers.generate import (
     ContrastiveGuidance,
     GenerateRealizer,
-    KeyedGumbel,
 )
 
 __all__ = [
@@ -13,7 +12,6 @@ __all__ = [
     "ContrastiveGuidance",
     "EditRealizer",
     "GenerateRealizer",
-    "KeyedGumbel",
     "choose_words",
     "match_case",
     "source_latents",

@@ -13,7 +13,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from hf_oversample.models.encoders import places
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.models.miso.realizers.common import AnchorRequest, autocast, source_latents
-from hf_oversample.numeric import noise
+from hf_oversample.models.sampling import KeyedGumbel
 from hf_oversample.text.encoding import SMALLEST_BATCH
 from hf_oversample.text.words import Segmenter
 
@@ -49,38 +49,6 @@ class ContrastiveGuidance(LogitsProcessor):
             scores.dtype
         )
         return guided
-
-
-class KeyedGumbel(LogitsProcessor):
-    """
-    Sampling as a function of (seed, key, step): Gumbel noise on the `top_k` logits, of which greedy
-    decoding takes the best.
-
-    Args:
-        keys: `[n, c]` int, of the texts that are decoded.
-        seed: of every draw.
-        temperature: positive.
-        top_k: tokens that can be drawn.
-    """
-
-    def __init__(self, keys: np.ndarray, seed: int, temperature: float, top_k: int):
-        self.keys, self.seed, self.temperature, self.top_k = keys, seed, temperature, top_k
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Next logits `[n, vocabulary]` → perturbed ones, the lowest value below the top k."""
-        top = torch.topk(scores, min(self.top_k, scores.shape[1]), dim=1)
-        columns = [self.keys[:, c : c + 1] for c in range(self.keys.shape[1])]
-        tokens = top.indices.cpu().numpy()
-        drawn = noise.gumbel(
-            self.seed, noise.stream("generate"), *columns, input_ids.shape[1], tokens
-        )
-        values = (
-            top.values.float() / self.temperature
-            + torch.as_tensor(drawn, device=scores.device).float()
-        )
-        return torch.full_like(scores, torch.finfo(scores.dtype).min).scatter(
-            1, top.indices, values.to(scores.dtype)
-        )
 
 
 class GenerateRealizer:
@@ -198,7 +166,9 @@ class GenerateRealizer:
                 ContrastiveGuidance(self.model, latents[index], against, self.guidance)
             )
         if self.temperature:
-            processors.append(KeyedGumbel(keys[order], self.seed, self.temperature, self.top_k))
+            processors.append(
+                KeyedGumbel(keys[order], self.seed, "generate", self.temperature, self.top_k)
+            )
         ids = self.model.generate(
             encoder_outputs=BaseModelOutput(last_hidden_state=latents[index]),
             attention_mask=torch.ones(latents[index].shape[:2], device=latents.device),

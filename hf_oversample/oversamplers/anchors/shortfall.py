@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from hf_oversample.oversamplers.miso.plan import COPY
-from hf_oversample.oversamplers.miso.surface import REASONS
+from hf_oversample.oversamplers.anchors.plan import COPY
+from hf_oversample.oversamplers.anchors.surface import REASONS
 
 if TYPE_CHECKING:
+    from hf_oversample.oversamplers.language_model.oversampler import LanguageModelOversampler
     from hf_oversample.oversamplers.miso.oversampler import MisoOversampler
 
-Way = Literal["edit", "generate", "decode"]
+Way = Literal["edit", "generate", "decode", "write"]
 COPIES = ("unchanged", "copy", "near copy")
 
 
@@ -24,8 +25,9 @@ class TextCounts:
     How many texts were asked for, and what became of them.
 
     Args:
-        way: how they are made: edits of a source, or written anew from a source's latents
-            ("generate") or from latents that another method made ("decode").
+        way: how they are made: edits of a source, written anew from a source's latents
+            ("generate") or from latents that another method made ("decode"), or begun with a
+            source's first words by a language model ("write").
         asked: texts that the options ask for.
         planned: those that the sources can give.
         made: those that were kept.
@@ -52,7 +54,9 @@ class TextCounts:
         return cls(way, asked, planned, made, ordered)
 
     @classmethod
-    def of_anchors(cls, oversampler: MisoOversampler, made: int) -> TextCounts:
+    def of_anchors(
+        cls, oversampler: MisoOversampler | LanguageModelOversampler, made: int
+    ) -> TextCounts:
         """Of a fitted oversampler that made `made` anchors."""
         plan = oversampler.fitted_plan()
         asked = sum(round(oversampler.anchor_share * n) for n in np.bincount(plan.label).tolist())
@@ -107,8 +111,27 @@ def shortfall_lines(
     return lines + [f"- {', '.join(reasons)}: {advice}." for advice, reasons in groups.items()]
 
 
+_WRITERS_ADVICE = {
+    "wrong class": (
+        "lower {gate_quantile}, ask other judges with {gate}, or lead further away from the other "
+        'class with "guidance" in {method_options}'
+    ),
+    "unknown words": 'allow any words with "training_words_only" false in {method_options}',
+    "unfinished": 'allow longer texts with "max_length" in {method_options}',
+    "too long": 'keep fewer words, or allow longer texts, with "max_length" in {method_options}',
+} | dict.fromkeys(
+    ("copy", "near copy", "unchanged", "repeats", "empty"),
+    'keep fewer words of the source with "most_kept" in {method_options}, draw at a higher '
+    '"temperature", or name a larger --writer',
+)
+
+
 def _advice(reason: str, way: Way, flag: Callable[[str], str]) -> str:
     """What to change where many drafts are rejected for a reason."""
+    if way == "write" and (advice := _WRITERS_ADVICE.get(reason)):
+        return advice.format(
+            **{name: flag(name) for name in ("gate_quantile", "gate", "method_options")}
+        )
     if reason == "wrong class":
         return (
             f"lower {flag('gate_quantile')}, ask other judges with {flag('gate')}, or train the "

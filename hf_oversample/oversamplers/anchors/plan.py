@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hf_oversample.neighbors.difficult import DifficultSamples, difficult_samples
-from hf_oversample.oversamplers.miso.judge import LinearJudge
+from hf_oversample.oversamplers.anchors.judge import LinearJudge
 from hf_oversample.oversamplers.plan import Plan
 from hf_oversample.oversamplers.strategy import spread
 

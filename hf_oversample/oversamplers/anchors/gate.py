@@ -1,29 +1,47 @@
-"""The quality gate of texts that a MISO generator wrote: of anchors, and of decoded latents."""
+"""The quality gate of made texts: of anchors, by any writer, and of decoded latents."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 
-from hf_oversample.oversamplers.miso.judge import (
+from hf_oversample.oversamplers.anchors.judge import (
     LinearJudge,
     chosen_regularization,
     neighbor_majority,
     out_of_fold_margins,
 )
-from hf_oversample.oversamplers.miso.models import MisoModels
-from hf_oversample.oversamplers.miso.surface import surface_reason
+from hf_oversample.oversamplers.anchors.surface import surface_reason
 from hf_oversample.text.copies import CopyIndex, text_keys
 from hf_oversample.text.vocabulary import KnownWords
+from hf_oversample.text.words import Segmenter
 
 logger = logging.getLogger(__name__)
 
 JUDGES = ("classifier", "critics", "neighbors")
 UNKNOWN_WORDS = ("reject", "keep")
+
+
+class GateModels(Protocol):
+    """What a gate asks of the models of a method; `segmenter` finds words."""
+
+    segmenter: Segmenter
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """`[n, d]` float32 of n texts, each whatever the others are."""
+        ...
+
+    def check_critics(self) -> None:
+        """Raise ValueError where there are no trained critics."""
+        ...
+
+    def evidence(self, texts: Sequence[str], classes: np.ndarray) -> np.ndarray:
+        """The critics' pointwise mutual information of texts and classes `[n]`, in nats."""
+        ...
 
 
 def check_gate(
@@ -191,7 +209,7 @@ class TextGate:
     @classmethod
     def fit(
         cls,
-        models: MisoModels,
+        models: GateModels,
         texts: Sequence[str],
         embeddings: np.ndarray,
         labels: np.ndarray,
@@ -210,7 +228,7 @@ class TextGate:
         Learn from the real rows.
 
         Args:
-            models: the generator and the space that it judges in.
+            models: the space that texts are judged in, and the critics where they judge.
             texts, embeddings, labels: n rows; the embeddings are what `models.embed` gives.
             class_ids: `[classes]`, the generator's label of each class code.
             class_names: the classes' names, by class code.
@@ -223,20 +241,10 @@ class TextGate:
             seed: deals the rows out to the folds.
 
         Raises:
-            ValueError: "critics" of a generator that was trained without them.
+            ValueError: "critics" of models that have none.
         """
-        if "critics" in judges and models.model.config.parts == "editor":
-            raise ValueError(
-                f"The gate asks the critics, but the generator {models.model.name_or_path} is an "
-                "editor (parts='editor'), whose critics were not trained: take 'critics' out of "
-                "the gate, or train a generator with parts='miso'."
-            )
-        if "critics" in judges and not models.model.config.use_mi:
-            raise ValueError(
-                f"gate has 'critics', but the generator {models.model.name_or_path} was trained "
-                "with use_mi=False, which leaves its critics as random as they started: take "
-                "'critics' out of the gate, or train a generator with use_mi=True."
-            )
+        if "critics" in judges:
+            models.check_critics()
         margins = np.full(len(labels), np.nan, np.float32)
         strength = chosen_regularization(embeddings, labels, len(class_ids), seed=seed)
         if "classifier" in judges and (quantile > 0 or ceiling < 1):
@@ -263,7 +271,7 @@ class TextGate:
         )
 
     def reasons(
-        self, models: MisoModels, texts: Sequence[str], sources: Sequence[str], labels: np.ndarray
+        self, models: GateModels, texts: Sequence[str], sources: Sequence[str], labels: np.ndarray
     ) -> list[str | None]:
         """
         For each text, why it is rejected (one of `surface.REASONS`), or None.
@@ -292,7 +300,7 @@ class TextGate:
         return reasons
 
     def judged(
-        self, models: MisoModels, texts: Sequence[str], sources: Sequence[str], labels: np.ndarray
+        self, models: GateModels, texts: Sequence[str], sources: Sequence[str], labels: np.ndarray
     ) -> list[str | None]:
         """What is said against each text by where it is: "too near", "wrong class", "too easy", or
         None."""

@@ -10,6 +10,8 @@ from hf_oversample.text.words import Segmenter, normalized
 REASONS = (
     *("nothing to edit", "unchanged", "empty", "repeats", "copy", "near copy", "sibling"),
     *("unknown words", "too near", "wrong class", "too easy"),
+    # of language models alone
+    *("unfinished", "too long", "no answer"),
 )
 
 

