@@ -81,6 +81,14 @@ def test_every_row_gets_a_text_and_real_rows_stay(balanced: Dataset, latents: Da
     assert tool.rejections["tries used up"] == (origin == RESAMPLED).sum()
 
 
+def test_the_format_is_kept(balanced: Dataset) -> None:
+    """And texts and latents are read that are not shown."""
+    form = {"type": "torch", "columns": ["label"], "output_all_columns": True}
+    decoded = decoder().decode(balanced.with_format(**form))
+    assert {name: decoded.format[name] for name in form} == form
+    assert decoded.with_format(None).to_dict() == decoder().decode(balanced).to_dict()
+
+
 def test_the_same_texts_for_every_batch_and_number_of_processes(balanced: Dataset) -> None:
     expected = decoder().decode(balanced)["text"][:]
     for batch_size in (1, 7, 1000):
