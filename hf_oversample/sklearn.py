@@ -127,8 +127,12 @@ class OversamplerSampler(BaseOverSampler):
         """Rows, labels, origins and parents of the children."""
         assert isinstance(oversampler, EmbeddingOversampler)
         dense = X.toarray() if sparse.issparse(X) else X
-        values, made_labels, origin, parent = oversampler.fit_arrays(dense, labels).new_rows()
+        lowest = _beyond_float64(dense) if oversampler._moves_rows() else None
+        given = dense if lowest is None else dense - lowest
+        values, made_labels, origin, parent = oversampler.fit_arrays(given, labels).new_rows()
         made = _cast(values, dense.dtype)
+        if lowest is not None:
+            made += lowest
         copies = np.flatnonzero(origin == RESAMPLED)
         made[copies] = dense[parent[copies]]  # exact, where a row is a copy
         return made, made_labels, origin, parent
@@ -391,6 +395,17 @@ def _cast(values: npt.NDArray[np.float32], dtype: np.dtype[Any]) -> npt.NDArray[
     limits = np.iinfo(dtype)
     # Through float64, which alone holds the limits of 32 bits.
     return np.clip(np.rint(values.astype(np.float64)), limits.min, limits.max).astype(dtype)
+
+
+def _beyond_float64(rows: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
+    """The least value of each column of integers that float64 cannot tell apart (times in
+    nanoseconds, ids), and 0 for the others; None where there is no such column."""
+    if rows.dtype.kind not in "iu" or rows.dtype.itemsize < 8:
+        return None
+    lowest, highest = rows.min(axis=0), rows.max(axis=0)
+    low, high = lowest.astype(np.float64), highest.astype(np.float64)
+    is_beyond = (np.maximum(-low, high) > 2**53) & (high - low < 2**53)
+    return np.where(is_beyond, lowest, 0).astype(rows.dtype) if is_beyond.any() else None
 
 
 def _stacked(X: Any, made: Any) -> Any:

@@ -215,6 +215,17 @@ def test_a_mean_below_that_of_something_free_is_never_recommended(free: str, mea
     assert one.recommendation.remedy == "none"
 
 
+@pytest.mark.parametrize("measure", [1, 2])
+def test_a_gain_over_what_is_free_does_not_outweigh_a_lower_mean(measure: int) -> None:
+    """Shown to be far better than class weights in one measure, and below them in the other."""
+    weights = [50.0, 60.0, 70.0]
+    weights[measure] += 1.0
+    weights[3 - measure] -= 8.0
+    one = first(planted({"none": (10, 50, 60), "class weights": weights, "anchors": (50, 60, 70)}))
+    assert outcomes(one) == {"class weights": answer.HELPS, "anchors": answer.NOT_ABOVE_FREE}
+    assert one.recommendation.remedy == "class weights"
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     rows=st.fixed_dictionaries(

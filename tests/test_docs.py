@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 import yaml
-from accelerate.commands.launch import launch_command_parser
+from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 
 import chromium
 import documentation
@@ -147,6 +147,24 @@ def parse_recipe(script: str, words: list[str], monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(recipe, "run_command", parse_alone)
     assert recipe.main(words) == 0
     assert len(ran) == 1
+
+
+@pytest.mark.parametrize(("gpus", "more"), [(0, []), (4, ["--multi_gpu"])])
+def test_the_launch_that_warns_of_no_defaults_is_quiet(
+    gpus: int, more: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On CPUs as it is written, on several GPUs with the flag that its page adds."""
+    page = PROJECT / "docs" / "how_to" / "many_processes.md"
+    (words,) = (
+        shlex.split(command)[2:]
+        for _, command in documentation.commands(page)
+        if command.startswith("accelerate launch")
+    )
+    monkeypatch.setattr("torch.cuda.is_available", lambda: gpus > 0)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    assert all(f"`{flag}`" in page.read_text(encoding="utf-8") for flag in more)
+    _validate_launch_command(launch_command_parser().parse_args([*more, *words]))
+    assert caplog.messages == []
 
 
 ASKED: list[object] = []

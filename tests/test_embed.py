@@ -57,6 +57,16 @@ def dataset(**columns: Any) -> Dataset:
     return Dataset.from_dict(rows, features=features)
 
 
+@pytest.mark.parametrize("columns", [None, ["label"]])
+def test_the_format_is_kept(columns: list[str] | None) -> None:
+    """And texts are read that are not shown."""
+    made = embedder().embed_dataset(dataset().with_format("numpy", columns=columns))
+    assert made.format["type"] == "numpy"
+    assert made.format["columns"] == [*(columns or ["text", "label"]), "embedding"]
+    expected = embedder().embed_dataset(dataset())
+    assert made.with_format(None).to_dict() == expected.to_dict()
+
+
 def test_mean_and_first_token_are_those_of_the_encoder() -> None:
     model = AutoModel.from_pretrained(encoder_folder()).eval()
     tokenizer = AutoTokenizer.from_pretrained(encoder_folder())

@@ -371,6 +371,15 @@ def test_names_of_files(tmp_path: Path) -> None:
         read_file(tmp_path / "nothing.csv")
 
 
+@pytest.mark.parametrize("rows", [["hello, there,ham"] * 5, ["hello, there,ham", "you,ham"]])
+def test_a_comma_that_is_not_quoted_in_a_named_data_set(rows: list[str], tmp_path: Path) -> None:
+    """pandas takes a row's first field for the row's name where there is one too many."""
+    (tmp_path / "train.csv").write_text("\n".join(["text,label", *rows]))
+    said = r"rows of more fields than the header's \(text, label\): put quotation marks"
+    with pytest.raises(ValueError, match=said):
+        load_text_dataset(dataset_name=str(tmp_path))
+
+
 def test_csv_files_of_a_named_data_set_are_strings_too(tmp_path: Path) -> None:
     """Of a folder, or of the Hub: `datasets` guesses types by chunks of 10,000 rows."""
     folder = tmp_path / "data"

@@ -101,6 +101,14 @@ def test_words_that_no_real_row_has_are_rejected_as_it_comes(balanced: Dataset) 
     assert strict.rejections["unknown words"] > 0
 
 
+def test_the_format_is_kept(balanced: Dataset) -> None:
+    """And texts and latents are read that are not shown."""
+    form = {"type": "torch", "columns": ["label"], "output_all_columns": True}
+    decoded = decoder().decode(balanced.with_format(**form))
+    assert {name: decoded.format[name] for name in form} == form
+    assert decoded.with_format(None).to_dict() == decoder().decode(balanced).to_dict()
+
+
 def test_the_same_texts_for_every_batch_and_number_of_processes(balanced: Dataset) -> None:
     expected = decoder().decode(balanced)["text"][:]
     for batch_size in (1, 7, 1000):

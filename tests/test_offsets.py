@@ -119,6 +119,19 @@ def test_samplers_stay_within_the_range(
     assert (new <= rare.max(axis=0)).all()
 
 
+@pytest.mark.parametrize("offset", [10**18 + 1, -(2**62) - 3, 1_700_000_000_000_000_001])
+def test_integers_that_float64_cannot_tell_apart_stay_within_the_range(offset: int) -> None:
+    """Times in nanoseconds, and ids."""
+    rows, labels = rows_far_away(2, 0.0)
+    whole = np.rint(rows * 10).astype(np.int64)
+    whole[:, 0] += offset
+    made, _ = samplers.SmoteSampler().fit_resample(whole, labels)
+    rare, new = whole[labels == 1], made[len(whole) :]
+    assert (new >= rare.min(axis=0)).all()
+    assert (new <= rare.max(axis=0)).all()
+    assert len(np.unique(new[:, 0])) > 4
+
+
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 999), offset=st.sampled_from(OFFSETS), k=st.integers(1, 6))
 def test_neighbours_do_not_depend_on_the_offset(seed: int, offset: float, k: int) -> None:

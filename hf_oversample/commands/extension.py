@@ -12,6 +12,7 @@ FLAG = "--as-hf-extension"
 # `hf extensions update` fetches OWNER/REPO from GitHub, where no name may end with an underscore:
 # nobody can put something else there. pip updates what pip has installed.
 _OWNER = "installed_by_pip_"
+_TOO_OLD = "this huggingface_hub knows no such extensions: pip install -U huggingface_hub"
 
 
 def register() -> str:
@@ -28,9 +29,10 @@ def register() -> str:
     try:
         from huggingface_hub.cli.extensions import EXTENSIONS_ROOT, ExtensionManifest
     except ImportError as error:
-        raise ImportError(
-            "this huggingface_hub knows no extensions: pip install -U huggingface_hub"
-        ) from error
+        raise ImportError(_TOO_OLD) from error
+    known = {field.name for field in fields(ExtensionManifest)}
+    if not known >= {"executable_path", "repo_id"}:
+        raise ImportError(_TOO_OLD)
     script = Path(sys.executable).with_name("hf-oversample")
     if not script.is_file():
         raise FileNotFoundError(f"{script} is not a file: pip install hf_oversample writes it.")
@@ -45,7 +47,7 @@ def register() -> str:
         "installed_at": datetime.now(UTC),
         "description": "more and better rows of the rare class of a text data set",
     }
-    known = {field.name for field in fields(ExtensionManifest)}  # the first ones had no description
+    # some versions have no description
     manifest = ExtensionManifest(**{name: values[name] for name in values if name in known})
     manifest.save(folder)
     return f"`hf oversample` now runs {script} (written: {folder}; delete it to undo)"

@@ -43,10 +43,10 @@ def generate(arguments: GenerateArguments, resume: str | None = None) -> Outcome
         None,
         realizer="edit",
         language=None,
-        max_length=64,
+        max_length=None,
         precision="float32",
         user_dictionary=(),
-        edit_options={},
+        edit_options={"protection": a.protection},
         seed=a.seed,
         guidance=a.guidance,
     )
@@ -86,7 +86,9 @@ def generate(arguments: GenerateArguments, resume: str | None = None) -> Outcome
 def _read(a: GenerateArguments) -> Dataset:
     if a.demo is not None:
         return {"sms": demo_sms, "bbc": demo_bbc}[a.demo]()
-    return load_text_dataset(dataset_name=a.dataset_name, train_file=a.train_file)
+    return load_text_dataset(
+        dataset_name=a.dataset_name, train_file=a.train_file, encoding=a.encoding
+    )
 
 
 def _labels(a: GenerateArguments, rows: Dataset, models: MisoModels) -> list[int]:

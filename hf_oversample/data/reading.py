@@ -84,6 +84,13 @@ def _cells_as_written(where: dict[str, Any], split: str) -> dict[str, Any]:
     first = next(iter(load_dataset(**where, split=split, streaming=True)), None)
     if first is None:
         return {}
+    if "__index_level_0__" in first:  # as which pandas takes the first of too many fields
+        raise ValueError(
+            f"the csv files of {where['path']!r} have rows of more fields than the header's "
+            f"({', '.join(name for name in first if name != '__index_level_0__')}): put quotation "
+            "marks around a cell that holds a comma, and take away commas at rows' ends; given as "
+            "train_file, a file's line is named"
+        )
     features = Features({name: Value("string") for name in first})
     return {"features": features, "keep_default_na": False, "na_values": [""]}
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from hf_oversample.models.encoders import check_max_length, load_tokenizer
+from hf_oversample.models.encoders import check_max_length, load_tokenizer, longest_text
 from hf_oversample.models.in_memory import folder_or_name
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.models.miso.realizers import EditRealizer, GenerateRealizer
@@ -22,6 +22,9 @@ from hf_oversample.text.encoding import EncodedText, TextEncoder
 from hf_oversample.text.user_dictionary import UserDictionary
 from hf_oversample.text.words import Language, Segmenter
 from hf_oversample.transforms.embed import TextEmbedder, embed_token_ids
+
+LONGEST = 64
+"""Tokens of the longest text, where a generator has places for more and none is asked for."""
 
 
 @dataclass
@@ -51,7 +54,7 @@ class MisoModels:
         *,
         realizer: Literal["edit", "generate"],
         language: Language | None,
-        max_length: int,
+        max_length: int | None,
         precision: Literal["float32", "bfloat16"],
         user_dictionary: UserDictionary,
         edit_options: dict[str, Any],
@@ -62,7 +65,8 @@ class MisoModels:
 
         Args:
             generator, embedder, realizer, language, max_length, precision, user_dictionary: of
-                `MisoOversampler`.
+                `MisoOversampler`; without a max_length it is 64, or less where the generator has
+                fewer places.
             edit_options: further options that `EditRealizer` alone takes.
             **options: those of both realisers.
 
@@ -83,6 +87,9 @@ class MisoModels:
             )
         model.to(device_of_process())  # type: ignore[arg-type]
         tokenizer = load_tokenizer(folder)
+        if max_length is None:
+            longest = longest_text(model.miso, tokenizer)
+            max_length = LONGEST if longest is None else min(LONGEST, longest)
         check_max_length(max_length, generator, model.miso, tokenizer)
         language = language or model.config.language
         words = user_dictionary or model.config.user_dictionary
