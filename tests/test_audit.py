@@ -17,6 +17,8 @@ from hf_oversample.commands.audit import AuditReport, audit, run_audit
 from hf_oversample.commands.audit_arguments import AuditArguments
 from hf_oversample.commands.compare import read_problem
 from hf_oversample.commands.compare_arguments import CompareRunArguments
+from hf_oversample.commands.main import parser_of
+from hf_oversample.commands.parser import chosen_fields
 
 TRAIN = {
     "text": [
@@ -101,7 +103,7 @@ def test_it_is_told_to_people_and_to_programs(report: AuditReport) -> None:
         "train: 1 of 10 rows have a text of white space only",
         "train: 1 of 10 rows have no class",
         "test: classes that train does not have: 'Ham' 1",
-        "hf-oversample compare a.csv --output_dir compared",
+        "hf-oversample compare a.csv -o compared",
     ):
         assert line in told, line
     values = json.loads(json.dumps(report.to_dict()))
@@ -115,12 +117,10 @@ def test_clean_data_have_no_findings() -> None:
     clean = audit(Dataset.from_dict({"text": texts, "label": ["x"] * 6 + ["y"] * 6}))
     assert clean.problems == []
     assert "findings\n  - none" in clean.text()
-    assert clean.next_steps == ["see what helps: hf-oversample compare DATA --output_dir compared"]
+    assert clean.next_steps == ["see what helps: hf-oversample compare DATA -o compared"]
 
 
 REFUSED: list[tuple[dict[str, list[Any]], str]] = [
-    ({"message": ["a b", "c d"], "label": ["x", "y"]}, "there is no column 'text'"),
-    ({"text": ["a b", "c d"], "kind": ["x", "y"]}, "there is no column 'label'"),
     ({"text": [1, 2], "label": ["x", "y"]}, "column 'text' holds Value('int64'), not strings"),
     ({"text": ["a b", "c d"], "label": [0.5, 1.0]}, "'label' holds Value('float64'), which names"),
     ({"text": ["a b", "c d"], "label": [["x"], ["y"]]}, "which names no classes"),
@@ -137,6 +137,19 @@ def test_what_others_refuse_is_reported(columns: dict[str, list[Any]], finding: 
     assert finding in found.text()
     assert found.difficulty.not_measured is not None
     assert found.next_steps
+
+
+def test_columns_that_are_not_there_end_it() -> None:
+    rows = Dataset.from_dict({"message": ["a b", "c d"], "label": ["x", "y"]})
+    with pytest.raises(
+        ValueError, match=r"no column 'text'; there are \['message', 'label'\]. Name"
+    ):
+        audit(rows)
+    with pytest.raises(ValueError, match=r"no column 'kind'.*--text and --label"):
+        audit(rows, text_column="message", label_column="kind")
+    # a further part may lack the classes: it is reported, and the rest is audited
+    test = Dataset.from_dict({"message": ["a b"]})
+    assert "test" in audit({"train": rows, "test": test}, text_column="message").text()
 
 
 def test_codes_outside_the_class_label_are_no_class() -> None:
@@ -195,10 +208,9 @@ def test_files_are_read_and_the_next_command_reads_the_same(tmp_path: Path) -> N
     assert found.imbalance_ratio == 3.0
     file, *words = shlex.split(found.next_steps[-1].partition("hf-oversample compare ")[2])
     assert file == arguments.train_file
-    options = {
-        flag.removeprefix("--"): word for flag, word in zip(words[::2], words[1::2], strict=True)
-    }
-    problem = read_problem(CompareRunArguments(train_file=file, **options))  # type: ignore[arg-type]
+    options = parser_of("compare", everything=False).parse([file, *words])
+    values = chosen_fields(options, CompareRunArguments)
+    problem = read_problem(CompareRunArguments(train_file=options.data, **values))
     assert problem.class_names == ["a", "b"]
 
 

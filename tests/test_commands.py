@@ -95,7 +95,7 @@ def test_the_data_of_a_run(tmp_path: Path, seeds: int) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"text_column": "body"}, "no column 'body'.*--text_column"),
+        ({"text_column": "body"}, "no column 'body'.*--text and --label"),
         ({"imbalance_ratio": 0.1, "minority_class": "eggs"}, "minority_class is 'eggs'"),
     ],
 )

@@ -22,7 +22,10 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
         value = ""
         if action.nargs != 0:
             value = " " + self._format_args(action, self._get_default_metavar_for_optional(action))
-        return ", ".join(action.option_strings) + value
+        # a field's own name is a flag too, which the help does not repeat beside its short names
+        own = f"--{action.dest}"
+        flags = [flag for flag in action.option_strings if flag != own] or [own]
+        return ", ".join(flags) + value
 
 
 class Parser(argparse.ArgumentParser):
@@ -149,11 +152,8 @@ def add_fields(
             options["metavar"] = None if choices else _metavar(item.name, kind)
         if shown is not None and item.name not in shown:
             options["help"] = argparse.SUPPRESS
-        if short := (names or {}).get(item.name, ()):
-            parser.add_argument(*short, dest=item.name, required=required, **options)
-            # the field's own name is a flag too, which the help does not repeat
-            options, required = {**options, "help": argparse.SUPPRESS}, False
-        parser.add_argument(f"--{item.name}", required=required, **options)
+        flags = [*(names or {}).get(item.name, ()), f"--{item.name}"]
+        parser.add_argument(*flags, dest=item.name, required=required, **options)
 
 
 def _metavar(name: str, kind: type) -> str:
