@@ -391,3 +391,14 @@ def test_csv_files_of_a_named_data_set_are_strings_too(tmp_path: Path) -> None:
     found = load_text_dataset(dataset_name=str(folder))
     assert found["text"][:] == [*(text for text, _ in rows), None]
     assert found["label"][:] == [*(label for _, label in rows), "1"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", "text,label\nun caf\u00e9,a\n".encode("latin-1"), b'text,label\n"left open,a\nb,c\n'],
+    ids=["empty", "latin-1", "open quote"],
+)
+def test_a_named_data_set_that_cannot_be_read_is_named(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=r"cannot be read: .* train_file, which names the line"):
+        load_text_dataset(dataset_name=str(tmp_path))

@@ -51,6 +51,14 @@ PLACEHOLDERS = "dear [NAME] call <PHONE> or {link}"
         ("a lone ` tick and fish &amp; chips", ["&amp;"]),
         ("看https://t.cn/abc快来 邮箱a@b.com 我有5个", ["https://t.cn/abc", "a@b.com", "5"]),
         ("@小明 看 #双11 狂欢# 了［姓名］", ["@小明", "#双11 狂欢#", "［姓名］"]),
+        ("尊敬的【姓名】 写到 jane.doe@例.cn", ["【姓名】", "jane.doe@例.cn"]),
+        ("dear FIRST_NAME, foo_bar(x) calls print()", ["FIRST_NAME", "foo_bar(x)", "print()"]),
+        (
+            r"in C:\Users\me\file, ~/notes, /usr/bin/env and a/b/c.py",
+            [r"C:\Users\me\file,", "~/notes", "/usr/bin/env", "a/b/c.py"],
+        ),
+        ("run it with --flag=value or --quiet now", ["--flag=value", "--quiet"]),
+        ("he/she and/or they -- so it goes, see. This too (and) _this_", []),
         ("plain words, don't you think?", []),
     ],
 )
@@ -78,7 +86,26 @@ def test_a_bad_pattern_is_named(pattern: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["a", "a.", "`", "` ", "[", "[]", "a@", "#啊", "1,", "%", "_", "a-", "aé1", "\n```"]
+    "piece",
+    [
+        "a",
+        "a.",
+        "`",
+        "` ",
+        "[",
+        "[]",
+        "a@",
+        "#啊",
+        "1,",
+        "%",
+        "_",
+        "a-",
+        "aé1",
+        "\n```",
+        "/a",
+        "a_",
+        "./",
+    ],
 )
 def test_time_grows_with_the_length(piece: str) -> None:
     """A pattern that tries each start anew takes minutes for this."""

@@ -18,6 +18,7 @@ from datasets import (
 )
 from datasets.exceptions import DatasetBuildError
 from datasets.packaged_modules.csv.csv import CsvConfig
+from pandas.errors import EmptyDataError, ParserError
 
 from hf_oversample.data.classes import in_class_order
 from hf_oversample.data.files import read_file
@@ -66,13 +67,16 @@ def load_text_dataset(
     try:
         return load_dataset(**where, split=split, **_cells_as_written(where, split))
     except DatasetBuildError as error:
-        cause: BaseException = error
-        while cause.__cause__ is not None:
-            cause = cause.__cause__
-        raise ValueError(
-            f"the data set {dataset_name!r} cannot be read: {' '.join(str(cause).split())}; give "
-            "its file as train_file, which names the line"
-        ) from error
+        raise _unreadable(dataset_name, error) from error
+
+
+def _unreadable(name: str, error: BaseException) -> ValueError:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return ValueError(
+        f"the data set {name!r} cannot be read: {' '.join(str(error).split())}; give its file as "
+        "train_file, which names the line"
+    )
 
 
 def _cells_as_written(where: dict[str, Any], split: str) -> dict[str, Any]:
@@ -81,7 +85,10 @@ def _cells_as_written(where: dict[str, Any], split: str) -> dict[str, Any]:
     builder = load_dataset_builder(**where)
     if not isinstance(builder.config, CsvConfig) or builder.info.features is not None:
         return {}
-    first = next(iter(load_dataset(**where, split=split, streaming=True)), None)
+    try:
+        first = next(iter(load_dataset(**where, split=split, streaming=True)), None)
+    except (UnicodeError, ParserError, EmptyDataError) as error:
+        raise _unreadable(where["path"], error) from error
     if first is None:
         return {}
     if "__index_level_0__" in first:  # as which pandas takes the first of too many fields

@@ -27,6 +27,16 @@ _DEFAULT = re.compile(
         [
             rf"(?:[a-z][a-z0-9+.\-]{{1,20}}://|{_STARTS}(?:www\.|mailto:|tel:)){_ADDRESS_CHARACTER}+",
             rf"{_STARTS}(?:{_NAME}|[.+\-])+@{_NAME}[\w\-]*(?:\.{_NAME}[\w\-]*)+",  # mail
+            rf"{_STARTS}(?:{_NAME}|[.+\-])+@[\w\-]+\.(?:{_COMMON_ENDINGS})\b",  # at 例.cn
+            # C:\\Users\\me, ~/notes, ./a/b, /usr/bin, a/b/c.py: not and/or
+            rf"(?<!\w)[a-z]:\\[^\s{_HAN}]+",
+            r"(?<![\w/])(?:~|\.{1,2})/[\w.\-/]*\w",
+            r"(?<![\w/])/[\w.\-]+(?:/[\w.\-]*\w)+",
+            r"(?<![\w/.\-])[\w.\-]+(?:/[\w.\-]+)*/[\w\-]+\.[a-z]\w{0,4}\b",
+            r"(?<!\S)--[a-z][\w\-]*(?:=\S+)?",  # --flag=value
+            # FIRST_NAME, foo_bar(x), print()
+            rf"(?<!\w)[^\W_{_HAN}]+(?:_[^\W_{_HAN}]+)+(?:\(\w*\))?",
+            rf"(?<!\w){_NAME}+\(\)",
             # bit.ly/abc, example.com
             rf"{_STARTS}(?:(?:{_NAME}|-)+\.)+"
             rf"(?:[a-z]{{2,}}(?=[/?:]\S)(?:[/?:]{_ADDRESS_CHARACTER}+)|(?:{_COMMON_ENDINGS})\b)",
@@ -46,7 +56,9 @@ _DEFAULT = re.compile(
     ),
     re.IGNORECASE,
 )
-_BRACKETS = {"[": "]", "<": ">", "{": "}", "［": "］", "＜": "＞", "｛": "｝"}
+_BRACKETS = {
+    **{"[": "]", "<": ">", "{": "}", "［": "］", "＜": "＞", "｛": "｝", "【": "】"},
+}
 _BRACKET = re.compile("|".join(map(re.escape, [*_BRACKETS, *_BRACKETS.values()])))
 _TICKS = re.compile(r"`+|~{3,}")
 
@@ -56,9 +68,10 @@ class Protection:
     """
     Finds the spans of a text that stay byte for byte.
 
-    By default: all inside brackets `[]`, `<>` and `{}`, the brackets included; printf-like and
-    shell-like placeholders; web and mail addresses; @names and #tags; numbers and words with a
-    digit; HTML entities; code in backticks and in fences. An opening bracket that is never closed
+    By default: all inside brackets `[]`, `<>`, `{}` and `【】`, the brackets included; printf-like
+    and shell-like placeholders; web and mail addresses; @names and #tags; numbers and words with a
+    digit; HTML entities; paths of files, --flags, names with underscores and calls; code in
+    backticks and in fences. An opening bracket that is never closed
     protects nothing, a fence that is never closed the rest of the text.
 
     Args:
