@@ -180,6 +180,7 @@ def parse_command(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     for name, command in SUBCOMMANDS.items():
         silent = dataclasses.replace(command, run="test_docs:note", plan="test_docs:note")
         monkeypatch.setitem(SUBCOMMANDS, name, silent)
+    monkeypatch.setenv("LOCAL_RANK", "0")  # as in a process that is launched: it launches no more
     ASKED.clear()
     assert main(words) == 0
     assert len(ASKED) == 1
