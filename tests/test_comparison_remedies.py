@@ -22,7 +22,7 @@ from transformers import (
     XLNetModel,
 )
 
-from hf_oversample.comparison import classifiers
+from hf_oversample.comparison import classifiers, heads
 from hf_oversample.comparison.classifiers import Trained, Training
 from hf_oversample.comparison.costs import SharedValues
 from hf_oversample.comparison.fold import Fold
@@ -33,7 +33,8 @@ from hf_oversample.comparison.remedy_fits import ldam_drw
 from hf_oversample.comparison.resampling import made_embeddings
 from hf_oversample.comparison.scores import Scores, cell_metrics, tuned_offsets
 from hf_oversample.data.labeled_texts import Texts
-from hf_oversample.training.classifier import train_classifier
+from hf_oversample.training.classifier import ranking_score, train_classifier
+from hf_oversample.training.heads import train_head
 from miso_fixtures import arguments, encoder_folder
 from test_comparison_fold import make_fold
 
@@ -320,6 +321,26 @@ def test_fine_tuning_chooses_between_two_rates_for_every_remedy(
     assert len(rates) == 2
     assert classifiers.FineTuned.warmup > 0
     assert tried == [(rate, classifiers.FineTuned.warmup, True) for rate in rates]
+
+
+@pytest.mark.parametrize("chosen", [0, 1])
+@pytest.mark.parametrize("remedy", ["none", "focal loss", "duplicates", "SMOTE"])
+def test_two_layers_choose_between_two_rates_for_every_remedy(
+    remedy: str, chosen: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fold, tried = make_fold((40, 12)), list[float]()
+
+    def train(*args: Any, **options: Any) -> Any:
+        tried.append(options["learning_rate"])
+        if tried[-1] != heads.Mlp.learning_rates[chosen]:
+            options["learning_rate"] = 1e-12  # learns nothing
+        return train_head(*args, **options)
+
+    monkeypatch.setattr(heads, "train_head", train)
+    scores = REMEDIES[remedy].fit(fold, classifier_named("mlp", steps=40), 0)
+    assert tried == list(heads.Mlp.learning_rates)
+    found = ranking_score(fold.validation.labels, scores.validation, fold.minority)
+    assert found > 0.9, "the rate that learns is taken, first or second"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ Heads on frozen embeddings are in :mod:`hf_oversample.comparison.heads`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -179,6 +179,33 @@ class _TrainedNetwork(Trained):
         return weight, bias
 
 
+def best_rate(fold: Fold, rates: Sequence[float], train: Callable[[float], Trained]) -> Trained:
+    """
+    What was trained at the learning rate that validation rows choose, by how they are ranked.
+
+    Args:
+        fold: has the validation rows.
+        rates: what is tried, in order; of equals the first is taken.
+        train: from a rate to what was trained with it.
+
+    Raises:
+        FloatingPointError: training diverged at every rate.
+    """
+    found: list[tuple[float, Trained]] = []
+    for rate in rates:
+        try:
+            trained = train(rate)
+        except FloatingPointError:
+            if rate == rates[-1] and not found:
+                raise
+            continue  # the other rate's network is the answer
+        if len(rates) == 1:
+            return trained
+        told = softmax(trained.logits("validation").astype(np.float64), axis=1)
+        found.append((ranking_score(fold.validation.labels, told, fold.minority), trained))
+    return max(found, key=lambda pair: pair[0])[1]
+
+
 class TextNetwork(Classifier):
     """What TextCNN, TextRNN and fine-tuned encoders share: token ids in, trained in steps.
 
@@ -201,20 +228,12 @@ class TextNetwork(Classifier):
         self.steps = steps
 
     def train(self, fold: Fold, training: Training, seed: int) -> Trained:
-        rows = training.rows(fold)
-        found: list[tuple[float, Trained]] = []
-        for rate in self.learning_rates:
-            try:
-                trained = self._trained(fold, training, rows.labels, rate, seed)
-            except FloatingPointError:
-                if rate == self.learning_rates[-1] and not found:
-                    raise
-                continue  # the other rate's network is the answer
-            if len(self.learning_rates) == 1:
-                return trained
-            told = softmax(trained.logits("validation").astype(np.float64), axis=1)
-            found.append((ranking_score(fold.validation.labels, told, fold.minority), trained))
-        return max(found, key=lambda pair: pair[0])[1]
+        labels = training.rows(fold).labels
+        return best_rate(
+            fold,
+            self.learning_rates,
+            lambda rate: self._trained(fold, training, labels, rate, seed),
+        )
 
     def _trained(
         self, fold: Fold, training: Training, labels: np.ndarray, rate: float, seed: int

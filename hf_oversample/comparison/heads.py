@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from hf_oversample.comparison.classifiers import Classifier, Trained, Training
+from hf_oversample.comparison.classifiers import Classifier, Trained, Training, best_rate
 from hf_oversample.comparison.fold import Fold
 from hf_oversample.models.classifiers.mlp import MlpForEmbeddingClassification
 from hf_oversample.training.classifier import linear_head
@@ -117,8 +117,8 @@ class _TrainedMlp(Trained):
 
 
 class Mlp(Head):
-    """Two layers with ReLU, trained for a fixed number of updates (no choice on validation): those
-    of 15 passes over the real rows, whatever a remedy adds to them.
+    """Two layers with ReLU, trained for a fixed number of updates: those of 15 passes over the real
+    rows, whatever a remedy adds to them. Validation rows choose among two learning rates.
 
     Embeddings are centred and scaled by the training part's mean and spread.
 
@@ -129,12 +129,28 @@ class Mlp(Head):
 
     kind, title = "mlp", "frozen encoder + two layers"
     epochs = 15
+    learning_rates = (1e-3, 3e-3)
 
     def __init__(self, steps: int = 400, hidden_size: int = 128) -> None:
         self.steps, self.hidden_size = steps, hidden_size
 
     def train(self, fold: Fold, training: Training, seed: int) -> Trained:
         vectors, labels = self._matrix(fold, training)
+
+        def trained(rate: float) -> Trained:
+            return self._trained(fold, training, vectors, labels, rate, seed)
+
+        return best_rate(fold, self.learning_rates, trained)
+
+    def _trained(
+        self,
+        fold: Fold,
+        training: Training,
+        vectors: np.ndarray,
+        labels: np.ndarray,
+        rate: float,
+        seed: int,
+    ) -> Trained:
         own = fold.embedded("train", training.backbone)
         center = own.mean(axis=0)
         spread = float(np.sqrt(np.square(own - center).mean())) or 1.0
@@ -166,7 +182,7 @@ class Mlp(Head):
             model=model,
             epochs=epochs,
             batch_size=BATCH_SIZE,
-            learning_rate=1e-3,
+            learning_rate=rate,
             standardize=False,
             min_steps=0,
             loss=loss,

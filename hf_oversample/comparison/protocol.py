@@ -33,7 +33,7 @@ from hf_oversample.comparison.scores import cell_curves, cell_metrics, chosen_th
 from hf_oversample.numeric.precision import has_fast_bfloat16
 from hf_oversample.text.words import Segmenter
 
-CODE_VERSION = 12  # raised when the code changes what a cell holds
+CODE_VERSION = 13  # raised when the code changes what a cell holds
 
 
 @dataclass(frozen=True)
