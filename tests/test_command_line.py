@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 from datasets import Dataset, load_from_disk
-from packaging.version import Version
 
 from hf_oversample.commands.guard import DONE, FAULT, STOPPED, USERS, guarded
 from hf_oversample.commands.main import main
@@ -65,7 +64,7 @@ def test_it_is_an_extension_of_hf(tmp_path: Path) -> None:
         )
 
     registered = run("hf-oversample", "--as-hf-extension")
-    if Version(metadata.version("huggingface_hub")) < Version("2.0"):  # extensions of another kind
+    if metadata.version("huggingface_hub").startswith("1."):  # extensions of another kind
         assert registered.returncode == USERS
         assert "pip install -U huggingface_hub" in registered.stderr
         return

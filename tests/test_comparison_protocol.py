@@ -326,15 +326,13 @@ def test_what_made_texts_are_like_is_told(tmp_path: Path) -> None:
     assert 0 < first["distinct_1"] < first["distinct_2"] <= 1
     assert first["label_agreement"] > 0.5
     assert first["unknown_words"] == 0.0  # these edits write none
-    assert 0 <= first["two_sample_auc"] <= 1
+    assert "two_sample_auc" not in first  # nothing can be said of fewer than 20 rows
     assert first["label_agreement_real"] > 0.5
     text = table(comparison)
     assert "### Texts that were made" in text
     assert "| real validation texts | – | – | – | – | – |" in text
     page = write_page(comparison, tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Texts that were made" in page
-    assert "told from real ones (AUC)" in page
-    assert "told from real ones (AUC)" in text
     edited = [c for c in comparison.cells if c.texts]
     other = replace(edited[0], remedy="synonym edits")
     text = table(replace(comparison, cells=[*comparison.cells, other]))

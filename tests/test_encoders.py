@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from packaging.version import Version
 from transformers import (
     AutoModel,
     BartConfig,
@@ -86,6 +85,11 @@ T5: dict[str, Any] = {
     "num_heads": 2,
 }
 
+MODERNBERT: dict[str, tuple[PreTrainedConfig, int | None]] = {}
+# older ones can make none of any kind
+if tuple(map(int, transformers.__version__.split(".")[:2])) >= (5, 13):
+    tokens = {"bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}
+    MODERNBERT["modernbert"] = (ModernBertConfig(**(PLACES | tokens)), 20)
 # configuration, and the longest text that a model of it runs on (None: any)
 KINDS: dict[str, tuple[PreTrainedConfig, int | None]] = {
     "bert": (BertConfig(**PLACES), 20),
@@ -94,18 +98,7 @@ KINDS: dict[str, tuple[PreTrainedConfig, int | None]] = {
     "gpt2": (GPT2Config(vocab_size=64, n_embd=16, n_layer=1, n_head=2, n_positions=20), 20),
     "opt": (OPTConfig(**(PLACES | {"ffn_dim": 32, "word_embed_proj_dim": 16})), 20),
     "bart": (BartConfig(**BART), 20),
-    **(
-        {}
-        if Version(transformers.__version__) < Version("5.13")  # which make none of any kind
-        else {
-            "modernbert": (
-                ModernBertConfig(
-                    **PLACES, bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2
-                ),
-                20,
-            )
-        }
-    ),
+    **MODERNBERT,
     "llama": (LlamaConfig(**PLACES), 20),
     "deberta-v2": (
         DebertaV2Config(

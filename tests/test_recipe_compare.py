@@ -98,7 +98,7 @@ def test_help_names_every_remedy(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert call("--help") == 0
     shown = "".join(capsys.readouterr().out.split())  # lines are broken at spaces and hyphens
-    assert "".join(", ".join(REMEDIES).split()) in shown
+    assert ",".join(name.replace(" ", "-") for name in REMEDIES) in shown
 
 
 def verdict_of(stdout: str) -> dict:

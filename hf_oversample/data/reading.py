@@ -18,7 +18,6 @@ from datasets import (
 )
 from datasets.exceptions import DatasetBuildError
 from datasets.packaged_modules.csv.csv import CsvConfig
-from pandas.errors import EmptyDataError, ParserError
 
 from hf_oversample.data.classes import in_class_order
 from hf_oversample.data.files import read_file
@@ -87,7 +86,7 @@ def _cells_as_written(where: dict[str, Any], split: str) -> dict[str, Any]:
         return {}
     try:
         first = next(iter(load_dataset(**where, split=split, streaming=True)), None)
-    except (UnicodeError, ParserError, EmptyDataError) as error:
+    except ValueError as error:  # not UTF-8, no header, an open quote
         raise _unreadable(where["path"], error) from error
     if first is None:
         return {}

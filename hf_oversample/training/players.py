@@ -72,8 +72,7 @@ class Players:
         }
         rates = {"critics": a.critic_learning_rate, "discriminators": a.discriminator_learning_rate}
         for player, opponent in opponents.items():
-            groups = decay_groups(opponent, decay)
-            optimizers[player] = torch.optim.AdamW(groups, lr=rates[player])
+            optimizers[player] = torch.optim.AdamW(decay_groups(opponent, decay), lr=rates[player])
         self.base_rates = {
             player: [group["lr"] for group in optimizer.param_groups]
             for player, optimizer in optimizers.items()

@@ -138,10 +138,10 @@ class ReembeddingTrainer:
         }
         model.get_input_embeddings().requires_grad_(a.train_word_embeddings)
         model.classifier.requires_grad_(a.trains_head)
-        groups = decay_groups(model, a.weight_decay, lr=a.learning_rate)
-        self.losses, self.optimizer = self.accelerator.prepare(
-            _Losses(model, a), torch.optim.AdamW(groups, a.learning_rate, fused=True)
+        optimizer = torch.optim.AdamW(
+            decay_groups(model, a.weight_decay, lr=a.learning_rate), a.learning_rate, fused=True
         )
+        self.losses, self.optimizer = self.accelerator.prepare(_Losses(model, a), optimizer)
 
     def train(
         self, resume_from_checkpoint: str | Path | None = None, stop_at: int | None = None

@@ -140,8 +140,9 @@ class _AdapterTrainer:
     def train(self) -> dict[str, Any]:
         """Train; returns updates, tokens, seconds and held-out losses in nats a token."""
         a, start = self.a, time.perf_counter()
-        groups = decay_groups(self.model, a.weight_decay, self.parameters)
-        optimizer = torch.optim.AdamW(groups, a.learning_rate, fused=True)
+        optimizer = torch.optim.AdamW(
+            decay_groups(self.model, a.weight_decay, self.parameters), a.learning_rate, fused=True
+        )
         schedule = get_constant_schedule_with_warmup(optimizer, a.warmup_updates)
         # not the schedule, which accelerate would move on once for every process
         optimizer = self.accelerator.prepare(optimizer)
