@@ -24,6 +24,12 @@ def process_state() -> PartialState:
     return PartialState(cpu=parse_flag_from_env(CPU_FLAG))
 
 
+def shows_progress(accelerator: Accelerator) -> bool:
+    """Whether this process shows bars: the main one does, unless tqdm's own variable forbids them,
+    which a bar that is told whether to show does not read."""
+    return accelerator.is_main_process and os.environ.get("TQDM_DISABLE", "") in ("", "0")
+
+
 def new_accelerator(
     output_dir: Path | None,
     *,

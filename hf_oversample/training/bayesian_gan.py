@@ -24,7 +24,7 @@ from hf_oversample.models.bayesian_gan.losses_bayesian_gan import (
 from hf_oversample.models.bayesian_gan.modeling_bayesian_gan import BayesianGanModel
 from hf_oversample.models.bayesian_gan.network import BayesianNetwork
 from hf_oversample.numeric import noise
-from hf_oversample.training.accelerator import new_accelerator
+from hf_oversample.training.accelerator import new_accelerator, shows_progress
 from hf_oversample.training.argument_fields import check_whole_step
 from hf_oversample.training.bayesian_gan_arguments import BayesianGanTrainingArguments
 from hf_oversample.training.bayesian_gan_average import MovingAverage
@@ -223,7 +223,7 @@ class BayesianGanTrainer:
             initial=done,
             total=a.steps,
             desc="Bayesian GAN",
-            disable=not self.accelerator.is_main_process,
+            disable=not shows_progress(self.accelerator),
             mininterval=2.0,
         )
         self.model.train()

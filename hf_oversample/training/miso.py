@@ -16,7 +16,7 @@ from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.numeric import noise
 from hf_oversample.text.encoding import EncodedText
 from hf_oversample.training import miso_schedule as schedule
-from hf_oversample.training.accelerator import new_accelerator
+from hf_oversample.training.accelerator import new_accelerator, shows_progress
 from hf_oversample.training.argument_fields import check_whole_step
 from hf_oversample.training.arguments import MisoTrainingArguments
 from hf_oversample.training.batches import MisoBatches, MisoPairs
@@ -184,7 +184,7 @@ class MisoTrainer:
             initial=max(0, min(done - first, steps)),
             total=steps,
             desc=phase,
-            disable=not steps or not self.accelerator.is_main_process,
+            disable=not steps or not shows_progress(self.accelerator),
             mininterval=2.0,
         )
         step_function = {

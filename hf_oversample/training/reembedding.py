@@ -21,7 +21,7 @@ from hf_oversample.models.classifiers.pooled_encoder import (
 )
 from hf_oversample.numeric import noise
 from hf_oversample.text.encoding import length_groups, pad
-from hf_oversample.training.accelerator import new_accelerator
+from hf_oversample.training.accelerator import new_accelerator, shows_progress
 from hf_oversample.training.argument_fields import check_whole_step
 from hf_oversample.training.checkpoints import load_checkpoint, run_settings, save_checkpoint
 from hf_oversample.training.contrastive import (
@@ -174,7 +174,7 @@ class ReembeddingTrainer:
         bar = tqdm(
             range(done, a.steps),
             desc="re-embedding",
-            disable=not self.accelerator.is_local_main_process or None,
+            disable=not shows_progress(self.accelerator),
         )
         for step in bar:
             for group in self.optimizer.param_groups:
