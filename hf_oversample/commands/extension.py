@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,6 @@ def register() -> str:
         from huggingface_hub.cli.extensions import EXTENSIONS_ROOT, ExtensionManifest
     except ImportError as error:
         raise ImportError(_TOO_OLD) from error
-    known = {field.name for field in fields(ExtensionManifest)}
-    if not known >= {"executable_path", "repo_id"}:
-        raise ImportError(_TOO_OLD)
     script = Path(sys.executable).with_name("hf-oversample")
     if not script.is_file():
         raise FileNotFoundError(f"{script} is not a file: pip install hf_oversample writes it.")
@@ -47,7 +44,10 @@ def register() -> str:
         "installed_at": datetime.now(UTC),
         "description": "more and better rows of the rare class of a text data set",
     }
-    # some versions have no description
+    asked = fields(ExtensionManifest)
+    known = {field.name for field in asked}  # some versions have no description
+    if any(field.default is MISSING and field.name not in values for field in asked):
+        raise ImportError(_TOO_OLD)
     manifest = ExtensionManifest(**{name: values[name] for name in values if name in known})
     manifest.save(folder)
     return f"`hf oversample` now runs {script} (written: {folder}; delete it to undo)"

@@ -172,7 +172,7 @@ def two_sample_auc(
             continue  # its made texts all have their sources in other folds
         told = _classifier().fit(matrix[rest], is_made[rest]).decision_function(matrix[held])
         weight = int(is_made[held].sum() * (~is_made[held]).sum())
-        total += weight * roc_auc_score(is_made[held], told)
+        total += weight * float(roc_auc_score(is_made[held], told))
         pairs += weight
     return replace(
         untold,
