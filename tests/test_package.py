@@ -291,6 +291,19 @@ def test_model_files_import_torch_transformers_and_siblings_only() -> None:
             assert all(m.startswith(f"hf_oversample.models.{package}") for m in ours), path.name
 
 
+def test_processes_are_asked_for_in_one_place() -> None:
+    """A plain `PartialState()` takes each of several processes on CPUs for the only one, for good:
+    all of them would write the same files."""
+    asked = ("PartialState(", "AcceleratorState(", "Accelerator(", "import PartialState")
+    found = {
+        path.relative_to(PROJECT).as_posix()
+        for folder in ("hf_oversample", "recipes", "benchmarks")
+        for path in (PROJECT / folder).rglob("*.py")
+        if any(word in path.read_text(encoding="utf-8") for word in asked)
+    }
+    assert found == {"hf_oversample/training/accelerator.py"}
+
+
 def test_every_import_is_a_declared_dependency() -> None:
     extras = PYPROJECT["project"]["optional-dependencies"]
     requirements = PYPROJECT["project"]["dependencies"] + [r for e in extras.values() for r in e]

@@ -218,3 +218,17 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(file: Path, tmp_pat
     ]
     assert models[0] == models[1]
     assert not list((tmp_path / "killed").glob("checkpoint-*"))
+
+
+@pytest.mark.slow
+def test_two_processes_train_together_and_one_writes(file: Path, tmp_path: Path) -> None:
+    """On CPUs, by the command's own launcher."""
+    output = tmp_path / "out"
+    program = [sys.executable, "-m", "hf_oversample.commands.main", "reembed"]
+    answer = subprocess.run(
+        [*program, *words(file, output, "--num_processes", "2")], capture_output=True, text=True
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads((output / "run.json").read_text())["machine"]["processes"] == 2
+    assert answer.stdout.count("The classifier:") == 1
+    AutoModelForSequenceClassification.from_pretrained(output / "classifier")

@@ -11,8 +11,10 @@ import datasets
 import pytest
 
 from chat_server import chat, running
+from hf_oversample.commands.balancing import BalancingRun
+from hf_oversample.commands.oversample import new_oversampler
 from hf_oversample.commands.oversample_arguments import OversampleRunArguments
-from hf_oversample.commands.writer import chosen_writer
+from hf_oversample.commands.writer import ChosenWriter, chosen_writer
 from hf_oversample.models.writers import checkpoint
 from hf_oversample.text.words import reads_as_english
 from miso_fixtures import CLASS_NAMES, encoder_folder, make_corpus
@@ -110,3 +112,24 @@ def test_a_run_with_a_server_that_was_stopped_goes_on(
     files = [path for path in output.rglob("*") if path.is_file()]
     assert not any(b"a-secret" in path.read_bytes() for path in files)
     assert "a-secret" not in said + "".join(capsys.readouterr())
+
+
+def test_flags_of_the_gate_reach_a_language_model(file: Path, tmp_path: Path) -> None:
+    given = {"gate_ceiling": 0.9, "max_cosine": 0.97, "unknown_words": "keep", "max_tries": 2}
+    arguments = OversampleRunArguments(
+        str(tmp_path / "out"),
+        train_file=str(file),
+        text_column="message",
+        label_column="kind",
+        language="en",
+        encoder_name=str(encoder_folder()),
+        method="language_model",
+        writer="some/model",
+        **given,  # type: ignore[arg-type]
+    )
+    writer = ChosenWriter("some/model", "given")
+    made = new_oversampler(arguments, BalancingRun(arguments), writer).get_params()
+    assert made["training_words_only"] is False
+    assert {name: made[name] for name in given if name in made} == {
+        name: value for name, value in given.items() if name != "unknown_words"
+    }

@@ -55,6 +55,13 @@ class RunData:
         return self.texts["train"]
 
 
+def name_of_rows(a: RunArguments) -> str:
+    """What people call the rows that a run reads."""
+    if a.demo is not None:
+        return {"sms": "SMS Spam Collection (demo)", "bbc": "BBC News (demo)"}[a.demo]
+    return a.dataset_name or Path(str(a.train_file)).stem
+
+
 def read_data(arguments: MisoRunArguments) -> RunData:
     """
     Read, check and split the data of a run.
@@ -65,9 +72,7 @@ def read_data(arguments: MisoRunArguments) -> RunData:
             row in one of the parts, or fewer rows than neighbours that are looked at.
     """
     a = arguments
-    name = a.dataset_name or Path(str(a.train_file)).stem
-    if a.demo is not None:
-        name = {"sms": "SMS Spam Collection (demo)", "bbc": "BBC News (demo)"}[a.demo]
+    name = name_of_rows(a)
     dataset = read_rows(a)
     check_columns(dataset, f"The rows of {name}", a)
     dataset = prepare_labels(

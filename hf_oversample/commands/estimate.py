@@ -23,7 +23,7 @@ ENCODER_PARAMETERS = 11_000_000
 REACHED, LIBRARIES_GB = 0.35, 0.8
 SECONDS_PER_TRAINING = {
     "linear": 3,
-    "mlp": 6,
+    "mlp": 12,  # two rates
     "textcnn": 20,
     "textcnn-pretrained-words": 20,
     "textrnn": 60,

@@ -144,6 +144,8 @@ def new_oversampler(
             "gate": a.gate,
             "gate_quantile": a.gate_quantile,
             "gate_ceiling": a.gate_ceiling,
+            "training_words_only": a.unknown_words == "reject",
+            "max_cosine": a.max_cosine,
             "max_tries": a.max_tries,
             "k": a.training.neighbors,
             "language": run.data.language,

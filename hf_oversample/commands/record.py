@@ -30,6 +30,22 @@ PACKAGES = (
 )
 
 
+def circumstances() -> dict[str, Any]:
+    """`versions` of the packages and `machine` of this process, for the record of any run."""
+    return {
+        "versions": {name: metadata.version(name) for name in PACKAGES}
+        | {"python": platform.python_version()},
+        "machine": {
+            "system": platform.system(),
+            "processor": platform.machine(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "device": str(process_state().device),
+            "processes": process_state().num_processes,
+        },
+    }
+
+
 def run_record(arguments: MisoRunArguments, data: RunData, balanced: Dataset) -> dict[str, Any]:
     """
     The part of a record that is the same for every run; a run adds what it made and measured.
@@ -45,16 +61,7 @@ def run_record(arguments: MisoRunArguments, data: RunData, balanced: Dataset) ->
     return {
         "format": 1,
         "arguments": asdict(a) | {"training": a.training.to_dict()},
-        "versions": {name: metadata.version(name) for name in PACKAGES}
-        | {"python": platform.python_version()},
-        "machine": {
-            "system": platform.system(),
-            "processor": platform.machine(),
-            "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "device": str(process_state().device),
-            "processes": process_state().num_processes,
-        },
+        **circumstances(),
         "seed": a.training.seed,
         "data": {
             "name": data.name,

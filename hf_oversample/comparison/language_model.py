@@ -8,14 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hf_oversample.comparison.fold import Fold
-from hf_oversample.comparison.miso import as_dataset
+from hf_oversample.comparison.miso import written_for
 from hf_oversample.data.labeled_texts import Texts
-from hf_oversample.oversamplers.anchors.shortfall import TextCounts, shortfall_lines
 from hf_oversample.oversamplers.language_model.oversampler import LanguageModelOversampler
-from hf_oversample.oversamplers.plan import ORIGINS
 
 
 @dataclass
@@ -54,17 +50,7 @@ class LanguageModelSource:
                 language=fold.segmenter.language,
                 **self.options,
             )
-            dataset = as_dataset(fold)
-            children = oversampler.fit(dataset).children(dataset)
-            fold.check_parents(np.asarray(children["parent"], np.int64))
-            made = np.asarray(children["origin"]) == ORIGINS.index("synthetic")
-            if not made.any():
-                counts = TextCounts.of_anchors(oversampler, 0)
-                raise ValueError(
-                    "the language model wrote no text that the gate let through. "
-                    + " ".join(line.removeprefix("- ") for line in shortfall_lines(counts))
-                )
-            return Texts.of(children.select(np.flatnonzero(made)))
+            return written_for(fold, oversampler, "the language model wrote no text that the gate")
 
         return fold.cache.get(("written texts", seed), make)
 

@@ -10,7 +10,7 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from datasets import ClassLabel, Dataset, Features, Value
@@ -25,6 +25,9 @@ from hf_oversample.oversamplers.miso.parts import parts_read
 from hf_oversample.oversamplers.plan import ORIGINS
 from hf_oversample.training.arguments import MisoTrainingArguments
 from hf_oversample.training.generator import train_generator
+
+if TYPE_CHECKING:
+    from hf_oversample.oversamplers.language_model.oversampler import LanguageModelOversampler
 
 RECORD = "generator.json"
 NOT_OF_THE_GENERATOR = ("logging_steps", "save_steps", "report_to", "seed")
@@ -173,19 +176,34 @@ class MisoSource:
                 precision="bfloat16" if has_fast_bfloat16() else "float32",
                 **self.options,
             )
-            dataset = as_dataset(fold)
-            children = oversampler.fit(dataset).children(dataset)
-            fold.check_parents(np.asarray(children["parent"], np.int64))
-            made = np.asarray(children["origin"]) == ORIGINS.index("synthetic")
-            if not made.any():
-                counts = TextCounts.of_anchors(oversampler, 0)
-                raise ValueError(
-                    "the generator made no anchor that its gate let through. "
-                    + " ".join(line.removeprefix("- ") for line in shortfall_lines(counts))
-                )
-            return Texts.of(children.select(np.flatnonzero(made)))
+            return written_for(fold, oversampler, "the generator made no anchor that its gate")
 
         return fold.cache.get(("anchors", seed), make)
+
+
+def written_for(
+    fold: Fold, oversampler: MisoOversampler | LanguageModelOversampler, none: str
+) -> Texts:
+    """
+    The new texts of a fold's rare classes that an oversampler writes, without repeated rows.
+
+    Args:
+        fold: its training part is all that is read.
+        oversampler: not yet fitted.
+        none: how the error begins: "… let through" follows.
+
+    Raises:
+        ValueError: no text was let through; the message counts the reasons.
+    """
+    dataset = as_dataset(fold)
+    children = oversampler.fit(dataset).children(dataset)
+    fold.check_parents(np.asarray(children["parent"], np.int64))
+    made = np.asarray(children["origin"]) == ORIGINS.index("synthetic")
+    if not made.any():
+        counts = TextCounts.of_anchors(oversampler, 0)
+        reasons = " ".join(line.removeprefix("- ") for line in shortfall_lines(counts))
+        raise ValueError(f"{none} let through. {reasons}")
+    return Texts.of(children.select(np.flatnonzero(made)))
 
 
 def _digest(values: Any) -> str:

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_oversample.data.labeled_texts import Texts
@@ -21,6 +20,7 @@ from hf_oversample.models.encoders import (
     longest_text,
 )
 from hf_oversample.text.words import normalized
+from hf_oversample.training.accelerator import process_state
 from hf_oversample.training.contrastive import RareClass, rare_classes
 from hf_oversample.training.reembedding import (
     ReembeddingTrainer,
@@ -171,7 +171,7 @@ class Reembedder:
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """`[n, d]` float32 of length 1, by the encoder as it is."""
-        self.model.to(PartialState().device)
+        self.model.to(process_state().device)
         return _vectors(self.model, _encoded(self.tokenizer, texts, self.max_length))
 
     def fit(
@@ -211,7 +211,7 @@ class Reembedder:
             raise RuntimeError("this Reembedder is fitted; make another one")
         targets = self._checked(train, validation, anchors)
         classes = len(self.class_names)
-        model.to(PartialState().device)
+        model.to(process_state().device)
         encoded = _encoded(self.tokenizer, train.texts, self.max_length)
         frozen = _vectors(model, encoded) if embeddings is None else embeddings
         neighborhoods = rare_classes(frozen, train.labels, targets, a)

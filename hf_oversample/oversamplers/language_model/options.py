@@ -24,7 +24,9 @@ def check_options(values: Mapping[str, Any]) -> None:
     sources, gate = values["sources"], values["gate"]
     if not sources or [s for s in sources if s not in ALL_SOURCES]:
         raise ValueError(f"sources is {list(sources)}; it takes some of {list(ALL_SOURCES)}.")
-    check_gate(gate, values["gate_quantile"], values["gate_ceiling"])
+    check_gate(
+        gate, values["gate_quantile"], values["gate_ceiling"], max_cosine=values["max_cosine"]
+    )
     if "critics" in gate:
         raise ValueError(
             "gate has 'critics', which a language model does not have: ask 'classifier' or "

@@ -79,6 +79,7 @@ class LanguageModelOversampler(Oversampler):
             none; see `MisoOversampler`. Copies and texts that repeat themselves never pass.
         gate_quantile, gate_ceiling: how clearly the classifier must see the class, and how clearly
             it may; see `MisoOversampler`.
+        max_cosine: largest cosine of a text's embedding with a training text's; 1 sets no limit.
         max_tries: how often a text is drawn before a real row takes its place.
         training: fields of `WriterTrainingArguments` by name, but `seed`.
         language: "en" or "zh"; by default what the texts are.
@@ -143,6 +144,7 @@ class LanguageModelOversampler(Oversampler):
         gate: Sequence[str] = ("classifier",),
         gate_quantile: float = 0.1,
         gate_ceiling: float = 1.0,
+        max_cosine: float = 1.0,
         max_tries: int = 4,
         k: int = 5,
         training: Mapping[str, Any] | None = None,
@@ -166,7 +168,7 @@ class LanguageModelOversampler(Oversampler):
         self.top_k, self.top_p = top_k, top_p
         self.training_words_only = training_words_only
         self.gate, self.gate_quantile, self.gate_ceiling = tuple(gate), gate_quantile, gate_ceiling
-        self.max_tries, self.k = max_tries, k
+        self.max_cosine, self.max_tries, self.k = max_cosine, max_tries, k
         self.training = dict(training or {})
         self.language = language if language is None else checked_language(language)
         self.max_length = max_length
@@ -213,6 +215,7 @@ class LanguageModelOversampler(Oversampler):
             quantile=self.gate_quantile,
             ceiling=self.gate_ceiling,
             unknown_words="reject" if self.training_words_only else "keep",
+            max_cosine=self.max_cosine,
             seed=self.seed,
         )
         planner = AnchorPlanner(
