@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import runpy
 import subprocess
 import sys
 from functools import partial
@@ -182,6 +183,17 @@ def test_balance_by_repeats_and_its_report(table: Path, capsys: pytest.CaptureFi
     plan = json.loads(capsys.readouterr().out)
     assert plan["repo_type"] == "dataset"
     assert set(plan["files"]) == {"README.md", "train.parquet"}
+
+
+def test_quiet_ends_with_the_command(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = dict(os.environ)
+    assert main(["audit", *DATA, "--quiet"]) == 0
+    assert "Next:" not in capsys.readouterr().err
+    recipe = runpy.run_path(str(Path(__file__).parent.parent / "recipes" / "reembed.py"))["main"]
+    assert recipe(["--train_file", "missing.csv", "-o", "out", "--quiet"]) == USERS
+    assert dict(os.environ) == before
+    assert main(["audit", *DATA]) == 0  # in the same process
+    assert "Next:" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ PROGRAM = [sys.executable, "-m", "hf_oversample.commands.main"]
 
 
 def environment() -> dict[str, str]:
-    return os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "HF_OVERSAMPLE_QUIET": "0"}
+    return os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 
 
 def interrupted(words: list[str], output: Path, seen: str) -> tuple[int, str]:

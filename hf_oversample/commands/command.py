@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from hf_oversample.commands.arguments import RunArguments
 from hf_oversample.commands.cores import use_free_cores
 from hf_oversample.commands.guard import goes_on_by_itself, guarded, how_to_go_on
-from hf_oversample.commands.messages import be_quiet
+from hf_oversample.commands.messages import quietly
 from hf_oversample.commands.parser import Parser, add_fields, chosen_fields
 from hf_oversample.commands.subcommands import NAMES
 from hf_oversample.training.arguments import MisoTrainingArguments
@@ -68,8 +68,6 @@ def run_command(
     parser.add_argument("--debug", action="store_true", help="tracebacks of errors")
     words = list(sys.argv[1:] if argv is None else argv)
     options = parser.parse(words)
-    if options.quiet:
-        be_quiet()
 
     def work() -> None:
         arguments = arguments_class(
@@ -85,7 +83,8 @@ def run_command(
     def go_on() -> str:
         return how_to_go_on(words, options.output_dir) if resumes else goes_on_by_itself(words)
 
-    return guarded(work, debug=options.debug, go_on=go_on)
+    with quietly(options.quiet):
+        return guarded(work, debug=options.debug, go_on=go_on)
 
 
 def check_files(arguments: Any) -> None:

@@ -13,7 +13,9 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from hf_oversample.commands.cores import free_cores
+from hf_oversample.commands.environment import environment
 from hf_oversample.commands.guard import STOPPED, USERS
+from hf_oversample.training.accelerator import CPU_FLAG
 
 FLAG = "--num_processes"
 
@@ -34,9 +36,9 @@ def launch(words: Sequence[str], processes: int) -> int:
     if gpus and processes > gpus:
         print(f"error: {FLAG} is {processes}, and there are {gpus} GPUs.", file=sys.stderr)
         return USERS
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, free_cores() // processes)))
-    if not gpus:
-        os.environ["ACCELERATE_USE_CPU"] = "true"
+    chosen = {} if gpus else {CPU_FLAG: "true"}
+    if "OMP_NUM_THREADS" not in os.environ:
+        chosen["OMP_NUM_THREADS"] = str(max(1, free_cores() // processes))
     # the processes say themselves what went wrong
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     config = LaunchConfig(
@@ -51,7 +53,8 @@ def launch(words: Sequence[str], processes: int) -> int:
     )
     module = ["-m", "hf_oversample.commands.main"]
     try:
-        elastic_launch(config, sys.executable)(*module, *words)
+        with environment(chosen):
+            elastic_launch(config, sys.executable)(*module, *words)
     except (SignalException, KeyboardInterrupt):
         return STOPPED  # the first process has said how to go on
     except ChildFailedError as error:

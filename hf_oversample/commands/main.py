@@ -27,7 +27,7 @@ from hf_oversample.commands.guard import (
     how_to_go_on,
     same_command,
 )
-from hf_oversample.commands.messages import be_quiet, is_first_process
+from hf_oversample.commands.messages import is_first_process, quietly
 from hf_oversample.commands.outcome import Outcome
 from hf_oversample.commands.parser import Parser, add_fields, chosen_fields
 from hf_oversample.commands.subcommands import NAMES, SOURCES, SUBCOMMANDS, Subcommand
@@ -82,8 +82,14 @@ def _run(name: str, words: list[str]) -> int:
         if parser.problem and ("--format=json" in words or "json" in words):
             _print_json({"status": USERS, "error": parser.problem})
         return int(end.code or 0)
-    if options.quiet:
-        be_quiet()
+    with quietly(options.quiet):
+        return _carry_out(name, command, kind, options, words)
+
+
+def _carry_out(
+    name: str, command: Subcommand, kind: type, options: argparse.Namespace, words: list[str]
+) -> int:
+    """Run what was read, here or in as many processes as were asked for; the exit status."""
     processes = getattr(options, "num_processes", 1)
     if processes > 1 and not options.dry_run and "LOCAL_RANK" not in os.environ:
         from hf_oversample.commands.launch import launch  # torch: not for --help

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+
+from hf_oversample.commands.environment import environment
 
 _BARS = ("TQDM_DISABLE", "HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS")
 QUIET = "HF_OVERSAMPLE_QUIET"
@@ -22,15 +25,15 @@ def warn(message: str) -> None:
     _say(f"Warning: {message}")
 
 
-def be_quiet() -> None:
+def quietly(wanted: bool = True) -> contextlib.AbstractContextManager[None]:
     """
-    Leave out progress from here on, the libraries' bars too; call it before they are imported, for
-    they read these variables then.
+    Leave out progress while this lasts, the libraries' bars too; enter it before they are imported,
+    for they read these variables then. Does nothing unless `wanted`.
     """
-    os.environ[QUIET] = "1"
-    for name in _BARS:
-        os.environ[name] = "1"
-    os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+    if not wanted:
+        return contextlib.nullcontext()
+    bars = dict.fromkeys(_BARS, "1")
+    return environment({QUIET: "1", "TRANSFORMERS_VERBOSITY": "error", **bars})
 
 
 def is_first_process() -> bool:
