@@ -17,6 +17,7 @@ from datasets import Dataset, load_from_disk
 
 from hf_oversample.commands.guard import DONE, FAULT, STOPPED, USERS, guarded
 from hf_oversample.commands.main import main
+from hf_oversample.commands.messages import quietly
 from hf_oversample.commands.oversample_arguments import OversampleRunArguments
 from hf_oversample.commands.subcommands import SUBCOMMANDS
 
@@ -186,12 +187,15 @@ def test_balance_by_repeats_and_its_report(table: Path, capsys: pytest.CaptureFi
 
 
 def test_quiet_ends_with_the_command(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = dict(os.environ)
+    with quietly():
+        set_by_it = [name for name in os.environ if "DISABLE" in name or "QUIET" in name]
+    before = {name: os.environ.get(name) for name in [*set_by_it, "TRANSFORMERS_VERBOSITY"]}
+    assert len(before) > 3
     assert main(["audit", *DATA, "--quiet"]) == 0
     assert "Next:" not in capsys.readouterr().err
     recipe = runpy.run_path(str(Path(__file__).parent.parent / "recipes" / "reembed.py"))["main"]
     assert recipe(["--train_file", "missing.csv", "-o", "out", "--quiet"]) == USERS
-    assert dict(os.environ) == before
+    assert {name: os.environ.get(name) for name in before} == before
     assert main(["audit", *DATA]) == 0  # in the same process
     assert "Next:" in capsys.readouterr().err
 
