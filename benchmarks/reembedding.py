@@ -1,14 +1,16 @@
 """Does re-embedding rank rare texts better than a frozen or a plainly fine-tuned encoder?
 
     OMP_NUM_THREADS=1 python benchmarks/reembedding.py --data_dir DATA \\
-        --tasks trec6-abbr sms-1% yelp-1% --seeds 1 --output benchmarks/reembedding.jsonl
+        --tasks sms-1% yelp-1% trec6-abbr edos-a-2% --seeds 1 2 3 4 5
 
 One network, MiniLM with the mean of its states and a linear head, in every arm, with as many
 updates of as many texts: frozen; plain cross-entropy, at two rates of which validation rows choose;
-mined contrastive training; LP-FT; the mean of LP-FT's weights and the pretrained ones, whose
-coefficient validation rows choose; and averages of standardised scores. Test rows are scored once,
-with what validation rows chose. A run that was stopped goes on at the task and seed where it was.
-`--table` prints the records of a file as Markdown, and computes nothing.
+mined contrastive training; LP-FT, at two rates too; the mean of LP-FT's weights and the pretrained
+ones, whose coefficient validation rows choose; and averages of standardised scores, of which that
+of two plain models with different seeds is the control. Test rows are scored once, with what
+validation rows chose. A run that was stopped goes on at the task and seed where it was.
+`--table` prints the records of a file as Markdown, with each arm's difference from plain pooled
+over the tasks, and computes nothing else.
 """
 
 from __future__ import annotations
@@ -24,12 +26,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tasks import FURTHER_TASKS, TASKS, TaskRows, task_rows
+from tasks import FURTHER_TASKS, INDEPENDENT, TASKS, TaskRows, task_rows
 
 from hf_oversample.data.demo import demo_encoder_path
 from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.hub.tables import markdown_table
 from hf_oversample.metrics.classification import average_precision_at
+from hf_oversample.metrics.statistics import PooledTest, holm, paired_test, pooled_test
 from hf_oversample.training.reembedder import COEFFICIENTS, Reembedded, Reembedder
 from hf_oversample.training.reembedding_arguments import ReembeddingArguments
 from hf_oversample.training.reembedding_heads import (
@@ -39,19 +42,23 @@ from hf_oversample.training.reembedding_heads import (
     solve_head,
 )
 
-ARMS = (
-    "frozen",
-    "plain",
-    "contrastive",
-    "LP-FT",
-    "LP-FT, interpolated",
-    "plain + frozen",
-    "contrastive + frozen",
-    "LP-FT + frozen",
-    "contrastive + plain",
+SINGLE = ("frozen", "plain", "second plain", "contrastive", "LP-FT", "LP-FT, interpolated")
+AVERAGES = (
+    ("plain", "second plain"),
+    ("plain", "frozen"),
+    ("plain", "contrastive"),
+    ("plain", "LP-FT"),
+    ("contrastive", "frozen"),
+    ("LP-FT", "frozen"),
+    ("plain", "contrastive", "frozen"),
+    ("plain", "contrastive", "LP-FT", "frozen"),
 )
-PLAIN_RATES = (5e-5, 1e-4)
-LP_FT_RATE = 2e-5
+ARMS = (*SINGLE, *(" + ".join(parts) for parts in AVERAGES))
+RATES = {"plain": (5e-5, 1e-4), "LP-FT": (2e-5, 5e-5)}
+SECOND_SEED = 1000
+"""Added to the seed of a second plain model."""
+EQUAL = 1.0
+"""Points within which two arms are called equal."""
 
 Parts = list[np.ndarray]
 
@@ -66,7 +73,7 @@ class Cell:
             save_steps=0,
             seed=seed,
             train_word_embeddings=options.train_word_embeddings,
-            max_length=options.max_length,
+            max_length=options.max_length or rows.max_length,
         )
         self.targets = rows.targets
         self.prior = float(np.isin(rows.train.labels, self.targets).mean())
@@ -142,48 +149,65 @@ class Cell:
         )
         result, scores, seconds = self.fitted()
         self.tell("contrastive", scores, seconds, **told(result))
+        rate = self._plain()
+        _, scores, seconds = self.fitted(
+            objective="classification", learning_rate=rate, seed=self.seed + SECOND_SEED
+        )
+        self.tell("second plain", scores, seconds, learning_rate=rate)
+        self._lp_ft()
+        for names in AVERAGES:
+            mean = averaged_scores(*(self.scores[name] for name in names))
+            self.tell(" + ".join(names), mean, 0.0)
+
+    def _plain(self) -> float:
+        """Cross-entropy at the rates, of which validation rows choose; the one that they chose."""
         found = []
-        for rate in PLAIN_RATES:
+        for rate in RATES["plain"]:
             _, scores, seconds = self.fitted(objective="classification", learning_rate=rate)
-            value = rare_precision(self.rows.validation.labels, scores[0], self.targets)
-            found.append((value, rate, scores, seconds))
-        value, rate, scores, _ = max(found, key=lambda one: (one[0], -one[1]))
-        self.tell(
-            "plain",
-            scores,
-            sum(one[3] for one in found),
-            learning_rate=rate,
-            validation_of_rates={str(one[1]): one[0] for one in found},
-        )
-        result, scores, seconds = self.fitted(
-            objective="classification", head_first=True, learning_rate=LP_FT_RATE
-        )
-        self.tell("LP-FT", scores, seconds, **told(result))
-        self._interpolated(result, seconds)
-        for name in (
-            "plain + frozen",
-            "contrastive + frozen",
-            "LP-FT + frozen",
-            "contrastive + plain",
-        ):
-            first, second = name.split(" + ")
-            self.tell(name, averaged_scores(self.scores[first], self.scores[second]), 0.0)
+            found.append((self._value(scores), rate, scores, seconds))
+        _, rate, scores, _ = max(found, key=lambda one: (one[0], -one[1]))
+        self.tell("plain", scores, sum(one[3] for one in found), **chosen(found))
+        return rate
+
+    def _lp_ft(self) -> None:
+        """The same from the frozen encoder's head, and its weights' mean with those before."""
+        found = []
+        for rate in RATES["LP-FT"]:
+            result, scores, seconds = self.fitted(
+                objective="classification", head_first=True, learning_rate=rate
+            )
+            found.append((self._value(scores), rate, scores, seconds, result))
+        best = max(found, key=lambda one: (one[0], -one[1]))
+        seconds = sum(one[3] for one in found)
+        self.tell("LP-FT", best[2], seconds, **told(best[4]), **chosen(found))
+        self._interpolated(best[4], seconds)
+
+    def _value(self, scores: Parts) -> float:
+        return rare_precision(self.rows.validation.labels, scores[0], self.targets)
 
     def _interpolated(self, result: Reembedded, seconds: float) -> None:
-        start, found = time.perf_counter(), {}
+        start, found = time.perf_counter(), dict[float, float]()
         labels, texts = self.rows.validation.labels, self.rows.validation.texts
         for coefficient in COEFFICIENTS:
             result.interpolate(coefficient)
             found[coefficient] = rare_precision(labels, result.logits(texts), self.targets)
-        chosen = max(found, key=lambda one: (found[one], -one))
-        result.interpolate(chosen)
+        best = max(found, key=lambda one: (found[one], -one))
+        result.interpolate(best)
         self.tell(
             "LP-FT, interpolated",
             self.scored(result),
             seconds + time.perf_counter() - start,
-            coefficient=chosen,
+            coefficient=best,
             validation_of_coefficients=found,
         )
+
+
+def chosen(found: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
+    """Of (validation, rate, …): the rate that is best by validation, and what each was worth."""
+    return {
+        "learning_rate": max(found, key=lambda one: (one[0], -one[1]))[1],
+        "validation_of_rates": {str(one[1]): one[0] for one in found},
+    }
 
 
 def told(result: Reembedded) -> dict[str, Any]:
@@ -220,20 +244,63 @@ def fewer(part: Texts, rows: int, seed: int) -> Texts:
 
 
 def table(lines: Sequence[dict[str, Any]]) -> str:
-    """Mean and spread over the seeds: an arm a line, a task a column."""
+    """Mean and spread over the seeds, an arm a line, a task a column; then differences from plain,
+    pooled over the tasks, with Holm's correction for their number."""
     tasks = list(dict.fromkeys(line["task"] for line in lines))
+    values = {
+        (task, arm): {
+            line["seed"]: 100 * line["test_at_prior"]
+            for line in lines
+            if line["task"] == task and line["arm"] == arm
+        }
+        for task in tasks
+        for arm in ARMS
+    }
+    pooled = {
+        arm: found
+        for arm in ARMS
+        if arm != "plain" and (found := pooled_over(tasks, lines, values, arm)) is not None
+    }
+    corrected = dict(zip(pooled, holm([one.p_value for one in pooled.values()]), strict=True))
     cells = []
     for arm in ARMS:
         row = [arm]
         for task in tasks:
-            own = [line for line in lines if line["task"] == task and line["arm"] == arm]
-            values = [100 * line["test_at_prior"] for line in own]
-            spread = f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
-            row.append(f"{np.mean(values):.1f}{spread}" if values else "–")
+            own = list(values[task, arm].values())
+            spread = f" ± {np.std(own, ddof=1):.1f}" if len(own) > 1 else ""
+            row.append(f"{np.mean(own):.1f}{spread}" if own else "–")
+        if arm in pooled:
+            one = pooled[arm]
+            row += [f"{one.mean:+.1f} ± {one.half_width:.1f}", f"{corrected[arm]:.3f}"]
+            row.append("yes" if one.is_within(EQUAL) else "no")
+        else:
+            row += ["", "", ""]
         cells.append(row)
-    seeds = [len({line["seed"] for line in lines if line["task"] == task}) for task in tasks]
+    seeds = [max(len(values[task, arm]) for arm in ARMS) for task in tasks]
     heads = [f"{task} ({number})" for task, number in zip(tasks, seeds, strict=True)]
-    return markdown_table(["arm", *heads], cells)
+    last = ["less plain, all tasks", "p (Holm)", f"equal within ± {EQUAL:g}"]
+    return markdown_table(["arm", *heads, *last], cells)
+
+
+def pooled_over(
+    tasks: Sequence[str],
+    lines: Sequence[dict[str, Any]],
+    values: dict[tuple[str, str], dict[int, float]],
+    arm: str,
+) -> PooledTest | None:
+    """An arm less plain over the tasks; None where a task has fewer than two seeds of both."""
+    tests, overlaps = [], []
+    for task in tasks:
+        own, plain = values[task, arm], values[task, "plain"]
+        seeds = sorted(set(own) & set(plain))
+        if len(seeds) < 2:
+            return None
+        rows = next(line["rows"] for line in lines if line["task"] == task)
+        # seeds that split the same rows anew share most of them
+        overlap = 0.0 if task in INDEPENDENT else rows["test"][0] / rows["train"][0]
+        tests.append(paired_test([own[s] for s in seeds], [plain[s] for s in seeds], overlap))
+        overlaps.append(overlap)
+    return pooled_test(tests, overlaps) if tests else None
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -254,8 +321,8 @@ def main() -> None:
     parser.add_argument("--data_dir", type=Path)
     parser.add_argument("--tasks", nargs="+", choices=TASKS + FURTHER_TASKS, default=["trec6-abbr"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
-    parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--max_length", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--max_length", type=int, help="in tokens; default: the task's, 32 to 64")
     parser.add_argument("--held_rows", type=int, default=2000, help="test rows; half to choose by")
     parser.add_argument("--train_word_embeddings", action="store_true")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/reembedding.jsonl"))

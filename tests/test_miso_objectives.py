@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ import torch
 
 from hf_oversample.models.miso.realizers.common import source_latents
 from hf_oversample.text.encoding import pad
+from hf_oversample.training.gathering import gathered
 from hf_oversample.training.miso_objectives import GeneratorObjective, surrogate_latents
 from miso_fixtures import arguments, encode, make_corpus, make_generator, make_trainer, tokenizer
+from two_processes import run_two_processes
 
 TEXTS, LABELS = make_corpus((20, 10, 10))
 
@@ -117,8 +120,78 @@ def test_without_fusion_training_decodes_what_inference_decodes(use_sfm: bool) -
             assert agree(parts["z"], q)
     # phase 2
     trainer._cache_latents()
-    _, own, other = pairs.draw(trainer.arguments, 0, 0, 4)
+    _, own, other = pairs.draw(trainer.arguments, 0, 4)
     assert trainer.cached_latents is not None
     q, k = (torch.stack([trainer.cached_latents[row] for row in rows]) for rows in (own, other))
     with torch.no_grad():
         assert torch.equal(surrogate_latents(model, q, k), q) == (not use_sfm)
+
+
+HALVES = """
+import sys
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from hf_oversample.models.miso.layers_miso import SemanticFusion, normalize_latents
+from hf_oversample.models.miso.losses_miso import (
+    MutualInformationCritic, critic_pairs, donsker_varadhan
+)
+from hf_oversample.training.gathering import gathered
+
+HEADS, SIZE, PAIRS = 2, 8, 12
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.fusion = nn.Linear(SIZE, SIZE), SemanticFusion(SIZE)
+        for layer in (self.fusion.widen, self.fusion.narrow):
+            nn.init.normal_(layer.weight, std=0.3)
+
+    def forward(self, texts):
+        q, k = (normalize_latents(self.encoder(part)) for part in texts)
+        return q, k, self.fusion(q, k, 1.5, gathered(q), gathered(k))
+
+
+def run(rank, world):
+    torch.manual_seed(0)
+    net, critic = Net(), MutualInformationCritic(HEADS * SIZE, 16)
+    texts = torch.randn(2, PAIRS, HEADS, SIZE)[:, rank * PAIRS // world:(rank + 1) * PAIRS // world]
+    wrapped = DistributedDataParallel(net) if world > 1 else net
+    q, k, z = wrapped(texts)
+    every = [gathered(part) for part in (q, k, z)]
+    pairs = critic_pairs("pair", *every, torch.Generator().manual_seed(1))
+    a, b, c, d = pairs["minority_of_z"]
+    loss = donsker_varadhan(critic(a, b), critic(c, d))
+    (loss + 0.3 * (z - q.detach()).square().mean()).backward()
+    return {name: weight.grad for name, weight in net.named_parameters()} | {"loss": loss.detach()}
+
+
+if __name__ == "__main__":
+    torch.distributed.init_process_group("gloo")
+    rank = torch.distributed.get_rank()
+    torch.save(run(rank, 2), f"{sys.argv[1]}/{sys.argv[2]}-{rank}.pt")
+    torch.distributed.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_learn_from_each_others_pairs(tmp_path: Path) -> None:
+    """Negatives and attended pairs are those of all processes: two halves of a batch have the loss
+    and the gradients of the whole one."""
+    script = tmp_path / "halves.py"
+    script.write_text(HALVES)
+    names: dict[str, Any] = {"__name__": "halves"}
+    exec(compile(HALVES, str(script), "exec"), names)
+    whole = names["run"](0, 1)
+    for half in run_two_processes(script, tmp_path, "halves"):
+        assert set(half) == set(whole)
+        for name, value in whole.items():
+            torch.testing.assert_close(half[name], value, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_one_process_is_all_processes() -> None:
+    rows = torch.ones(3, 2)
+    assert gathered(rows) is rows

@@ -41,15 +41,18 @@ def test_pairs_are_difficult_first_with_their_nearest_neighbours(tmp_path: Path)
     assert other[hard : 2 * hard].tolist() == pairs.neighbors[1][:hard, 1].tolist()
 
     size = min(hard, 3)
-    label, drawn, partners = pairs.draw(arguments(), 3, 0, size)
-    again = pairs.draw(arguments(), 3, 0, size)
+    label, drawn, partners = pairs.draw(arguments(), 3, size)
+    again = pairs.draw(arguments(), 3, size)
     assert label == 1
     assert (drawn == again[1]).all()
     assert (partners == again[2]).all()
     assert len(set(drawn.tolist())) == size  # no row twice where there are enough
-    many = [pairs.draw(arguments(), 3, process, 50) for process in (0, 1)]
+    many = [pairs.draw(arguments(), 3, 50, process, 2) for process in (0, 1)]
     assert many[0][1].tolist() != many[1][1].tolist()
-    assert many[0][1].tolist() != pairs.draw(arguments(), 4, 0, 50)[1].tolist()
+    together = pairs.draw(arguments(), 3, 100)  # what one process draws for both
+    for part in (1, 2):
+        assert np.concatenate([one[part] for one in many]).tolist() == together[part].tolist()
+    assert many[0][1].tolist() != pairs.draw(arguments(), 4, 50)[1].tolist()
     for _, rows, _ in many:
         assert set(rows.tolist()) == set(pairs.rows[1][:hard].tolist())
     for row, partner in zip(drawn, partners, strict=True):
@@ -71,7 +74,7 @@ def test_outvoted_rows_are_drawn_twice_as_often() -> None:
     pairs = MisoPairs.find(embeddings, labels, [1], arguments())
     assert (pairs.difficulty[1] > 0).all()
     assert pairs.outvoted[1].tolist() == [True] + [False] * 5
-    drawn = np.concatenate([pairs.draw(arguments(), step, 0, 1)[1] for step in range(2000)])
+    drawn = np.concatenate([pairs.draw(arguments(), step, 1)[1] for step in range(2000)])
     counts = np.bincount(drawn, minlength=50)[44:]
     assert counts[-1] / 2000 == pytest.approx(2 / 7, abs=0.04)
     assert counts[:-1] / 2000 == pytest.approx([1 / 7] * 5, abs=0.04)
@@ -82,7 +85,7 @@ def test_a_class_without_difficult_rows_is_paired_all_the_same() -> None:
     embeddings = np.eye(28, dtype=np.float32) + 50 * labels[:, None]
     pairs = MisoPairs.find(embeddings, labels, [1], arguments())
     assert not pairs.difficulty[1].any()
-    _, drawn, partners = pairs.draw(arguments(), 0, 0, 60)
+    _, drawn, partners = pairs.draw(arguments(), 0, 60)
     assert set(drawn.tolist()) == set(range(20, 28))
     assert set(labels[partners].tolist()) == {0}
     assert set(pairs.reference(1, 8)[0].tolist()) == set(range(20, 28))

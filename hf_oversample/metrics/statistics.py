@@ -74,6 +74,61 @@ def paired_test(a: Sequence[float], b: Sequence[float], overlap: float = 0.0) ->
     return PairedTest(mean, sd, p_value, int((differences > 0).sum()), runs, half_width)
 
 
+@dataclass(frozen=True)
+class PooledTest:
+    """Difference of two methods over several tasks.
+
+    Attributes:
+        mean: of the tasks' mean differences a − b; every task counts alike.
+        p_value: two-sided, of Welch's t-test of that mean; NaN where all differences of every task
+            are equal.
+        half_width: half of its 95 % interval.
+        tasks: their number.
+        runs: pairs in all.
+    """
+
+    mean: float
+    p_value: float
+    half_width: float
+    tasks: int
+    runs: int
+
+    def is_within(self, margin: float) -> bool:
+        """Whether the 95 % interval lies within ± `margin`: a region of practical equivalence. A
+        difference that is not significant may be of any size; one that is within it is none."""
+        return not math.isnan(self.p_value) and abs(self.mean) + self.half_width <= margin
+
+
+def pooled_test(tests: Sequence[PairedTest], overlaps: Sequence[float] | None = None) -> PooledTest:
+    """A stratified test: the mean over tasks of paired differences, each task with a spread of its
+    own (Welch 1947, with Satterthwaite's degrees of freedom). It speaks of these tasks, not of
+    others that might have been drawn.
+
+    Args:
+        tests: of each task, see :func:`paired_test`.
+        overlaps: of each task, as there; default 0.
+
+    Raises:
+        ValueError: no task, or another number of overlaps.
+    """
+    shared = [0.0] * len(tests) if overlaps is None else list(overlaps)
+    if not tests or len(shared) != len(tests):
+        raise ValueError(f"{len(tests)} tests and {len(shared)} overlaps: one each is needed")
+    variances = np.asarray(
+        [t.sd**2 * (1 / t.runs + part) for t, part in zip(tests, shared, strict=True)]
+    )
+    mean, runs = float(np.mean([t.mean for t in tests])), sum(t.runs for t in tests)
+    if all(t.is_constant for t in tests):
+        return PooledTest(mean, float("nan"), 0.0, len(tests), runs)
+    error = float(np.sqrt(variances.sum())) / len(tests)
+    freedom = variances.sum() ** 2 / sum(
+        v**2 / (t.runs - 1) for v, t in zip(variances, tests, strict=True)
+    )
+    p_value = float(2 * stats.t.sf(abs(mean) / error, freedom))
+    half_width = float(stats.t.ppf(0.975, freedom)) * error
+    return PooledTest(mean, p_value, half_width, len(tests), runs)
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """p-values adjusted for their number (Holm 1979), in the order given.
 

@@ -86,16 +86,22 @@ class MisoPairs:
         return int((self.difficulty[label] > 0).sum()) or len(self.difficulty[label])
 
     def draw(
-        self, arguments: MisoTrainingArguments, step: int, process: int, size: int
+        self,
+        arguments: MisoTrainingArguments,
+        step: int,
+        size: int,
+        process: int = 0,
+        processes: int = 1,
     ) -> tuple[int, np.ndarray, np.ndarray]:
         """
-        Pairs of one target class, drawn by (seed, step, process): its difficult rows, outvoted
-        ones twice as often, and majority neighbours of theirs (section 4.2); all rows of a class
-        that has no difficult one.
+        A process's share of the pairs of one target class, drawn by (seed, step): its difficult
+        rows, outvoted ones twice as often, and majority neighbours of theirs (section 4.2); all
+        rows of a class that has no difficult one. The shares of all processes are the pairs that
+        one process draws if `size` is that of them together.
 
         Returns: the class, `[size]` of its rows, and `[size]` majority neighbours of theirs.
         """
-        rng = noise.generator(arguments.seed, noise.stream("pairs"), step, process)
+        rng = noise.generator(arguments.seed, noise.stream("pairs"), step)
         classes = list(self.rows)
         weights = (
             np.asarray([len(self.rows[c]) for c in classes], float) ** arguments.class_smoothing
@@ -103,9 +109,12 @@ class MisoPairs:
         label = classes[rng.choice(len(classes), p=weights / weights.sum())]
         # the rows that other classes outvote twice as often as the other difficult ones
         chance = np.where(self.outvoted[label], 2.0, 1.0)[: self.number_paired(label)]
-        replace = len(chance) < size
-        chosen = rng.choice(len(chance), size, replace=replace, p=chance / chance.sum())
-        neighbor = rng.integers(self.neighbors[label].shape[1], size=size)
+        number = size * processes
+        replace = len(chance) < number
+        chosen = rng.choice(len(chance), number, replace=replace, p=chance / chance.sum())
+        neighbor = rng.integers(self.neighbors[label].shape[1], size=number)
+        own = slice(process * size, (process + 1) * size)
+        chosen, neighbor = chosen[own], neighbor[own]
         return label, self.rows[label][chosen], self.neighbors[label][chosen, neighbor]
 
     def partner(self, row: int, label: int, rng: np.random.Generator) -> int:
@@ -171,7 +180,8 @@ class MisoBatches:
         positions: `[vocabulary]`, place of each token among the output tokens, −100 for others.
         config: the generator's.
         padding, mask_token: ids of these tokens.
-        process: this process's number; each draws batches of its own.
+        process, processes: this process's number, and how many train together; each draws batches
+            of its own.
         device: of the batches.
     """
 
@@ -186,13 +196,14 @@ class MisoBatches:
         padding: int,
         mask_token: int,
         process: int,
+        processes: int,
         device: torch.device,
     ):
         self.encoded, self.labels = encoded, np.asarray(labels, np.int64)
         self.arguments, self.config = arguments, config
         self.positions = positions.numpy()
         self.padding, self.mask_token = padding, mask_token
-        self.process, self.device = process, device
+        self.process, self.processes, self.device = process, processes, device
         counts = np.bincount(self.labels, minlength=config.num_labels)
         weights = np.where(counts > 0, counts.astype(float) ** arguments.class_smoothing, 0.0)
         self.class_chance = weights / weights.sum()
@@ -302,7 +313,7 @@ class MisoBatches:
         Returns: the batch, and the target class.
         """
         a = self.arguments
-        label, own, other = pairs.draw(a, step, self.process, a.pair_batch_size)
+        label, own, other = pairs.draw(a, step, a.pair_batch_size, self.process, self.processes)
         rng = noise.generator(a.seed, noise.stream("adversarial"), step, self.process)
         rows = np.concatenate([own, other])
         batch: dict[str, Any] = {"groups": self._groups([self.encoded[row] for row in rows], rng)}

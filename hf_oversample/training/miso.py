@@ -22,6 +22,7 @@ from hf_oversample.training.arguments import MisoTrainingArguments
 from hf_oversample.training.batches import MisoBatches, MisoPairs
 from hf_oversample.training.checkpoints import load_checkpoint, run_settings, save_checkpoint
 from hf_oversample.training.divergence import check_finite
+from hf_oversample.training.gathering import gathered
 from hf_oversample.training.miso_critics import CriticSteps
 from hf_oversample.training.miso_evaluation import validation_losses
 from hf_oversample.training.miso_objectives import (
@@ -102,6 +103,7 @@ class MisoTrainer:
             padding=padding,
             mask_token=mask_token,
             process=self.accelerator.process_index,
+            processes=self.accelerator.num_processes,
             device=self.accelerator.device,
         )
         self.validation: list[dict[str, Any]] = []
@@ -121,9 +123,7 @@ class MisoTrainer:
             self.accelerator,
             train_word_embeddings=words == "yes" or (words == "auto" and not encoder_is_pretrained),
         )
-        self.critics = CriticSteps(
-            self.players, arguments, model.config.critic_mode, self.accelerator.process_index
-        )
+        self.critics = CriticSteps(self.players, arguments, model.config.critic_mode)
 
     # ---- the run
 
@@ -305,9 +305,12 @@ class MisoTrainer:
         a, pairs = self.arguments, self.find_pairs()
         if self.cached_latents is None:
             raise RuntimeError("The latents of phase 2 are read before they were computed.")
-        _, own, other = pairs.draw(a, step, self.process, a.batch_size)
+        _, own, other = pairs.draw(
+            a, step, a.batch_size, self.process, self.accelerator.num_processes
+        )
         q = torch.stack([self.cached_latents[row] for row in own.tolist()])
         k = torch.stack([self.cached_latents[row] for row in other.tolist()])
+        q, k = gathered(q), gathered(k)
         z = None
         if self.critics.learn_from_z:
             with torch.no_grad():
@@ -332,7 +335,8 @@ class MisoTrainer:
         gumbel = schedule.gumbel_temperature(a, progress)
         with players.accumulate():
             parts = players.objective("adversarial", batch, temperature, gumbel)
-            q, k, z = parts["q"], parts["k"], parts["z"]
+            # of all processes: more negatives, and what one process with all pairs would see
+            q, k, z = (gathered(parts[name]) for name in ("q", "k", "z"))
             # Algorithm 1, line 6
             discriminators = players.discriminators(
                 {n: v for n, v in parts.items() if "real" in n or "generated" in n}

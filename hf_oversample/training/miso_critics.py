@@ -22,7 +22,6 @@ class CriticSteps:
         players: update the critics.
         arguments: of the training.
         mode: which pairs are joint and which product; see `critic_pairs`.
-        process: this process's number.
     """
 
     def __init__(
@@ -30,11 +29,9 @@ class CriticSteps:
         players: Players,
         arguments: MisoTrainingArguments,
         mode: Literal["class", "pair", "instance"],
-        process: int,
     ) -> None:
         self.players, self.arguments = players, arguments
         self.mode: Literal["class", "pair", "instance"] = mode
-        self.process = process
         # step and (q, k, z) of each micro-step since the last `update`
         self._waiting: list[tuple[int, tuple[Tensor, Tensor, Tensor]]] = []
 
@@ -48,15 +45,13 @@ class CriticSteps:
         The critics' pairs of a micro-step.
 
         Args:
-            q, k, z: latents of a class, of its majority neighbours, and fused: `[n, h, d]`; z may
+            q, k, z: latents of a class, of its majority neighbours, and fused: `[n, h, d]`, of all
+                processes; z may
                 be None for critics that do not learn from it.
-            step, draw: address the derangement, with seed and process.
+            step, draw: address the derangement, with the seed; it is the same in all processes.
         """
-        key = int(
-            noise.hash_counters(
-                self.arguments.seed, noise.stream("derangement"), step, self.process, draw
-            )
-        )
+        stream = noise.stream("derangement")
+        key = int(noise.hash_counters(self.arguments.seed, stream, step, draw))
         generator = torch.Generator().manual_seed(key % 2**63)
         return critic_pairs(self.mode, q, k, z, generator)
 

@@ -20,6 +20,7 @@ from hf_oversample.models.miso.losses_miso import (
 )
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.training.arguments import MisoTrainingArguments
+from hf_oversample.training.gathering import gathered
 
 SIDES = ("minority", "majority")
 Pairs = Mapping[str, tuple[Tensor, ...]]
@@ -220,7 +221,9 @@ class GeneratorObjective(nn.Module):
         model, n = self.model, len(batch["classes"]) // 2
         latents = self.grouped_latents(batch["groups"])
         q, k = latents[:n], latents[n:]
-        z = model.miso.fusion(q, k, temperature) if model.config.use_sfm else q
+        z = q
+        if model.config.use_sfm:  # the batch that a text attends over is that of all processes
+            z = model.miso.fusion(q, k, temperature, gathered(q), gathered(k))
         decoded = torch.cat([z, k])
         result = {"q": q, "k": k, "z": z}
         embeddings = model.get_input_embeddings().weight[model.output_tokens]

@@ -124,16 +124,16 @@ def _solved(
     return LinearHead(full, offset, penalty)
 
 
-def averaged_scores(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> list[np.ndarray]:
+def averaged_scores(*models: Sequence[np.ndarray]) -> list[np.ndarray]:
     """
-    The mean of two models' class scores, each model's brought to the scale of its own first part.
+    The mean of several models' class scores, each brought to the scale of its own first part.
 
     A fine-tuned model is surer of itself than a frozen one: means of raw scores, or of
     probabilities, would be its own.
 
     Args:
-        first, second: of each model its scores `[n, classes]` of parts of the rows, the same parts
-            in the same order; the first part tells mean and spread of each class's scores.
+        models: of each its scores `[n, classes]` of parts of the rows, the same parts in the same
+            order; the first part tells mean and spread of each class's scores.
 
     Returns: `[n, classes]` of each part.
     """
@@ -144,5 +144,5 @@ def averaged_scores(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -
         spread[spread == 0] = 1.0
         return [(part - centred[0].mean(axis=0)) / spread for part in centred]
 
-    pairs = zip(standardised(first), standardised(second), strict=True)
-    return [(a + b) / 2 for a, b in pairs]
+    of_parts = zip(*(standardised(one) for one in models), strict=True)
+    return [np.mean(scores, axis=0) for scores in of_parts]

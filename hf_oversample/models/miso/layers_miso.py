@@ -106,9 +106,23 @@ class SemanticFusion(nn.Module):
         hidden = F.gelu(self.widen(torch.cat([queries, *others], dim=-1)))
         return normalize_latents(queries + self.narrow(hidden))
 
-    def forward(self, queries: Tensor, keys: Tensor, temperature: Tensor | float) -> Tensor:
-        """z of a batch of pairs, `[n, h, d]` twice → `[n, h, d]`."""
-        return self.fuse(queries, self.attend(queries, queries, keys, temperature), keys)
+    def forward(
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        temperature: Tensor | float,
+        all_queries: Tensor | None = None,
+        all_keys: Tensor | None = None,
+    ) -> Tensor:
+        """
+        z of a batch of pairs, `[n, h, d]` twice → `[n, h, d]`; where the batch is a part of a
+        larger one, whose pairs are attended over, those are `all_queries` and `all_keys`
+        `[m, h, d]`.
+        """
+        bank_queries = queries if all_queries is None else all_queries
+        bank_keys = keys if all_keys is None else all_keys
+        attended = self.attend(queries, bank_queries, bank_keys, temperature)
+        return self.fuse(queries, attended, keys)
 
 
 @torch.no_grad()

@@ -66,7 +66,7 @@ class EditRealizer:
 
     Fills are drawn, by Gumbel noise that is a function of (seed, key), from the `top_k` most likely
     whole words of l₊ + g(l₊ − l₋), the filler's log-probabilities as the class and as the class to
-    avoid (contrastive guidance).
+    avoid (contrastive guidance); with z, of l₊(z) + g(l₊ − l₋), whose difference does not read it.
 
     Args:
         model, tokenizer, segmenter: the generator and its language.
@@ -188,10 +188,14 @@ class EditRealizer:
             if not targets:
                 continue
             at = torch.tensor([(row, plans[row][1][word]) for row, word in targets], device=device)
-            logits = self._word_logits(ids, mask, wanted, latents, at)
+            logits = own = self._word_logits(ids, mask, wanted, latents, at)
             if self.guidance:
-                against = self._word_logits(ids, mask, avoided, latents, at)
-                logits = logits + self.guidance * (logits - against)
+                # z says what a text is about and of which class: told z, both passes would say the
+                # same, and guidance nothing
+                if latents is not None:
+                    own = self._word_logits(ids, mask, wanted, None, at)
+                against = self._word_logits(ids, mask, avoided, None, at)
+                logits = logits + self.guidance * (own - against)
             top = torch.topk(logits, min(self.top_k, logits.shape[1]), dim=1)
             values, candidates = top.values.double().cpu().numpy(), top.indices.cpu().numpy()
             if self.temperature:
