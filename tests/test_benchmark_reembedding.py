@@ -7,6 +7,7 @@ import runpy
 from pathlib import Path
 
 import pytest
+from scipy import stats
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -39,3 +40,29 @@ def test_the_last_line_of_an_arm_counts_and_seeds_are_averaged(
     assert "| plain | 60.0 ± 14.1 |" in table
     assert "| sms-1% (2) |" in table
     assert "| frozen | – |" in table
+
+
+def test_arms_are_held_against_plain_over_all_tasks(benchmark: dict, tmp_path: Path) -> None:
+    lines = [
+        {
+            "task": task,
+            "seed": seed,
+            "arm": arm,
+            "test_at_prior": value,
+            "rows": {"train": [400, 4], "test": [100, 9]},
+        }
+        for task, shift in (("yelp-1%", 0.1), ("sms-1%", 0.0))
+        for seed, noise in ((1, 0.00), (2, 0.02), (3, 0.01))
+        for arm, value in (("plain", 0.5 + noise), ("frozen", 0.5 + shift + 2 * noise))
+    ]
+    row = next(
+        line for line in benchmark["table"](lines).splitlines() if line.startswith("| frozen")
+    )
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    # mean differences of 11 and 1 points; their spread of 1 point makes the error of the one task
+    # 1 / 3 and, as the seeds of the other share rows, of the other 1 / 3 + 1 / 4
+    error = (1 / 3 + 1 / 3 + 1 / 4) ** 0.5 / 2
+    freedom = (1 / 3 + 7 / 12) ** 2 / ((1 / 3) ** 2 / 2 + (7 / 12) ** 2 / 2)
+    half_width = stats.t.ppf(0.975, freedom) * error
+    assert cells[3] == f"+6.0 ± {half_width:.1f}"
+    assert cells[5] == "no"

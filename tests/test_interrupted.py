@@ -53,8 +53,8 @@ def test_a_stopped_training_goes_on_by_the_line_it_prints(processes: int, tmp_pa
     output = tmp_path / "out"
     words = [
         "balance", str(table), "--text", "message", "--label", "kind", "-o", str(output),
-        "--encoder_name", str(encoder_folder()), "--language", "en", "--pretrain_steps", "40",
-        "--batch_size", "8", "--max_length", "24", "--save_steps", "5", "--gate", "",
+        "--encoder_name", str(encoder_folder()), "--language", "en", "--pretrain_steps", "16",
+        "--batch_size", "8", "--max_length", "24", "--save_steps", "4", "--gate", "",
         "--num_processes", str(processes),
     ]  # fmt: skip
     status, said = interrupted(words, output, "checkpoint-*")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from sklearn.metrics import average_precision_score, f1_score
 
 from hf_oversample.metrics.classification import (
@@ -15,7 +16,7 @@ from hf_oversample.metrics.classification import (
     expected_calibration_error,
     multiclass_report,
 )
-from hf_oversample.metrics.statistics import holm, paired_test
+from hf_oversample.metrics.statistics import holm, paired_test, pooled_test
 from hf_oversample.metrics.texts import copy_rate, distinct_n, distinct_share, self_bleu
 
 LABELS = [0, 0, 0, 1, 1]
@@ -212,6 +213,30 @@ class TestStatistics:
             paired_test([1.0], [2.0])
         with pytest.raises(ValueError, match="run 1 is not finite"):
             paired_test([1.0, math.nan], [2.0, 1.0])
+
+    def test_pooled_by_hand(self):
+        """The mean of the tasks' means, with the error of independent means and Satterthwaite's
+        degrees of freedom; equal spreads and numbers add up to those of Student's test."""
+        one = paired_test([3.0, 4.0, 5.0], [1.0, 1.0, 1.0])  # mean 3, sd 1
+        two = paired_test([1.0, 3.0, 5.0], [2.0, 2.0, 2.0])  # mean 1, sd 2
+        found = pooled_test([one, two])
+        assert (found.mean, found.tasks, found.runs) == (2.0, 2, 6)
+        error = math.sqrt(1 / 3 + 4 / 3) / 2
+        freedom = (1 / 3 + 4 / 3) ** 2 / ((1 / 3) ** 2 / 2 + (4 / 3) ** 2 / 2)
+        assert found.p_value == pytest.approx(2 * stats.t.sf(2 / error, freedom))
+        assert found.half_width == pytest.approx(stats.t.ppf(0.975, freedom) * error)
+        assert pooled_test([one]).p_value == pytest.approx(one.p_value)
+        assert pooled_test([one]).half_width == pytest.approx(one.half_width)
+        shared = pooled_test([one], [0.5])
+        assert shared.half_width == pytest.approx(one.half_width * math.sqrt(1 + 0.5 * 3))
+        assert found.is_within(2 + found.half_width + 1e-9)
+        assert not found.is_within(2 + found.half_width - 1e-9)
+        same = paired_test([1.0, 2.0], [1.0, 2.0])
+        assert math.isnan(pooled_test([same, same]).p_value)
+        assert not pooled_test([same]).is_within(1.0)
+        for tests, overlaps in (([], None), ([one], [0.1, 0.2])):
+            with pytest.raises(ValueError, match="one each"):
+                pooled_test(tests, overlaps)
 
     def test_holm_by_hand(self):
         assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
