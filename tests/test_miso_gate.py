@@ -93,6 +93,21 @@ def test_judges_place_texts_on_their_side(judge: str) -> None:
     assert reasons(gate_of(judge), NEW, label=0) == [None, None, None, *is_wrong]
 
 
+def test_what_would_not_help_is_rejected() -> None:
+    gate, models = gate_of("influence"), Models()
+    assert gate.influence is not None
+    places = np.linspace(-10, 10, 41, dtype=np.float32)[:, None]
+    ones = np.ones(len(places), np.int64)
+    helps = gate.influence.of(places, ones) > 0
+    assert 0 < helps.sum() < len(helps)
+    models.embed = lambda texts: places  # type: ignore[method-assign]
+    texts = ["new"] * len(places)
+    told: Any = models
+    assert gate.judged(told, texts, ["old"] * len(places), ones) == [
+        None if one else "no help" for one in helps.tolist()
+    ]
+
+
 @pytest.mark.parametrize(
     ("quantile", "ceiling", "expected"),
     [
@@ -235,7 +250,9 @@ def test_critics_that_were_never_trained_are_not_asked() -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(
-    judges=st.lists(st.sampled_from(["classifier", "critics", "neighbors"]), unique=True),
+    judges=st.lists(
+        st.sampled_from(["classifier", "critics", "neighbors", "influence"]), unique=True
+    ),
     quantile=st.floats(0, 0.5),
     ceiling=st.floats(0.6, 1),
     unknown_words=st.sampled_from(["reject", "keep"]),

@@ -69,7 +69,9 @@ TWO = (60, 12)
 # ---- counts and provenance ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("gate", [(), ("classifier",), ("classifier", "critics", "neighbors")])
+@pytest.mark.parametrize(
+    "gate", [(), ("classifier",), ("classifier", "critics", "neighbors", "influence")]
+)
 @pytest.mark.parametrize("realizer", ["edit", "generate"])
 def test_counts_are_exact_although_anchors_are_rejected(gate: tuple[str], realizer: str) -> None:
     dataset = dataset_of(TWO)

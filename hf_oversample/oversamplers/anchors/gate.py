@@ -9,12 +9,13 @@ from typing import Protocol, Self
 
 import numpy as np
 
+from hf_oversample.oversamplers.anchors.influence import Influence
 from hf_oversample.oversamplers.anchors.judge import (
     LinearJudge,
     chosen_regularization,
-    neighbor_majority,
     out_of_fold_margins,
 )
+from hf_oversample.oversamplers.anchors.near_rows import NearRows, Voters
 from hf_oversample.oversamplers.anchors.surface import surface_reason
 from hf_oversample.text.copies import CopyIndex, text_keys
 from hf_oversample.text.vocabulary import KnownWords
@@ -22,7 +23,7 @@ from hf_oversample.text.words import Segmenter
 
 logger = logging.getLogger(__name__)
 
-JUDGES = ("classifier", "critics", "neighbors")
+JUDGES = ("classifier", "critics", "neighbors", "influence")
 UNKNOWN_WORDS = ("reject", "keep")
 
 
@@ -121,61 +122,6 @@ class MarginBand:
 
 
 @dataclass(frozen=True, eq=False)
-class Voters:
-    """
-    The real rows among which a text's neighbours are.
-
-    Args:
-        embeddings: `[rows, d]`.
-        keys: `[rows]` int64, see `text_keys`: equal for exact copies.
-    """
-
-    embeddings: np.ndarray
-    keys: np.ndarray
-
-    def majority(
-        self, embeddings: np.ndarray, sources: Sequence[str], labels: np.ndarray
-    ) -> np.ndarray:
-        """The class of most of the nearest rows, sources left out `[n]`; −1 where there is none."""
-        order = np.argsort(self.keys, kind="stable")
-        keys = text_keys(sources)
-        first = np.searchsorted(self.keys[order], keys, "left")
-        last = np.searchsorted(self.keys[order], keys, "right")
-        copies = [order[a:b] for a, b in zip(first, last, strict=True)]
-        return neighbor_majority(embeddings, self.embeddings, labels, copies)
-
-
-@dataclass(frozen=True, eq=False)
-class NearRows:
-    """
-    The real rows that a text may not be too near to, its source among them.
-
-    Args:
-        directions: `[rows, d]` float32, embeddings of length 1.
-        most: the largest cosine with one of them that a text may have.
-    """
-
-    directions: np.ndarray
-    most: float
-
-    @classmethod
-    def of(cls, embeddings: np.ndarray, most: float) -> Self:
-        """From embeddings `[rows, d]`."""
-        return cls(_directions(embeddings), most)
-
-    def are_near(self, embeddings: np.ndarray) -> np.ndarray:
-        """Whether texts' embeddings `[n, d]` have a larger cosine with a row: booleans `[n]`."""
-        # one text at a time: a product of another size may differ in the last bits
-        nearest = [(self.directions @ one).max() for one in _directions(embeddings)]
-        return np.asarray(nearest, np.float32) > np.float32(self.most)
-
-
-def _directions(embeddings: np.ndarray) -> np.ndarray:
-    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
-    return (embeddings / np.maximum(lengths, np.finfo(np.float32).tiny)).astype(np.float32)
-
-
-@dataclass(frozen=True, eq=False)
 class TextGate:
     """
     Says of each text why it is rejected, or that it is kept. A text's reason does not depend on
@@ -185,7 +131,8 @@ class TextGate:
         judges: which of `JUDGES` must place a text with its class: "classifier" (its margin is in
             `band`), "critics" (pointwise mutual information with the class against the majority is
             positive), "neighbors" (more than half of the 5 nearest real rows are of the class,
-            without the text's source and exact copies of it).
+            without the text's source and exact copies of it), "influence" (learning it would lower
+            the loss of real rows that a classifier has not seen, see `Influence`).
         copies: of the real rows' texts, which may not be written again.
         classifier: fitted on the real rows.
         band: the margins that it asks for.
@@ -194,6 +141,7 @@ class TextGate:
         voters: of the real rows, where "neighbors" judges.
         known: the real rows' words, where a text with another word is rejected.
         near: the real rows, where a text may be too near to one.
+        influence: where "influence" judges.
     """
 
     judges: tuple[str, ...]
@@ -205,6 +153,7 @@ class TextGate:
     voters: Voters | None
     known: KnownWords | None = None
     near: NearRows | None = None
+    influence: Influence | None = None
 
     @classmethod
     def fit(
@@ -258,6 +207,11 @@ class TextGate:
                         "be placed with it, and gate_quantile and gate_ceiling ask for no more",
                         class_names[code],
                     )
+        influence = None
+        if "influence" in judges:
+            influence = Influence.fit(
+                embeddings, labels, len(class_ids), written, regularization=strength, seed=seed
+            )
         return cls(
             judges=tuple(judges),
             copies=CopyIndex.build(texts, models.segmenter),
@@ -268,6 +222,7 @@ class TextGate:
             voters=Voters(embeddings, text_keys(texts)) if "neighbors" in judges else None,
             known=KnownWords.of(texts, models.segmenter) if unknown_words == "reject" else None,
             near=NearRows.of(embeddings, max_cosine) if max_cosine < 1 else None,
+            influence=influence,
         )
 
     def reasons(
@@ -302,11 +257,11 @@ class TextGate:
     def judged(
         self, models: GateModels, texts: Sequence[str], sources: Sequence[str], labels: np.ndarray
     ) -> list[str | None]:
-        """What is said against each text by where it is: "too near", "wrong class", "too easy", or
-        None."""
+        """What is said against each text by where it is: "too near", "wrong class", "too easy", "no
+        help", or None."""
         is_right, is_easy = np.ones(len(texts), bool), np.zeros(len(texts), bool)
-        is_near = np.zeros(len(texts), bool)
-        if {"classifier", "neighbors"} & set(self.judges) or self.near is not None:
+        is_near, is_useless = np.zeros(len(texts), bool), np.zeros(len(texts), bool)
+        if set(self.judges) - {"critics"} or self.near is not None:
             embeddings = models.embed(texts)
         if self.near is not None:
             is_near = self.near.are_near(embeddings)
@@ -318,12 +273,19 @@ class TextGate:
             is_right &= self.voters.majority(embeddings, sources, self.labels) == labels
         if "critics" in self.judges:
             is_right &= models.evidence(texts, self.class_ids[labels]) > 0
-        return [
-            "too near" if near else "wrong class" if not right else "too easy" if easy else None
-            for near, right, easy in zip(
-                is_near.tolist(), is_right.tolist(), is_easy.tolist(), strict=True
-            )
-        ]
+        if self.influence is not None:  # of a class of which nothing is known all may pass
+            is_useless = self.influence.of(embeddings, labels) <= 0
+        reasons: list[str | None] = [None] * len(texts)
+        # the last one that holds is told first
+        for reason, holds in (
+            ("no help", is_useless),
+            ("too easy", is_easy),
+            ("wrong class", ~is_right),
+            ("too near", is_near),
+        ):
+            for place in np.flatnonzero(holds).tolist():
+                reasons[place] = reason
+        return reasons
 
     # ---- saving
 
@@ -348,6 +310,9 @@ class TextGate:
         if self.near is not None:
             arrays["near.directions"] = self.near.directions
             arrays["near.most"] = np.asarray([self.near.most])
+        if self.influence is not None:
+            arrays["influence.weights"] = self.influence.weights
+            arrays["influence.directions"] = self.influence.directions
         return arrays
 
     @classmethod
@@ -362,6 +327,9 @@ class TextGate:
         near = None
         if "near.directions" in arrays:
             near = NearRows(arrays["near.directions"], float(arrays["near.most"][0]))
+        influence = None
+        if "influence.weights" in arrays:
+            influence = Influence(arrays["influence.weights"], arrays["influence.directions"])
         return cls(
             judges=tuple(judges),
             copies=CopyIndex(arrays["copies.exact"], arrays["copies.sets"], arrays["copies.full"]),
@@ -376,4 +344,5 @@ class TextGate:
             voters=voters,
             known=known,
             near=near,
+            influence=influence,
         )

@@ -166,7 +166,7 @@ def _out_of_fold_logits(
     regularization: float,
 ) -> np.ndarray:
     """`[n, classes]` float32; NaN in the rows of which nothing can be said."""
-    fold = _spread_over_folds(embeddings, labels, folds, seed)
+    fold = spread_over_folds(embeddings, labels, folds, seed)
     result = np.full((len(labels), num_classes), np.nan, np.float32)
     for number in range(folds):
         held, rest = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
@@ -213,10 +213,11 @@ def chosen_regularization(
     return best
 
 
-def _spread_over_folds(
+def spread_over_folds(
     embeddings: np.ndarray, labels: np.ndarray, folds: int, seed: int
 ) -> np.ndarray:
-    """The fold that each row is held out in `[n]`."""
+    """The fold that each row is held out in `[n]`: each class is spread over the folds, and equal
+    rows are held out together."""
     _, first, group = np.unique(embeddings, axis=0, return_index=True, return_inverse=True)
     shuffled = noise.generator(seed, noise.stream("folds")).permutation(len(first))
     by_class = shuffled[np.argsort(labels[first[shuffled]], kind="stable")]

@@ -139,6 +139,11 @@ def _advice(reason: str, way: Way, flag: Callable[[str], str]) -> str:
         )
     if reason == "too easy":
         return f"raise {flag('gate_ceiling')}"
+    if reason == "no help":
+        return (
+            f"by the class's other rows they would teach nothing: leave 'influence' out of "
+            f"{flag('gate')}"
+        )
     if reason == "unknown words":
         return (
             f"they have words that no training text has, which mark a row as made: raise "

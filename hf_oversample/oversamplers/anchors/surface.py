@@ -9,7 +9,7 @@ from hf_oversample.text.words import Segmenter, normalized
 
 REASONS = (
     *("nothing to edit", "unchanged", "empty", "repeats", "copy", "near copy", "sibling"),
-    *("unknown words", "too near", "wrong class", "too easy"),
+    *("unknown words", "too near", "wrong class", "too easy", "no help"),
     # of language models alone
     *("unfinished", "too long", "no answer"),
 )

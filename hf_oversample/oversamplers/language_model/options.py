@@ -29,8 +29,8 @@ def check_options(values: Mapping[str, Any]) -> None:
     )
     if "critics" in gate:
         raise ValueError(
-            "gate has 'critics', which a language model does not have: ask 'classifier' or "
-            "'neighbors'."
+            "gate has 'critics', which a language model does not have: ask 'classifier', "
+            "'neighbors' or 'influence'."
         )
     for name in ("anchor_share", "majority_share", "least_kept", "most_kept"):
         if not 0 <= values[name] <= 1:

@@ -75,7 +75,7 @@ class LanguageModelOversampler(Oversampler):
             likely token.
         training_words_only: whether a text may have words of the training texts alone. Others tell
             a classifier that a row was made.
-        gate: which judges must place a text with its class: "classifier", "neighbors", or () for
+        gate: which judges must let a text pass: "classifier", "neighbors", "influence", or () for
             none; see `MisoOversampler`. Copies and texts that repeat themselves never pass.
         gate_quantile, gate_ceiling: how clearly the classifier must see the class, and how clearly
             it may; see `MisoOversampler`.

@@ -84,7 +84,9 @@ class MisoOversampler(Oversampler):
             `EditRealizer`.
         gate: which judges must place an anchor with its class: "classifier", "critics" (pointwise
             mutual information with the class against the majority), "neighbors" (more than half of
-            the 5 nearest training rows, without the source and exact copies of it); () for none.
+            the 5 nearest training rows, without the source and exact copies of it), "influence"
+            (learning it would lower the loss of training rows that a classifier is not fitted on,
+            see `Influence`); () for none.
             Exact copies of a row, and texts whose words are a row's but for one, are rejected by
             every gate.
         gate_quantile: how clearly the classifier must see the class: its margin is above this
