@@ -20,7 +20,12 @@ from miso_fixtures import encoder_folder
 from test_comparison_fold import make_fold
 
 ALONE = ["re-embedding", "joint re-embedding", "LP-FT", "interpolated LP-FT"]
-AVERAGES = ["plain + frozen", "re-embedding + frozen", "plain + re-embedding"]
+AVERAGES = [
+    "plain + frozen",
+    "re-embedding + frozen",
+    "plain + re-embedding",
+    "plain + re-embedding + frozen",
+]
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +72,7 @@ def test_averages_train_nothing_anew_and_have_a_control(
 ) -> None:
     classifier = classifier_named("finetune", steps=3)
     found = {name: REMEDIES[name].fit(fold, classifier, 5).test for name in AVERAGES}
-    assert len(fits) == 2  # re-embedding at two rates, once for both averages that read it
+    assert len(fits) == 2  # re-embedding at two rates, once for all averages that read it
     own = REMEDIES["re-embedding"].fit(fold, classifier, 5).test
     assert len(fits) == 2
     plain = REMEDIES["none"].fit(fold, classifier, 5).test

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -115,6 +116,28 @@ def test_report_shows_a_run_again_and_push_takes_its_parts(done: Path) -> None:
     for part, kind in (("classifier", "model"), ("encoder", "model"), ("triplets", "dataset")):
         plan = plan_push(PushArguments(str(done / part), "user/name"))
         assert plan.record["repo_type"] == kind
+
+
+def test_the_mean_of_three_models_is_one_classifier(file: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    assert main(["reembed", *words(file, output, "--average", "true")]) == 0
+    record = json.loads((output / "run.json").read_text())
+    assert record["average"]["members"] == ["plain", "re-embedded", "frozen"]
+    assert set(record["metrics"]) >= {"mean of plain, re-embedded and frozen", "mean of both"}
+    assert len(record["metrics"]) == 5
+    model = AutoModelForSequenceClassification.from_pretrained(output / "classifier")
+    assert len(model.members) == 3
+    card = (output / "classifier" / "README.md").read_text()
+    assert "the mean of three models of one encoder" in card
+    assert f"{record['average']['validation_of_mean']:.3f}" in card
+    AutoModel.from_pretrained(output / "encoder")
+    shutil.rmtree(output)
+    for flags, said in (
+        (["--validation_share", "0"], "average brings the members to one scale by validation"),
+        (["--objective", "classification"], "choose 'contrastive' or 'joint', or leave average"),
+    ):
+        assert main(["reembed", *words(file, output, "--average", "true", *flags)]) == 2
+        assert not output.exists(), said
 
 
 def test_all_rows_train_where_nothing_is_measured(file: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,12 @@ from hf_oversample.hub.reembedding_card import PARTS, reembedding_card
 from hf_oversample.hub.tables import metrics_table
 from hf_oversample.text.words import Segmenter
 from hf_oversample.training.accelerator import process_state
+from hf_oversample.training.averaging import Averaged, average
 from hf_oversample.training.reembedder import Reembedded, Reembedder
 from hf_oversample.training.reembedding_files import save_classifier, save_encoder, triplets
 from hf_oversample.training.reembedding_heads import averaged_scores
 
-FORMAT = 1
+FORMAT = 2
 
 
 class ReembedRun:
@@ -65,20 +66,38 @@ class ReembedRun:
         yield
         self.timings[name] = round(time.perf_counter() - start, 2)
 
-    def new_reembedder(self) -> Reembedder:
-        """What trains."""
+    def new_reembedder(self, output_dir: Path | None = None, **changes: Any) -> Reembedder:
+        """What trains, with some of its arguments changed."""
         return Reembedder(
             str(self.encoder.name),
             class_names=self.data.class_names,
             target_classes=self.data.targets,
-            arguments=self.arguments.training,
+            arguments=replace(self.arguments.training, **changes),
             pooling=self.arguments.pooling,
-            output_dir=self.output.path,
+            output_dir=output_dir,
         )
 
-    def measured(self, reembedded: Reembedded) -> dict[str, dict[str, float]]:
+    def averaged(self, reembedded: Reembedded) -> Averaged | None:
+        """The mean of three models, where it is asked for. The plain ones write no checkpoints: a
+        run that goes on trains them anew."""
+        if not self.arguments.average:
+            return None
+        with self.timed("plain members"):
+            return average(
+                reembedded,
+                # no checkpoint, and the anchors, heads and weights that are the other's alone
+                lambda **changes: self.new_reembedder(
+                    **changes, save_steps=0, interpolate=False, head_first=False
+                ),
+                self.data.texts["train"],
+                self.data.texts["validation"],
+            )
+
+    def measured(
+        self, reembedded: Reembedded, averaged: Averaged | None
+    ) -> dict[str, dict[str, float]]:
         """Of test rows, with what validation rows chose: the frozen encoder's balanced logistic
-        regression, the re-embedded classifier, and the mean of their standardised scores."""
+        regression, the re-embedded classifier, the plain one where it is trained, and means."""
         texts, a = self.data.texts, self.arguments
         if not {"validation", "test"} <= set(texts):
             return {}
@@ -93,6 +112,11 @@ class ReembedRun:
             f"re-embedded ({a.training.objective}, weights {chosen:g})": new,
             "mean of both": averaged_scores(frozen, new),
         }
+        if averaged is not None:
+            scores = [averaged.plain.logits(one) for one in held]
+            rate = averaged.record["plain_learning_rate"]
+            arms[f"plain fine-tuning (rate {rate:g})"] = scores
+            arms["mean of plain, re-embedded and frozen"] = averaged_scores(scores, new, frozen)
         fold = Fold(
             texts["train"],
             texts["validation"],
@@ -107,7 +131,11 @@ class ReembedRun:
         }
 
     def record(
-        self, reembedded: Reembedded, metrics: dict[str, Any], number: int
+        self,
+        reembedded: Reembedded,
+        averaged: Averaged | None,
+        metrics: dict[str, Any],
+        number: int,
     ) -> dict[str, Any]:
         """What `run.json` holds."""
         a, names = self.arguments, self.data.class_names
@@ -131,6 +159,7 @@ class ReembedRun:
             },
             "encoder": self.encoder.to_dict(),
             "reembedding": reembedded.record,
+            "average": None if averaged is None else averaged.record,
             "triplets": number,
             "metrics": metrics,
             "timings": self.timings,
@@ -163,16 +192,17 @@ def run_reembed(
     run = ReembedRun(arguments)
     texts, anchors, a = run.data.texts, run.data.anchors, arguments
     with run.timed("training"):
-        reembedded = run.new_reembedder().fit(
+        reembedded = run.new_reembedder(run.output.path).fit(
             texts["train"],
             texts.get("validation"),
             anchors,
             resume_from_checkpoint=run.output.checkpoint(resume_from_checkpoint),
         )
+    averaged = run.averaged(reembedded)
     if not process_state().is_main_process:
         return {}
     with run.timed("evaluation"):
-        metrics = run.measured(reembedded)
+        metrics = run.measured(reembedded, averaged)
     made = triplets(
         reembedded,
         texts["train"],
@@ -181,9 +211,9 @@ def run_reembed(
         anchor_share=a.training.anchor_share,
         seed=a.training.seed,
     )
-    record = run.record(reembedded, metrics, len(made))
+    record = run.record(reembedded, averaged, metrics, len(made))
     with run.output.folder("classifier") as folder:
-        save_classifier(reembedded, folder)
+        save_classifier(averaged or reembedded, folder)
     with run.output.folder("encoder") as folder:
         save_encoder(reembedded, folder)
     with run.output.folder("triplets") as folder:
@@ -222,7 +252,8 @@ def reembed_summary(record: dict[str, Any], folder: Path) -> str:
             "",
             table_of(record),
             "",
-            f"The classifier: {folder / 'classifier'}",
+            f"The classifier: {folder / 'classifier'}"
+            + (", the mean of plain, re-embedded and frozen" if record["average"] else ""),
             f"The encoder:    {folder / 'encoder'}",
             f"Triplets:       {folder / 'triplets'} ({record['triplets']})",
             f"Seconds: {seconds}",
@@ -239,7 +270,7 @@ def reembed(arguments: ReembedRunArguments, resume: str | None = None) -> Outcom
     hints = [
         f'Python: SentenceTransformer("{folder / "encoder"}")',
         "against plain fine-tuning, on folds: hf-oversample compare ... --classifiers finetune "
-        "--methods none,re-embedding,LP-FT",
+        "--methods none,re-embedding,plain-+-re-embedding-+-frozen,plain-+-plain",
     ]
     return Outcome(record, reembed_summary(record, folder), hints)
 

@@ -40,6 +40,11 @@ class ReembedRunArguments(RunArguments):
         "made texts of rare classes, with the same columns: a file that generate wrote, or the "
         "parquet file of balance, of which the synthetic rows are taken",
     )
+    average: bool = argument(
+        False,
+        "fine-tune the encoder plainly too, at two rates, and write the mean of the plain, the "
+        "re-embedded and the frozen one as the classifier: three times the cost of a text",
+    )
     triplets_per_text: int = argument(5, "triplets of each rare text in the data set of triplets")
     validation_share: float = argument(
         0.1, "share of the rows held out to choose by; 0: none, and nothing is measured"
@@ -66,6 +71,17 @@ class ReembedRunArguments(RunArguments):
             raise ValueError(
                 "interpolate chooses between weights by validation rows, and validation_share is "
                 "0: hold some out, or leave interpolate out."
+            )
+        if self.average and not self.validation_share:
+            raise ValueError(
+                "average brings the members to one scale by validation rows, and validation_share "
+                "is 0: hold some out, or leave average out."
+            )
+        if self.average and not self.training.is_contrastive:
+            raise ValueError(
+                "average takes the mean of a re-embedded encoder with one that is fine-tuned by "
+                "cross-entropy, and objective is 'classification': choose 'contrastive' or "
+                "'joint', or leave average out."
             )
         if self.anchors_file is not None and not self.training.is_contrastive:
             raise ValueError(

@@ -120,8 +120,8 @@ def _scores(found: tuple[Logits, np.ndarray, int]) -> Scores:
     return Scores.of_logits(validation, test, features, made)
 
 
-def _averaged(first: Logits, second: Logits) -> Scores:
-    validation, test = averaged_scores(first, second)
+def _averaged(*models: Logits) -> Scores:
+    validation, test = averaged_scores(*models)
     return Scores.of_logits(validation, test)
 
 
@@ -205,3 +205,11 @@ def plain_and_reembedding(fold: Fold, classifier: Classifier, seed: int) -> Scor
     plain = _plain_logits(fold, classifier, seed)
     own = _fitted(fold, classifier, seed, "re-embedding")[0]
     return _averaged(plain, own)
+
+
+def all_three(fold: Fold, classifier: Classifier, seed: int) -> Scores:
+    """The mean of the standardised scores of the plain model, re-embedding and the frozen encoder:
+    what `hf-oversample reembed --average` writes."""
+    plain = _plain_logits(fold, classifier, seed)
+    own = _fitted(fold, classifier, seed, "re-embedding")[0]
+    return _averaged(plain, own, frozen_scores(fold, classifier, seed))

@@ -317,6 +317,7 @@ for _name, _function in (
     ("plain + frozen", "plain_and_frozen"),
     ("re-embedding + frozen", "reembedding_and_frozen"),
     ("plain + re-embedding", "plain_and_reembedding"),
+    ("plain + re-embedding + frozen", "all_three"),
 ):
     add_remedy(
         _name,

@@ -13,7 +13,7 @@ from jinja2 import Environment, StrictUndefined
 from hf_oversample.hub.tables import markdown_table, metrics_table
 
 PARTS = ("classifier", "encoder", "triplets")
-FORMAT = 1
+FORMAT = 2
 _POOLED = {"mean": "mean of its last states over the tokens", "cls": "first token's last state"}
 _TITLES = {
     "classifier": "A classifier of {}",
@@ -70,6 +70,7 @@ def reembedding_card(
             f"`{name}` {100 * value:.1f} %" for name, value in found["difficult_share"].items()
         ),
         coefficient=found["coefficient"],
+        average=run["average"],
         seed=run["seed"],
         timings="Seconds: "
         + ", ".join(f"{name} {value:.4g}" for name, value in run["timings"].items())

@@ -25,6 +25,7 @@ _AUTO = "transformers.models.auto."
 
 # model type → class name of its configuration; transformers' table → class name of the model.
 CONFIGURATIONS = {
+    "averaged_encoders": "AveragedEncodersConfig",
     "miso": "MisoConfig",
     "bayesian_gan": "BayesianGanConfig",
     "embedding_mlp": "MlpConfig",
@@ -36,6 +37,7 @@ MODELS = {
     "MODEL_MAPPING": {"miso": "MisoModel", "bayesian_gan": "BayesianGanModel"},
     "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING": {"miso": "MisoForAnchorGeneration"},
     "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING": {
+        "averaged_encoders": "AveragedEncodersForSequenceClassification",
         "embedding_mlp": "MlpForEmbeddingClassification",
         "pooled_encoder": "PooledEncoderForSequenceClassification",
         "textcnn": "TextCnnForSequenceClassification",
@@ -43,7 +45,10 @@ MODELS = {
     },
 }
 # Where the classes are that are no public names of this package's top.
-MODULES = {"pooled_encoder": "hf_oversample.models.classifiers.pooled_encoder"}
+MODULES = {
+    "averaged_encoders": "hf_oversample.models.classifiers.averaged_encoders",
+    "pooled_encoder": "hf_oversample.models.classifiers.pooled_encoder",
+}
 
 
 class _LazyModule(ModuleType):

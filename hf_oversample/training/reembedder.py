@@ -28,8 +28,13 @@ from hf_oversample.training.reembedding import (
     new_pooled_encoder,
 )
 from hf_oversample.training.reembedding_arguments import ReembeddingArguments
-from hf_oversample.training.reembedding_heads import LinearHead, rare_precision, solve_head
-from hf_oversample.transforms.embed import embed_token_ids
+from hf_oversample.training.reembedding_heads import (
+    LinearHead,
+    head_scores,
+    rare_precision,
+    solve_head,
+    text_vectors,
+)
 
 COEFFICIENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Of the fine-tuned weights, in their mean with the pretrained ones: what validation chooses of."""
@@ -86,18 +91,11 @@ class Reembedded:
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """`[n, d]` float32 of length 1, the same for any texts beside them."""
-        return _vectors(self.model, self.encode(texts))
+        return text_vectors(self.model, self.encode(texts))
 
     def logits(self, texts: Sequence[str]) -> np.ndarray:
         """Class scores `[n, classes]` float32."""
         return head_scores(self.model, self.embed(texts))
-
-
-def head_scores(model: PooledEncoderForSequenceClassification, vectors: np.ndarray) -> np.ndarray:
-    """Class scores `[n, classes]` of vectors `[n, d]` of length 1."""
-    with torch.no_grad():
-        values: np.ndarray = model.scores(torch.from_numpy(vectors).to(model.device)).cpu().numpy()
-    return values
 
 
 class Reembedder:
@@ -172,7 +170,7 @@ class Reembedder:
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """`[n, d]` float32 of length 1, by the encoder as it is."""
         self.model.to(process_state().device)
-        return _vectors(self.model, _encoded(self.tokenizer, texts, self.max_length))
+        return text_vectors(self.model, _encoded(self.tokenizer, texts, self.max_length))
 
     def fit(
         self,
@@ -213,7 +211,7 @@ class Reembedder:
         classes = len(self.class_names)
         model.to(process_state().device)
         encoded = _encoded(self.tokenizer, train.texts, self.max_length)
-        frozen = _vectors(model, encoded) if embeddings is None else embeddings
+        frozen = text_vectors(model, encoded) if embeddings is None else embeddings
         neighborhoods = rare_classes(frozen, train.labels, targets, a)
         frozen_head = solve_head(
             frozen, train.labels, classes=classes, targets=targets, seed=a.seed
@@ -235,7 +233,7 @@ class Reembedder:
         model.requires_grad_(True)
 
         def solved() -> LinearHead:
-            vectors = _vectors(model, encoded)
+            vectors = text_vectors(model, encoded)
             return solve_head(vectors, train.labels, classes=classes, targets=targets, seed=a.seed)
 
         result = Reembedded(
@@ -260,7 +258,7 @@ class Reembedder:
         def score() -> float | None:
             if held is None or validation is None:
                 return None
-            scores = head_scores(self.model, _vectors(self.model, held))
+            scores = head_scores(self.model, text_vectors(self.model, held))
             return rare_precision(validation.labels, scores, result.targets)
 
         chosen, scored = 1.0, dict[float, float]()
@@ -398,14 +396,3 @@ def _encoded(
             "such rows out."
         )
     return [np.asarray(one, np.int64) for one in ids]
-
-
-def _vectors(
-    model: PooledEncoderForSequenceClassification, encoded: Sequence[np.ndarray]
-) -> np.ndarray:
-    return embed_token_ids(
-        model.encoder,
-        encoded,
-        padding=model.config.pad_token_id or 0,
-        pooling=model.config.pooling,
-    )

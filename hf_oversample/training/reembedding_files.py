@@ -11,6 +11,7 @@ from datasets import Dataset
 
 from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.numeric import noise
+from hf_oversample.training.averaging import Averaged
 from hf_oversample.training.reembedder import Reembedded
 
 # https://sbert.net/docs/package_reference/sentence_transformer/modules.html: the modules that
@@ -22,11 +23,11 @@ _MODULES = (
 )
 
 
-def save_classifier(reembedded: Reembedded, folder: Path) -> None:
-    """Encoder, head and tokenizer, which `AutoModelForSequenceClassification` loads once
-    `hf_oversample` is imported."""
-    reembedded.model.save_pretrained(folder)
-    _save_tokenizer(reembedded, folder)
+def save_classifier(trained: Reembedded | Averaged, folder: Path) -> None:
+    """Encoder (or the averaged ones), head and tokenizer, which
+    `AutoModelForSequenceClassification` loads once `hf_oversample` is imported."""
+    trained.model.save_pretrained(folder)
+    _save_tokenizer(trained, folder)
 
 
 def save_encoder(reembedded: Reembedded, folder: Path) -> None:
@@ -61,9 +62,9 @@ def save_encoder(reembedded: Reembedded, folder: Path) -> None:
         (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def _save_tokenizer(reembedded: Reembedded, folder: Path) -> None:
-    tokenizer, before = reembedded.tokenizer, reembedded.tokenizer.model_max_length
-    tokenizer.model_max_length = reembedded.max_length
+def _save_tokenizer(trained: Reembedded | Averaged, folder: Path) -> None:
+    tokenizer, before = trained.tokenizer, trained.tokenizer.model_max_length
+    tokenizer.model_max_length = trained.max_length
     try:
         tokenizer.save_pretrained(folder)
     finally:

@@ -13,6 +13,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import StratifiedKFold
 
+from hf_oversample.models.classifiers.pooled_encoder import PooledEncoderForSequenceClassification
+from hf_oversample.transforms.embed import embed_token_ids
+
 GRID = (0.1, 1.0, 10.0, 100.0)
 """C, the inverse strength of the penalty."""
 FOLDS = 5
@@ -43,6 +46,25 @@ class LinearHead:
     def tensors(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Weight and bias as float32."""
         return torch.from_numpy(self.weight).float(), torch.from_numpy(self.bias).float()
+
+
+def text_vectors(
+    model: PooledEncoderForSequenceClassification, encoded: Sequence[np.ndarray]
+) -> np.ndarray:
+    """Vectors `[n, d]` of length 1 of n texts as token ids, each whatever the others are."""
+    return embed_token_ids(
+        model.encoder,
+        encoded,
+        padding=model.config.pad_token_id or 0,
+        pooling=model.config.pooling,
+    )
+
+
+def head_scores(model: PooledEncoderForSequenceClassification, vectors: np.ndarray) -> np.ndarray:
+    """Class scores `[n, classes]` of vectors `[n, d]` of length 1."""
+    with torch.no_grad():
+        values: np.ndarray = model.scores(torch.from_numpy(vectors).to(model.device)).cpu().numpy()
+    return values
 
 
 def rare_precision(labels: np.ndarray, scores: np.ndarray, targets: Sequence[int]) -> float:
