@@ -163,6 +163,12 @@ def arguments(**changes: Any) -> MisoTrainingArguments:
     return MisoTrainingArguments(**{**few, **changes})
 
 
+def reset_accelerate() -> None:
+    """Accelerate forgets the training before."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
+
+
 def make_trainer(
     model: MisoForAnchorGeneration,
     texts: Sequence[str],
@@ -171,8 +177,7 @@ def make_trainer(
     **options: Any,
 ) -> MisoTrainer:
     """A trainer of its own, whatever Accelerate remembers of the one before."""
-    AcceleratorState._reset_state(reset_partial_state=True)
-    GradientState._reset_state()
+    reset_accelerate()
     return MisoTrainer(
         model,
         encode(texts),

@@ -43,16 +43,20 @@ from hf_oversample.models.encoders import (
     places,
 )
 from hf_oversample.oversamplers.miso.models import MisoModels
+from hf_oversample.text.encoding import TextEncoder
 from hf_oversample.training.classifier import predict, train_classifier
 from hf_oversample.training.generator import new_generator
+from hf_oversample.training.miso import MisoTrainer
 from hf_oversample.transforms.embed import TextEmbedder
 from miso_fixtures import (
     CLASS_NAMES,
     SEGMENTER,
+    arguments,
     contract_generator_folder,
     encode,
     encoder_folder,
     make_corpus,
+    reset_accelerate,
     tokenizer,
 )
 
@@ -213,6 +217,26 @@ def test_the_default_length_is_what_the_encoder_has_places_for() -> None:
     assert np.array_equal(made, TextEmbedder(encoder_folder(), max_length=64).embed([text]))
     with pytest.raises(ValueError, match=r"max_length is 65, but .* has places for 64 tokens"):
         TextEmbedder(encoder_folder(), max_length=65).embed([text])
+
+
+def test_a_generators_training_keeps_to_the_places_of_its_encoder() -> None:
+    """Texts that are too long are named; those that fit are not padded past the last place."""
+    longest = 132  # of which the next multiple of eight would be past the last place
+    long = [f"{text} " + " ".join(TEXTS) for text in TEXTS]
+    encoded = TextEncoder(tokenizer(), SEGMENTER, longest).many(long)
+    assert max(map(len, encoded)) == longest
+    few: dict[str, Any] = {"class_names": CLASS_NAMES[:2], "target_classes": [1]}
+    training = arguments(pretrain_steps=1, critic_steps=0, adversarial_steps=1)
+
+    def train(places: int) -> None:
+        tokens = {"padding": tokenizer().pad_token_id, "mask_token": tokenizer().mask_token_id}
+        model = new_generator(encoded, tokenizer(), SEGMENTER, max_length=places, **few)
+        reset_accelerate()
+        MisoTrainer(model, encoded, LABELS, training, **tokens).train()
+
+    train(longest)
+    with pytest.raises(ValueError, match=r"encoded text \d+ has 132 tokens, but .*for 128:"):
+        train(longest - 4)
 
 
 def test_a_generator_is_given_no_longer_texts_than_its_encoder_has_places_for() -> None:

@@ -164,9 +164,10 @@ class MisoPairs:
 TRAINING_LENGTH_STEP = 8
 
 
-def _shared_length(rows: Sequence[np.ndarray]) -> int:
+def _shared_length(rows: Sequence[np.ndarray], most: int | None) -> int:
     longest = max(len(row) for row in rows)
-    return -(-longest // TRAINING_LENGTH_STEP) * TRAINING_LENGTH_STEP
+    rounded = -(-longest // TRAINING_LENGTH_STEP) * TRAINING_LENGTH_STEP
+    return rounded if most is None else max(longest, min(rounded, most))
 
 
 class MisoBatches:
@@ -183,6 +184,7 @@ class MisoBatches:
         process, processes: this process's number, and how many train together; each draws batches
             of its own.
         device: of the batches.
+        places: tokens that the model has places for; None: any number.
     """
 
     def __init__(
@@ -198,12 +200,14 @@ class MisoBatches:
         process: int,
         processes: int,
         device: torch.device,
+        places: int | None = None,
     ):
         self.encoded, self.labels = encoded, np.asarray(labels, np.int64)
         self.arguments, self.config = arguments, config
         self.positions = positions.numpy()
         self.padding, self.mask_token = padding, mask_token
         self.process, self.processes, self.device = process, processes, device
+        self.places = places
         counts = np.bincount(self.labels, minlength=config.num_labels)
         weights = np.where(counts > 0, counts.astype(float) ** arguments.class_smoothing, 0.0)
         self.class_chance = weights / weights.sum()
@@ -212,7 +216,7 @@ class MisoBatches:
     def padded(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
         """Token ids and mask of training rows `[n]`: `[n, l]` each."""
         ids = [self.encoded[row].input_ids for row in rows]
-        return pad(ids, self.padding, self.device, _shared_length(ids))
+        return pad(ids, self.padding, self.device, _shared_length(ids, self.places))
 
     def mask_words(
         self, texts: Sequence[EncodedText], rng: np.random.Generator
@@ -247,7 +251,7 @@ class MisoBatches:
         order = np.argsort([len(text) for text in texts], kind="stable")
         groups = []
         for part in np.array_split(order, min(number, len(order))):
-            length = _shared_length([texts[i].input_ids for i in part])
+            length = _shared_length([texts[i].input_ids for i in part], self.places)
             ids, mask = pad([texts[i].input_ids for i in part], self.padding, self.device, length)
             hidden, _ = pad([masked[i] for i in part], self.padding, self.device, length)
             wanted, inside = pad([targets[i] for i in part], 0, self.device, length)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from hf_oversample.models.encoders import check_lengths, places
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.numeric import noise
 from hf_oversample.text.encoding import EncodedText
@@ -63,8 +64,9 @@ class MisoTrainer:
     schedules follow the clock.
 
     Raises:
-        ValueError: if checkpoints or a tracker are asked for without an `output_dir`, or the
-            validation texts come without labels.
+        ValueError: if checkpoints or a tracker are asked for without an `output_dir`, the
+            validation texts come without labels, or a text has more tokens than the encoder has
+            places for.
     """
 
     def __init__(
@@ -86,6 +88,8 @@ class MisoTrainer:
             raise ValueError(
                 f"There are {len(validation)} validation texts and no validation_labels: give both."
             )
+        for texts in (encoded, validation):
+            check_lengths(texts, model.miso)
         self.arguments, self.output_dir = arguments, Path(output_dir) if output_dir else None
         self.accelerator = new_accelerator(
             self.output_dir,
@@ -105,6 +109,7 @@ class MisoTrainer:
             process=self.accelerator.process_index,
             processes=self.accelerator.num_processes,
             device=self.accelerator.device,
+            places=places(model.miso),
         )
         self.validation: list[dict[str, Any]] = []
         if len(validation):
