@@ -219,24 +219,35 @@ def test_the_default_length_is_what_the_encoder_has_places_for() -> None:
         TextEmbedder(encoder_folder(), max_length=65).embed([text])
 
 
-def test_a_generators_training_keeps_to_the_places_of_its_encoder() -> None:
+def test_a_generators_training_keeps_to_the_places_of_its_encoder(tmp_path: Path) -> None:
     """Texts that are too long are named; those that fit are not padded past the last place."""
-    longest = 132  # of which the next multiple of eight would be past the last place
+    longest = 60  # of which the next multiple of eight would be past the last place
+    config = BertModel.from_pretrained(encoder_folder()).config
+    config.max_position_embeddings = longest
+    BertModel(config).save_pretrained(tmp_path)
+    tokenizer().save_pretrained(tmp_path)
     long = [f"{text} " + " ".join(TEXTS) for text in TEXTS]
-    encoded = TextEncoder(tokenizer(), SEGMENTER, longest).many(long)
-    assert max(map(len, encoded)) == longest
-    few: dict[str, Any] = {"class_names": CLASS_NAMES[:2], "target_classes": [1]}
     training = arguments(pretrain_steps=1, critic_steps=0, adversarial_steps=1)
+    tokens = {"padding": tokenizer().pad_token_id, "mask_token": tokenizer().mask_token_id}
 
-    def train(places: int) -> None:
-        tokens = {"padding": tokenizer().pad_token_id, "mask_token": tokenizer().mask_token_id}
-        model = new_generator(encoded, tokenizer(), SEGMENTER, max_length=places, **few)
+    def train(length: int) -> None:
+        encoded = TextEncoder(tokenizer(), SEGMENTER, length).many(long)
+        assert max(map(len, encoded)) == length
+        model = new_generator(
+            encoded,
+            tokenizer(),
+            SEGMENTER,
+            class_names=CLASS_NAMES[:2],
+            target_classes=[1],
+            encoder_name_or_path=tmp_path,
+            max_length=longest,
+        )
         reset_accelerate()
         MisoTrainer(model, encoded, LABELS, training, **tokens).train()
 
     train(longest)
-    with pytest.raises(ValueError, match=r"encoded text \d+ has 132 tokens, but .*for 128:"):
-        train(longest - 4)
+    with pytest.raises(ValueError, match=r"encoded text \d+ has 61 tokens, but .* for 60:"):
+        train(longest + 1)
 
 
 def test_a_generator_is_given_no_longer_texts_than_its_encoder_has_places_for() -> None:
