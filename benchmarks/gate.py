@@ -5,7 +5,8 @@
 SMS Spam (the demo extra's) as it is and thinned to 1 %, and Yelp at 1 % (from `--data_dir`; left
 out without it), frozen MiniLM. For each seed: the share of held-out rare rows above the gate's
 least margin at `gate_quantile` 0.1, by margins in-sample and out of fold; and the average precision
-of a balanced logistic regression that gets further *real* rare rows, chosen by their margin.
+of a balanced logistic regression that gets further *real* rare rows, chosen by their margin or by
+their influence.
 """
 
 from __future__ import annotations
@@ -25,7 +26,12 @@ from hf_oversample.data.demo import demo_encoder_path, demo_sms
 from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.data.splitting import drop_duplicate_texts, stratified_split
 from hf_oversample.oversamplers.anchors.gate import MarginBand
-from hf_oversample.oversamplers.anchors.judge import LinearJudge, out_of_fold_margins
+from hf_oversample.oversamplers.anchors.influence import Influence
+from hf_oversample.oversamplers.anchors.judge import (
+    LinearJudge,
+    chosen_regularization,
+    out_of_fold_margins,
+)
 from hf_oversample.transforms.embed import TextEmbedder
 
 QUANTILE = 0.1
@@ -90,10 +96,17 @@ def measured(task: str, data: Path | None, seed: int, embed: Embeddings) -> dict
         found[f"unseen rare rows that pass, {name}"] = float((passing > value).mean())
     found["AP, none"] = precision(x, y, held, test.labels)
     margin = judge.margin(extra, np.ones(len(extra), np.int64))
+    found["further rows with a margin above 0"] = float((margin > 0).mean())
     rng = np.random.default_rng(seed)
-    for name, ends in BANDS.items():
+    ones = np.ones(len(extra), np.int64)
+    strength = chosen_regularization(x, y, 2, seed=seed)
+    influence = Influence.fit(x, y, 2, [1], regularization=strength, seed=seed).of(extra, ones)
+    found["further rows of positive influence"] = float((influence > 0).mean())
+    for name, ends in (*BANDS.items(), ("of positive influence", "influence")):
         fit = np.arange(len(extra))
-        if ends is not None:
+        if ends == "influence":
+            fit = np.flatnonzero(influence > 0)
+        elif ends is not None:
             band = MarginBand.of(margins["out of fold"], y, 2, *ends)
             fit = np.flatnonzero((margin > band.least[1]) & (margin <= band.most[1]))
         if len(fit) < number // 2:  # too few to compare

@@ -22,17 +22,18 @@ from typing import Any
 import numpy as np
 import torch
 from focus import fewer
-from miso import agreement, generator, machine, mini_lm
+from miso import agreement, machine, mini_lm
 from tasks import TaskRows, task_rows
 from torch import nn
 
+from hf_oversample.data.demo import demo_encoder_path
 from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.models.miso.realizers import AnchorRequest, EditRealizer, GenerateRealizer
 from hf_oversample.neighbors.difficult import difficult_samples
 from hf_oversample.text.encoding import TextEncoder
 from hf_oversample.training.arguments import MisoTrainingArguments
-from hf_oversample.training.generator import TrainedGenerator
+from hf_oversample.training.generator import TrainedGenerator, train_generator
 
 PARTS: dict[str, tuple[str, ...]] = {
     "encoder": ("miso.encoder",),
@@ -131,6 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data_dir", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--encoder", choices=["scratch", "minilm"], default="minilm")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--anchors", type=int, default=100)
@@ -155,7 +157,16 @@ def main() -> None:
     chosen = {name: value for name, value in vars(a).items() if name not in ("data_dir", "output")}
     record: dict[str, Any] = {**machine(), "task": "yelp-1%", **chosen, "critics": {}}
     for mode in ("pair", "class"):
-        trained = generator(p, training, {"critic_mode": mode})
+        trained = train_generator(
+            p.train,
+            class_names=p.class_names,
+            target_classes=p.targets,
+            language=p.language,
+            training=training,
+            encoder_name=str(demo_encoder_path()) if a.encoder == "minilm" else None,
+            parts="miso",
+            critic_mode=mode,
+        )
         record["critics"][mode] = reported(trained)
         print(mode, record["critics"][mode], flush=True)
         if mode == "pair":
