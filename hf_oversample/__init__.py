@@ -45,6 +45,7 @@ _MODULE_OF = {
     "difficult_samples": "hf_oversample.neighbors.difficult",
     "MisoTrainingArguments": "hf_oversample.training.arguments",
     "MisoTrainer": "hf_oversample.training.miso",
+    "minority_loss": "hf_oversample.training.trainer_losses",
 }
 
 __all__ = ["__version__", *_MODULE_OF]
@@ -99,6 +100,7 @@ if TYPE_CHECKING:  # written by scripts/public_names.py
         BayesianGanTrainingArguments as BayesianGanTrainingArguments,
     )
     from hf_oversample.training.miso import MisoTrainer as MisoTrainer
+    from hf_oversample.training.trainer_losses import minority_loss as minority_loss
     from hf_oversample.transforms.embed import TextEmbedder as TextEmbedder
 # end of what scripts/public_names.py writes
 
