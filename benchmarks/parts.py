@@ -80,12 +80,15 @@ def realizer(way: str, trained: TrainedGenerator, model: nn.Module, **options: A
 
 
 def without(model: MisoForAnchorGeneration, names: tuple[str, ...]) -> MisoForAnchorGeneration:
-    """The model with the weights of some modules drawn anew."""
+    """The model with the weights of some modules drawn anew, but the word embeddings."""
     other = copy.deepcopy(model)
     random = torch.Generator().manual_seed(0)
+    words = other.get_input_embeddings().weight  # of encoder and decoders both
     with torch.no_grad():
         for name in names:
             for weight in other.get_submodule(name).parameters():
+                if weight is words:
+                    continue
                 weight.copy_(torch.randn(weight.shape, generator=random) * 0.1)
     return other
 
