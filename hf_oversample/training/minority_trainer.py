@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from torch.utils.data import IterableDataset, Sampler
 from transformers import (
@@ -17,7 +17,7 @@ from transformers import (
 from hf_oversample.training.samplers import MinoritySampler
 
 if TYPE_CHECKING:
-    _Base = Trainer
+    _Base: TypeAlias = Trainer
 else:
     _Base = object
 
