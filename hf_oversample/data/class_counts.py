@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,7 @@ from datasets import ClassLabel, Dataset
 
 from hf_oversample.data.columns import embedding_matrix, read_labels
 
-CountsOf = Dataset | Sequence[int] | npt.NDArray[np.integer]
+CountsOf: TypeAlias = "Dataset | Sequence[int] | npt.NDArray[np.integer]"
 """A data set to count in, or the counts."""
 
 
