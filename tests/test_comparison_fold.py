@@ -27,9 +27,10 @@ from hf_oversample.comparison.registry import CLASSIFIERS, classifier_named
 from hf_oversample.comparison.remedies import REMEDIES, Remedy, add_remedy, remedy_named
 from hf_oversample.comparison.remedy_fits import plain
 from hf_oversample.comparison.resampling import half_new
-from hf_oversample.comparison.scores import Scores, cell_curves, cell_metrics, tuned_offsets
+from hf_oversample.comparison.scores import Scores, cell_curves, cell_metrics
 from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.metrics.classification import average_precision_at, best_threshold
+from hf_oversample.metrics.thresholds import tuned_offsets
 from hf_oversample.text.words import Segmenter
 from miso_fixtures import CLASS_NAMES, make_corpus
 

@@ -88,7 +88,7 @@ def threshold_lines(
     """
     if of_all_classes:
         return (
-            "from hf_oversample.comparison.scores import moved, tuned_offsets\n"
+            "from hf_oversample.metrics.thresholds import moved, tuned_offsets\n"
             "offsets = tuned_offsets(validation_labels, validation_probabilities, "
             f"{minority})\n"
             "predicted = moved(probabilities, offsets).argmax(axis=1)"

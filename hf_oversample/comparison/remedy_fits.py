@@ -14,7 +14,8 @@ from hf_oversample.comparison import resampling
 from hf_oversample.comparison.classifiers import Classifier, LossOfRows, Trained, Training
 from hf_oversample.comparison.fold import Fold
 from hf_oversample.comparison.remedies import Fit
-from hf_oversample.comparison.scores import Scores, tuned_offsets
+from hf_oversample.comparison.scores import Scores
+from hf_oversample.metrics.thresholds import tuned_offsets
 from hf_oversample.training.heads import head_logits, train_head
 from hf_oversample.training.losses import (
     FocalLoss,

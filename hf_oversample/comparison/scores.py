@@ -18,6 +18,7 @@ from hf_oversample.metrics.classification import (
     f1_on_rows,
     multiclass_report,
 )
+from hf_oversample.metrics.thresholds import moved, tuned_offsets
 from hf_oversample.neighbors.difficult import DifficultSamples, difficult_samples
 
 RECALLS = np.linspace(0.0, 1.0, 51)
@@ -84,65 +85,6 @@ class Scores:
             (self.test + other.test) / 2,
             made=max(self.made, other.made),
         )
-
-
-def moved(probabilities: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Probabilities `[n, classes]` with `[classes]` added to their logarithms."""
-    values: np.ndarray = softmax(_log(probabilities) + offsets, axis=1)
-    return values
-
-
-def _log(probabilities: np.ndarray) -> np.ndarray:
-    # of the smallest float64 above 0, not of a rounder one: rows below it would be ranked alike
-    return np.log(np.maximum(probabilities.astype(np.float64), np.finfo(np.float64).tiny))
-
-
-def tuned_offsets(labels: np.ndarray, probabilities: np.ndarray, minority: int) -> np.ndarray:
-    """Threshold moving: what to add to the log-probabilities, chosen on validation rows.
-
-    Two classes: the threshold with the largest F1 of the minority becomes one half. More: one
-    offset a class, by two rounds of coordinate search for the largest macro-F1.
-
-    Args:
-        labels: `[n]` class ids of validation rows.
-        probabilities: `[n, classes]` of them.
-        minority: the class whose F1 counts, of two.
-
-    Returns:
-        `[classes]` float64.
-    """
-    classes = probabilities.shape[1]
-    offsets = np.zeros(classes)
-    if classes == 2:
-        threshold = best_threshold((labels == minority).astype(int), probabilities[:, minority])
-        # not to a rounder number: an over-confident model's best threshold may be far below it
-        threshold = float(np.clip(threshold, np.finfo(np.float64).tiny, np.nextafter(1.0, 0.0)))
-        # A little more than that: rounding must not put a row that is at the threshold below it.
-        offsets[minority] = np.log((1 - threshold) / threshold) + 1e-9
-        return offsets
-    scores = _log(probabilities)
-    steps = np.linspace(-5, 5, 41)
-    # Rarest class first: it has most to gain, and the common ones then settle around it.
-    order = np.argsort(np.bincount(labels, minlength=classes), kind="stable")
-    for _ in range(2):
-        for label in order:
-            found = []
-            for step in steps:
-                trial = offsets.copy()
-                trial[label] = step
-                found.append(_macro_f1(labels, (scores + trial).argmax(axis=1), classes))
-            best = max(found)
-            ties = steps[np.isclose(found, best)]
-            offsets[label] = ties[np.argmin(np.abs(ties - offsets[label]))]
-    return offsets
-
-
-def _macro_f1(labels: np.ndarray, predicted: np.ndarray, classes: int) -> float:
-    table = np.bincount(labels * classes + predicted, minlength=classes**2)
-    table = table.reshape(classes, classes)
-    rows, columns = table.sum(axis=1), table.sum(axis=0)
-    f1 = 2 * np.diag(table) / np.maximum(rows + columns, 1)
-    return float(f1[rows > 0].mean())
 
 
 def chosen_threshold(fold: Fold, scores: Scores) -> float:

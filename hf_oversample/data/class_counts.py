@@ -11,7 +11,7 @@ from datasets import ClassLabel, Dataset
 
 from hf_oversample.data.columns import embedding_matrix, read_labels
 
-CountsOf: TypeAlias = Dataset | Sequence[int] | npt.NDArray[np.integer]
+CountsOf: TypeAlias = "Dataset | Sequence[int] | npt.NDArray[np.integer]"
 """A data set to count in, or the counts."""
 
 

@@ -17,6 +17,7 @@ from datasets.fingerprint import Hasher
 from datasets.formatting.formatting import LazyBatch
 
 from hf_oversample.data.columns import in_format_of
+from hf_oversample.data.row_weights import with_prior_weights, with_unit_weights
 from hf_oversample.numeric.workers import processes_that_can_use_gpus
 from hf_oversample.oversamplers.growing import GrowingBatches
 from hf_oversample.oversamplers.plan import REAL, IntArray
@@ -90,6 +91,7 @@ class BalancingDatasets(GrowingBatches):
         label_column: str | None = None,
         text_column: str | None = None,
         embedding_column: str | None = None,
+        weight_column: str | None = None,
     ) -> Dataset | DatasetDict:
         """Fit, unless fitted on this very data set, and return its rows followed by the children.
 
@@ -102,9 +104,14 @@ class BalancingDatasets(GrowingBatches):
             batch_size: rows a call; the result is the same for every size.
             label_column, text_column, embedding_column: as in :meth:`fit`; default: those of the
                 last fit, else fit's defaults.
+            weight_column: also write a column of this name, with weights under which each class
+                counts as much as its real rows did: a classifier that is trained with them states
+                probabilities as they are, and not as if classes were as frequent as the balanced
+                ones (:mod:`hf_oversample.data.row_weights`). Rows of other splits get 1.
 
         Raises:
-            as :meth:`fit`; ValueError for a ``DatasetDict`` without ``train``.
+            as :meth:`fit`; ValueError for a ``DatasetDict`` without ``train``, or a
+            ``weight_column`` that is there already.
         """
         columns = {
             "label_column": label_column,
@@ -112,8 +119,15 @@ class BalancingDatasets(GrowingBatches):
             "embedding_column": embedding_column,
         }
         given = {name: column for name, column in columns.items() if column is not None}
+        splits = dataset.values() if isinstance(dataset, DatasetDict) else [dataset]
+        if any(weight_column in rows.column_names for rows in splits):
+            raise ValueError(
+                f"the data set already has a column {weight_column!r}: remove it, or name another "
+                "weight_column"
+            )
         if not isinstance(dataset, DatasetDict):
-            return self._balance_split(dataset, given, num_proc, batch_size)
+            balanced = self._balance_split(dataset, given, num_proc, batch_size)
+            return self._weighted(balanced, weight_column)
         if "train" not in dataset:
             raise ValueError(
                 f"there is no split 'train' among {list(dataset)}: only training rows may be "
@@ -122,12 +136,19 @@ class BalancingDatasets(GrowingBatches):
         others = [split for split in dataset if split != "train"]
         logger.info("balancing the split 'train' only; %s stay as they are", others)
         train = self._balance_split(dataset["train"], given, num_proc, batch_size)
-        return DatasetDict(
-            {
-                split: train if split == "train" else self._with_provenance(rows)
-                for split, rows in dataset.items()
-            }
-        )
+        parts = {}
+        for split, rows in dataset.items():
+            if split == "train":
+                parts[split] = self._weighted(train, weight_column)
+            else:
+                rows = self._with_provenance(rows)
+                parts[split] = with_unit_weights(rows, weight_column) if weight_column else rows
+        return DatasetDict(parts)
+
+    def _weighted(self, balanced: Dataset, weight_column: str | None) -> Dataset:
+        if not weight_column:
+            return balanced
+        return with_prior_weights(balanced, self.label_column_, weight_column)
 
     def _balance_split(
         self, dataset: Dataset, given: Mapping[str, str], num_proc: int | None, batch_size: int
