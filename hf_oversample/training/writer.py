@@ -69,7 +69,8 @@ def train_writer(
     alone. The largest class comes first, and the others start from its adapter
     (`from_largest`). A class's adapter is kept as it was where the loss of its held-out texts was
     lowest. With latents an adapter learns, beside itself, to read its text's own q, with noise, and
-    to do without in a share of the texts. Every process of a launcher trains the same, alone: an adapter is too small to share.
+    to do without in a share of the texts. Every process of a launcher trains the same, alone: an
+    adapter is too small to share.
 
     Args:
         adapters: the base model, as `ClassAdapters.new` gives it; it gets the adapters, and its

@@ -69,9 +69,7 @@ class PrefixedTexts:
         return np.asarray(ids, np.int64), len(encoded.prefix)
 
 
-def start_of(
-    text: str, segmenter: Segmenter, share: float, most: int, least_words: int = 1
-) -> int:
+def start_of(text: str, segmenter: Segmenter, share: float, most: int, least_words: int = 1) -> int:
     """
     How many characters at the start of a text are a share of its words, and never all of them.
 
