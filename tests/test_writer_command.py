@@ -64,6 +64,7 @@ def test_a_writer_that_is_named_is_taken_and_other_languages_must_name_one() -> 
     ("values", "message"),
     [
         ({"writer": "a/b"}, "writer is given, but method 'miso' writes with no language model"),
+        ({"latents": "a-folder"}, "latents is given, but method 'miso'"),
         ({"prompting": True, "method": "random"}, "prompting is given, but method 'random'"),
         (
             {"base_url": "http://localhost:1/v1", "method": "language_model"},
@@ -115,7 +116,13 @@ def test_a_run_with_a_server_that_was_stopped_goes_on(
 
 
 def test_flags_of_the_gate_reach_a_language_model(file: Path, tmp_path: Path) -> None:
-    given = {"gate_ceiling": 0.9, "max_cosine": 0.97, "unknown_words": "keep", "max_tries": 2}
+    given = {
+        "latents": "a-folder",
+        "gate_ceiling": 0.9,
+        "max_cosine": 0.97,
+        "unknown_words": "keep",
+        "max_tries": 2,
+    }
     arguments = OversampleRunArguments(
         str(tmp_path / "out"),
         train_file=str(file),

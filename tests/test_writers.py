@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from transformers import BertConfig, BertModel
 
-from hf_oversample.models.writers.adapters import AdapterWriter, ClassAdapters, adapter_name
+from hf_oversample.models.writers.adapter_writer import AdapterWriter
+from hf_oversample.models.writers.adapters import ClassAdapters, adapter_name
 from hf_oversample.models.writers.checkpoint import installed_smollm2, load_language_model
 from hf_oversample.models.writers.encoding import PrefixedTexts, class_prefix, start_of
 from hf_oversample.models.writers.guidance import GuidedLogits
@@ -199,12 +200,12 @@ def test_the_loss_is_of_the_text_and_its_end() -> None:
     train_writer(adapters, labelled_texts(), WriterTrainingArguments(**few(max_updates=1)))
     from accelerate import Accelerator
 
-    from hf_oversample.training.writer import _AdapterTrainer
+    from hf_oversample.training.writer import Row, _AdapterTrainer
 
     rows = class_rows(adapters, 1, ["win a prize"] * 2, WriterTrainingArguments())
     trainer = _AdapterTrainer(adapters, 1, rows, WriterTrainingArguments(), Accelerator())
     longer = encode.row(class_prefix("spam"), "win a prize and a prize", MAX_LENGTH)
-    loss = trainer._loss([(ids, before), longer], "sum")
+    loss = trainer._loss([Row(ids, before), Row(*longer)], "sum")
     expected = 0.0
     for row, first in ((ids, before), longer):
         with torch.no_grad():

@@ -23,10 +23,12 @@ from transformers import (
 from hf_oversample.models.writers.adapters import ClassAdapters
 from hf_oversample.models.writers.checkpoint import load_language_model
 from hf_oversample.models.writers.encoding import PrefixedTexts, class_prefix
+from hf_oversample.models.writers.latents import LatentReader
 from hf_oversample.text.encoding import pad
 from hf_oversample.training.writer import train_writer
 from hf_oversample.training.writer_arguments import WriterTrainingArguments
-from miso_fixtures import CLASS_NAMES, make_corpus, new_folder
+from miso_fixtures import CLASS_NAMES, make_corpus, make_generator, new_folder, set_random_bank
+from miso_fixtures import tokenizer as miso_tokenizer
 
 MAX_LENGTH = 40
 END, PAD = "<end>", "<pad>"
@@ -135,6 +137,30 @@ def contract_writer_folder() -> Path:
     base = str(pretrained_folder())
     adapters = ClassAdapters.new(base, None, list(CLASS_NAMES), MAX_LENGTH)
     train_writer(adapters, labelled_texts(), WriterTrainingArguments(**few()))
+    folder = new_folder()
+    adapters.save(folder)
+    return folder
+
+
+@lru_cache(maxsize=2)
+def latents_folder(heads: int = 4) -> Path:
+    """A MISO generator with random weights and reference pairs, for all classes."""
+    texts, _ = make_corpus((30, 20, 20))
+    model = make_generator(texts, classes=3, targets=(0, 1, 2), num_latent_heads=heads)
+    set_random_bank(model)
+    folder = new_folder()
+    model.save_pretrained(folder)
+    miso_tokenizer().save_pretrained(folder)
+    return folder
+
+
+@lru_cache(maxsize=1)
+def latent_writer_folder() -> Path:
+    """A writer whose adapters read that generator's latents."""
+    adapters = ClassAdapters.new(str(pretrained_folder()), None, list(CLASS_NAMES), MAX_LENGTH)
+    latents = LatentReader.load(str(latents_folder()))
+    arguments = WriterTrainingArguments(**few(max_updates=12, learning_rate=5e-3))
+    train_writer(adapters, labelled_texts(), arguments, latents)
     folder = new_folder()
     adapters.save(folder)
     return folder

@@ -92,6 +92,7 @@ def run_oversample(
         record["writer"] = {
             **writer.to_dict(),
             "base_url": a.base_url,
+            "latents_digest": oversampler.latents_digest_,
             "usage": oversampler.usage_,
             "training": oversampler.training_,
             "training_seconds": oversampler.training_seconds_,
@@ -139,6 +140,7 @@ def new_oversampler(
     if writer is not None:
         values |= {
             "writer": writer.name,
+            "latents": a.latents,
             "embedder": run.encoder_name,
             "guidance": a.guidance,
             "gate": a.gate,

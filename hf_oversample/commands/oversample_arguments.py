@@ -63,6 +63,11 @@ class OversampleRunArguments(BalancingRunArguments):
         "http://localhost:8000/v1, which is prompted; writer is the model's name there, and the "
         "key is read from the environment variable OPENAI_API_KEY",
     )
+    latents: str | None = argument(
+        None,
+        "with method language_model: a trained MISO generator (train --parts miso), whose latent "
+        "of a text the writer reads before it writes the text anew",
+    )
     method_options: str = argument(
         "{}", "further keywords of the method as JSON, such as '{\"k_neighbors\": 3}'"
     )
@@ -72,7 +77,8 @@ class OversampleRunArguments(BalancingRunArguments):
         if self.method not in METHODS:
             raise ValueError(f"method is {self.method!r}; it must be one of {list(METHODS)}.")
         self.options()
-        given = [name for name in ("writer", "prompting", "base_url") if getattr(self, name)]
+        own = ("writer", "prompting", "base_url", "latents")
+        given = [name for name in own if getattr(self, name)]
         if given and self.method != "language_model":
             raise ValueError(
                 f"{given[0]} is given, but method {self.method!r} writes with no language model: "

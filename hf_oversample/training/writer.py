@@ -6,18 +6,20 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import get_constant_schedule_with_warmup
 
+from hf_oversample.models.miso.layers_miso import normalize_latents
 from hf_oversample.models.writers.adapters import ClassAdapters
 from hf_oversample.models.writers.checkpoint import padding_of
 from hf_oversample.models.writers.encoding import PrefixedTexts, class_prefix
+from hf_oversample.models.writers.latents import LatentReader, embedded_with_prefixes
 from hf_oversample.numeric import noise
 from hf_oversample.text.encoding import pad
 from hf_oversample.training.accelerator import new_accelerator
@@ -31,21 +33,34 @@ LEAST_FOR_HOLDING_OUT = 5
 """Texts that a class needs for some to be held out; of fewer, all are learnt, for one pass."""
 
 
-@dataclass(frozen=True)
-class ClassRows:
+class Row(NamedTuple):
     """
-    What one adapter learns from and is stopped by: rows of token ids, each with the tokens of its
-    prefix, which are not learnt.
+    A text to learn.
+
+    Args:
+        ids: token ids of its prefix, of the text, and of its end.
+        before: how many the prefix has, which are not learnt.
+        latent: `[h, d]`, q of the text; None where none is read.
     """
 
-    train: list[tuple[np.ndarray, int]]
-    held_out: list[tuple[np.ndarray, int]]
+    ids: np.ndarray
+    before: int
+    latent: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class ClassRows:
+    """What one adapter learns from, and is stopped by."""
+
+    train: list[Row]
+    held_out: list[Row]
 
 
 def train_writer(
     adapters: ClassAdapters,
     texts: Mapping[int, Sequence[str]],
     training: WriterTrainingArguments | None = None,
+    latents: LatentReader | None = None,
 ) -> None:
     """
     Train an adapter for each class that has texts, on a base model that stays as it is.
@@ -53,17 +68,20 @@ def train_writer(
     A row is "{class}: {text}" and its end; the loss is that of the text's tokens and of the end
     alone. The largest class comes first, and the others start from its adapter
     (`from_largest`). A class's adapter is kept as it was where the loss of its held-out texts was
-    lowest. Every process of a launcher trains the same, alone: an adapter is too small to share.
+    lowest. With latents an adapter learns, beside itself, to read its text's own q, with noise, and
+    to do without in a share of the texts. Every process of a launcher trains the same, alone: an
+    adapter is too small to share.
 
     Args:
         adapters: the base model, as `ClassAdapters.new` gives it; it gets the adapters, and its
             `record` what each training was like.
         texts: class code → its texts.
         training: rates and lengths.
+        latents: gives q of the texts.
 
     Raises:
         ValueError: a class without texts; a prefix that leaves no room for a text; adapters that
-            are trained already.
+            are trained already; no places for a latent and a text.
         FloatingPointError: training diverged.
     """
     a, class_names = training or WriterTrainingArguments(), adapters.class_names
@@ -71,13 +89,15 @@ def train_writer(
         raise ValueError("these adapters are trained already: start from ClassAdapters.new")
     if empty := [code for code, own in texts.items() if not len(own)]:
         raise ValueError(f"class {class_names[empty[0]]!r} has no texts to learn from")
+    if latents is not None:
+        adapters.read_latents(latents.kind)
     accelerator = new_accelerator(
         None,
         gradient_accumulation_steps=a.gradient_accumulation_steps,
         save_steps=0,
         report_to="",
     )
-    adapters.model.to(accelerator.device)
+    adapters.to(accelerator.device)
     adapters.model.requires_grad_(False)
     devices = [accelerator.device] if accelerator.device.type == "cuda" else []
     order = sorted(texts, key=lambda code: (-len(texts[code]), code))
@@ -86,14 +106,18 @@ def train_writer(
             torch.manual_seed(a.seed + number)
             like = order[0] if a.from_largest and number else None
             adapters.add(code, rank=a.rank, alpha=a.alpha, like=like)
-            rows = class_rows(adapters, code, texts[code], a)
+            rows = class_rows(adapters, code, texts[code], a, latents)
             trainer = _AdapterTrainer(adapters, code, rows, a, accelerator)
             adapters.record[str(class_names[code])] = trainer.train()
     adapters.model.eval()
 
 
 def class_rows(
-    adapters: ClassAdapters, code: int, texts: Sequence[str], a: WriterTrainingArguments
+    adapters: ClassAdapters,
+    code: int,
+    texts: Sequence[str],
+    a: WriterTrainingArguments,
+    latents: LatentReader | None = None,
 ) -> ClassRows:
     """
     A class's texts as rows, some of them held out.
@@ -109,8 +133,15 @@ def class_rows(
         held = 0
     # no more are encoded than can be seen
     most = held + a.max_updates * a.batch_size * a.gradient_accumulation_steps
-    rows = [encode.row(prefix, distinct[i], adapters.max_length) for i in order[:most].tolist()]
-    if rows and (short := [before for ids, before in rows if len(ids) <= before]):
+    chosen = [distinct[i] for i in order[:most].tolist()]
+    read: Sequence[Tensor | None] = [None] * len(chosen)
+    if latents is not None:
+        read = list(latents.own(chosen))
+    rows = [
+        Row(*encode.row(prefix, text, adapters.max_length), latent)
+        for text, latent in zip(chosen, read, strict=True)
+    ]
+    if rows and (short := [row.before for row in rows if len(row.ids) <= row.before]):
         raise ValueError(
             f"max_length is {adapters.max_length}, but the name of the class "
             f"{adapters.class_names[code]!r} alone has {short[0]} tokens before a text: give a "
@@ -134,14 +165,18 @@ class _AdapterTrainer:
         self.a, self.accelerator = arguments, accelerator
         self.padding = padding_of(adapters.tokenizer)
         self.model = adapters.model
-        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
+        self.prefix = adapters.prefixes.get(code)
+        self.learnt = nn.ModuleList([self.model])
+        if self.prefix is not None:
+            self.learnt.append(self.prefix)
+        self.parameters = [p for p in self.learnt.parameters() if p.requires_grad]
         self.tokens = 0
 
     def train(self) -> dict[str, Any]:
         """Train; returns updates, tokens, seconds and held-out losses in nats a token."""
         a, start = self.a, time.perf_counter()
         optimizer = torch.optim.AdamW(
-            decay_groups(self.model, a.weight_decay, self.parameters), a.learning_rate, fused=True
+            decay_groups(self.learnt, a.weight_decay, self.parameters), a.learning_rate, fused=True
         )
         schedule = get_constant_schedule_with_warmup(optimizer, a.warmup_updates)
         # not the schedule, which accelerate would move on once for every process
@@ -201,7 +236,7 @@ class _AdapterTrainer:
         place = f"update {updates} of class {self.adapters.class_names[self.code]!r}"
         check_finite({name: value}, place, "Lower learning_rate.")
 
-    def _batches(self) -> Iterator[list[tuple[np.ndarray, int]]]:
+    def _batches(self) -> Iterator[list[Row]]:
         """Micro-steps: shuffled passes over the rows, whole updates."""
         a, rows = self.a, self.rows.train
         per_update = a.batch_size * a.gradient_accumulation_steps
@@ -215,16 +250,42 @@ class _AdapterTrainer:
             yield [rows[i] for i in waiting[: a.batch_size]]
             waiting = waiting[a.batch_size :]
 
-    def _loss(self, rows: Sequence[tuple[np.ndarray, int]], reduction: str = "mean") -> Tensor:
-        ids, mask = pad([ids for ids, _ in rows], self.padding, self.accelerator.device)
-        before = torch.tensor([n for _, n in rows], device=ids.device)[:, None]
-        is_learnt = (mask > 0) & (torch.arange(ids.shape[1], device=ids.device) >= before)
-        logits = self.model(input_ids=ids, attention_mask=mask).logits
+    def _loss(self, rows: Sequence[Row], reduction: str = "mean") -> Tensor:
+        device = self.accelerator.device
+        # the slots' places come first, in the rows that read their latents
+        slots = [0 if row.latent is None or self._is_dropped() else len(row.latent) for row in rows]
+        padded = [
+            np.concatenate([np.full(n, self.padding), row.ids])
+            for n, row in zip(slots, rows, strict=True)
+        ]
+        ids, mask = pad(padded, self.padding, device)
+        before = torch.tensor([n + row.before for n, row in zip(slots, rows, strict=True)])
+        places = torch.arange(ids.shape[1], device=device)
+        is_learnt = (mask > 0) & (places >= before.to(device)[:, None])
+        logits = self.model(**self._inputs(ids, rows, slots), attention_mask=mask).logits
         self.tokens += int(mask.sum()) if self.model.training else 0
         return F.cross_entropy(
             logits[:, :-1][is_learnt[:, 1:]].float(), ids[:, 1:][is_learnt[:, 1:]],
             reduction=reduction,
         )  # fmt: skip
+
+    def _is_dropped(self) -> bool:
+        return self.model.training and float(torch.rand(())) < self.a.latent_dropout
+
+    def _inputs(self, ids: Tensor, rows: Sequence[Row], slots: Sequence[int]) -> dict[str, Tensor]:
+        """Token ids, or their embeddings with the latents of the rows that have slots."""
+        read = [i for i, n in enumerate(slots) if n]
+        if self.prefix is None or not read:
+            return {"input_ids": ids}
+        latents = torch.stack([one for i in read if (one := rows[i].latent) is not None])
+        latents = latents.to(ids.device)
+        if self.model.training:
+            noise_of = self.a.latent_noise * torch.randn_like(latents)
+            latents = normalize_latents(latents + noise_of)
+        index = torch.tensor(read, device=ids.device)
+        embedding = self.adapters.base_model.get_input_embeddings()
+        vectors, starts = self.prefix(latents), torch.zeros_like(index)
+        return {"inputs_embeds": embedded_with_prefixes(embedding, ids, vectors, index, starts)}
 
     @torch.no_grad()
     def held_out_loss(self) -> float:
@@ -234,5 +295,5 @@ class _AdapterTrainer:
         for start in range(0, len(self.rows.held_out), self.a.batch_size):
             rows = self.rows.held_out[start : start + self.a.batch_size]
             total += float(self._loss(rows, "sum"))
-            number += sum(len(ids) - before for ids, before in rows)
+            number += sum(len(row.ids) - row.before for row in rows)
         return total / number

@@ -51,4 +51,12 @@ class WriterTrainingArguments(CheckedArguments):
         "otherwise each from nothing",
         "choice",
     )
+    latent_noise: float = not_negative(
+        0.5, "sd of the noise on a text's latent, where latents are read", "choice"
+    )
+    latent_dropout: float = share(
+        0.2,
+        "share of texts that are learnt without their latent, where latents are read",
+        "choice",
+    )
     seed: int = argument(0, "seed of everything", "choice")

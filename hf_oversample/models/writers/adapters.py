@@ -1,5 +1,4 @@
-"""A writer of one base model and one LoRA adapter (Hu et al., 2022) a class: saved, loaded, and
-its texts."""
+"""One base model and one LoRA adapter (Hu et al., 2022) a class: made, saved and loaded."""
 
 from __future__ import annotations
 
@@ -11,31 +10,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-from transformers import LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from hf_oversample.models.encoders import check_max_length
+from hf_oversample.models.encoders import check_max_length, longest_text
 from hf_oversample.models.in_memory import PREFIX
-from hf_oversample.models.sampling import KeyedGumbel
 from hf_oversample.models.writers.checkpoint import (
     base_digest,
     load_language_model,
     need,
-    padding_of,
 )
-from hf_oversample.models.writers.decoding import Usage, drawn_tokens
-from hf_oversample.models.writers.encoding import PrefixedTexts, class_prefix
-from hf_oversample.models.writers.guidance import GuidedLogits
-from hf_oversample.models.writers.requests import Draft, Refused, WritingRequest
-from hf_oversample.models.writers.vocabulary import TrainingWords, WordTree
+from hf_oversample.models.writers.latents import LatentKind, LatentPrefix
 
 RECORD = "writer.json"
 BASE_FOLDER = "base"
 FORMAT = 1
-# Texts that are written together: few sizes, and large ones, keep the processor busy.
-BATCH = 128
-# Token ids of a request's prompt, of that for the class to avoid, and of the text's start.
-Prompts = tuple[list[int], list[int], list[int]]
+PREFIX_FILE = "prefix.safetensors"
 
 
 def adapter_name(code: int) -> str:
@@ -57,6 +48,8 @@ class ClassAdapters:
         trained: codes of the classes that have an adapter.
         max_length: longest prefix and text in tokens.
         record: of the training: losses by class, seconds, tokens.
+        latents: what latents they read before a text; None for none (`read_latents`).
+        prefixes: class code → how its adapter reads them.
     """
 
     model: Any
@@ -67,6 +60,8 @@ class ClassAdapters:
     trained: list[int]
     max_length: int
     record: dict[str, Any] = field(default_factory=dict)
+    latents: LatentKind | None = None
+    prefixes: dict[int, LatentPrefix] = field(default_factory=dict)
 
     @classmethod
     def new(
@@ -87,6 +82,28 @@ class ClassAdapters:
     def base_model(self) -> PreTrainedModel:
         """The causal language model itself."""
         return self.model.get_base_model() if self.trained else self.model
+
+    def read_latents(self, kind: LatentKind) -> None:
+        """
+        Let the adapters that are added from now on read latents before their texts.
+
+        Raises:
+            ValueError: the model has no places for a latent's slots and `max_length` tokens.
+        """
+        longest = longest_text(self.base_model, self.tokenizer)
+        if longest is not None and kind.heads + self.max_length > longest:
+            raise ValueError(
+                f"a latent has {kind.heads} slots, which stand before a text of max_length = "
+                f"{self.max_length} tokens, but {self.base} has places for {longest} tokens: give "
+                f"max_length={longest - kind.heads} or less, or leave out latents."
+            )
+        self.latents = kind
+
+    def to(self, device: torch.device | str) -> None:
+        """Move the model, and what reads latents."""
+        self.model.to(device)
+        for prefix in self.prefixes.values():
+            prefix.to(device)
 
     def add(self, code: int, *, rank: int, alpha: float, like: int | None = None) -> None:
         """
@@ -118,6 +135,12 @@ class ClassAdapters:
             peft.set_peft_model_state_dict(
                 self.model, {k: v.clone() for k, v in values.items()}, adapter_name=name
             )
+        if self.latents is not None:
+            embedding = self.base_model.get_input_embeddings()
+            prefix = LatentPrefix(self.latents, embedding).to(embedding.weight.device)
+            if like is not None:
+                prefix.load_state_dict(self.prefixes[like].state_dict())
+            self.prefixes[code] = prefix
         self.trained.append(code)
         self.model.set_adapter(name)
 
@@ -155,6 +178,8 @@ class ClassAdapters:
         names = [adapter_name(code) for code in self.trained]
         # the base's vocabulary is as it was: nothing to compare with the Hub
         self.model.save_pretrained(folder, selected_adapters=names, save_embedding_layers=False)
+        for code, prefix in self.prefixes.items():
+            save_file(prefix.state_dict(), folder / adapter_name(code) / PREFIX_FILE)
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's, with fields to be filled in
         base = self.base
         if base.startswith(PREFIX):
@@ -171,6 +196,8 @@ class ClassAdapters:
             "max_length": self.max_length,
             "record": self.record,
         }
+        if self.latents is not None:
+            record["latents"] = self.latents._asdict()
         text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
         (folder / RECORD).write_text(text, encoding="utf-8")
 
@@ -211,6 +238,12 @@ class ClassAdapters:
             else:
                 loaded.model.load_adapter(str(folder / name), adapter_name=name)
             loaded.trained.append(code)
+        if (kind := told.get("latents")) is not None:
+            loaded.read_latents(LatentKind(**kind))
+            for code in loaded.trained:
+                prefix = LatentPrefix(loaded.latents, loaded.base_model.get_input_embeddings())
+                prefix.load_state_dict(load_file(folder / adapter_name(code) / PREFIX_FILE))
+                loaded.prefixes[code] = prefix.eval()
         loaded.record = told["record"]
         loaded.model.eval()
         return loaded
@@ -225,101 +258,3 @@ def _save_base(name: str, target: Path) -> None:
 def is_saved_writer(name: str) -> bool:
     """Whether a name is a folder that `ClassAdapters.save` wrote."""
     return (Path(name) / RECORD).is_file()
-
-
-class AdapterWriter:
-    """
-    Writes texts of a class by its adapter, guided away from another class's.
-
-    Args:
-        adapters: of all classes that are asked for.
-        seed: of every draw.
-        tree: the words that may be written; None for any.
-        guidance: g; 0 writes by the class's adapter alone.
-        temperature: of the drawing; 0 takes the most likely token.
-        top_k, top_p: which tokens can be drawn, see `KeyedGumbel`.
-    """
-
-    def __init__(
-        self,
-        adapters: ClassAdapters,
-        *,
-        seed: int,
-        tree: WordTree | None,
-        guidance: float = 1.0,
-        temperature: float = 1.0,
-        top_k: int = 50,
-        top_p: float = 0.95,
-    ):
-        self.adapters, self.seed, self.tree = adapters, seed, tree
-        self.guidance, self.temperature = guidance, temperature
-        self.top_k, self.top_p = top_k, top_p
-        self.encode, self.usage = PrefixedTexts(adapters.tokenizer), Usage()
-
-    def __call__(self, requests: Sequence[WritingRequest]) -> list[Draft]:
-        """Drafts, in the requests' order; one that reaches the longest length is refused as
-        "unfinished", one whose start leaves no room as "too long"."""
-        drafts: list[Draft] = [Refused("too long")] * len(requests)
-        prompts = [self._prompts(request) for request in requests]
-        lengths = [max(len(own), len(other)) for own, other, _ in prompts]
-        fitting = [i for i, n in enumerate(lengths) if n + 2 <= self.adapters.max_length]
-        fitting.sort(key=lambda i: lengths[i])  # little is padded
-        for start in range(0, len(fitting), BATCH):
-            rows = fitting[start : start + BATCH]
-            written = self._written([requests[i] for i in rows], [prompts[i] for i in rows])
-            for i, draft in zip(rows, written, strict=True):
-                drafts[i] = draft
-        return drafts
-
-    def _prompts(self, request: WritingRequest) -> Prompts:
-        kept = request.source[: request.kept]
-        rows = []
-        for code in (request.label, request.avoid):
-            prefix = class_prefix(self.adapters.class_names[code])
-            # without a text the space behind the prefix is the first token's
-            rows.append(self.encode(prefix if kept else prefix.rstrip(), kept))
-        own, other = ([*row.prefix, *row.ids] for row in rows)
-        return own, other, rows[0].ids
-
-    def _written(
-        self, requests: Sequence[WritingRequest], prompts: Sequence[Prompts]
-    ) -> list[Draft]:
-        own, against, starts = zip(*prompts, strict=True)
-        logits_of = GuidedLogits(
-            self.adapters.model,
-            [adapter_name(request.label) for request in requests],
-            [adapter_name(request.avoid) for request in requests],
-            own,
-            against,
-            self.guidance,
-            padding_of(self.adapters.tokenizer),
-            self.adapters.max_length,
-        )
-        processors = LogitsProcessorList()
-        if self.tree is not None:
-            processors.append(TrainingWords(self.tree, starts, [self.encode.end]))
-        if self.temperature:
-            keys = np.asarray([request.key for request in requests])
-            processors.append(
-                KeyedGumbel(keys, self.seed, "writer", self.temperature, self.top_k, self.top_p)
-            )
-        rooms = [self.adapters.max_length - max(len(a), len(b)) for a, b, _ in prompts]
-        rows = drawn_tokens(logits_of, processors, rooms, [self.encode.end])
-        self.usage.requests += len(rows)
-        self.usage.prompt_tokens += sum(map(len, own))
-        self.usage.written_tokens += sum(len(row) for row in rows if row is not None)
-        return [
-            Refused("unfinished") if row is None else self._draft(request, prompt, row)
-            for request, prompt, row in zip(requests, own, rows, strict=True)
-        ]
-
-    def _draft(self, request: WritingRequest, prompt: list[int], new: list[int]) -> Draft:
-        def decoded(tokens: list[int]) -> str:
-            text: str = self.adapters.tokenizer.decode(
-                tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
-            )
-            return text
-
-        # of both together, as some tokenizers drop the space before a first word
-        before, whole = decoded(prompt), decoded([*prompt, *new])
-        return (request.source[: request.kept] + whole[len(before) :]).strip()

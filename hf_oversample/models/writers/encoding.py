@@ -69,18 +69,18 @@ class PrefixedTexts:
         return np.asarray(ids, np.int64), len(encoded.prefix)
 
 
-def start_of(text: str, segmenter: Segmenter, share: float, most: int) -> int:
+def start_of(text: str, segmenter: Segmenter, share: float, most: int, least_words: int = 1) -> int:
     """
-    How many characters at the start of a text are a share of its words: at least one word, and
-    never all of them.
+    How many characters at the start of a text are a share of its words, and never all of them.
 
     Args:
         text: a text with words.
         segmenter: finds them.
         share: from 0 to 1.
         most: characters at most; whole words past them are not kept.
+        least_words: words at least.
     """
     spans = segmenter.spans(text)
-    number = min(max(1, round(share * len(spans))), len(spans) - 1)
+    number = min(max(least_words, round(share * len(spans))), len(spans) - 1)
     ends = [end for _, end in spans[:number] if end <= most]
     return ends[-1] if ends else 0

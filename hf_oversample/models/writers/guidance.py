@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hf_oversample.models.writers.latents import embedded_with_prefixes
+
 
 class GuidedLogits:
     """
@@ -22,8 +24,11 @@ class GuidedLogits:
         prompts, against_prompts: n rows of token ids each, of any length.
         guidance: g; 0 leaves l₋ out.
         padding: what rows are filled up with before their prompts.
-        max_length: tokens of the longest text; what is asked for beyond it is of no use, and is
-            placed there.
+        max_length: tokens of the longest text, and of its prefix; what is asked for beyond it is of
+            no use, and is placed there.
+        vectors: `[n, h, width]`, what the adapters of `own` read before their prompts (see
+            `LatentPrefix`). Those of `against` read none: if both read z, which tells the class by
+            itself, the difference would be nothing.
     """
 
     def __init__(
@@ -36,11 +41,15 @@ class GuidedLogits:
         guidance: float,
         padding: int,
         max_length: int,
+        vectors: Tensor | None = None,
     ):
         self.model, self.guidance, self.max_length = model, guidance, max_length
         self.names, rows = list(own), list(prompts)
         if guidance:
             self.names, rows = [*own, *against], [*prompts, *against_prompts]
+        if vectors is not None:
+            room = [padding] * vectors.shape[1]
+            rows[: len(vectors)] = [[*room, *row] for row in rows[: len(vectors)]]
         longest = max(len(row) for row in rows)
         ids = np.full((len(rows), longest), padding, np.int64)
         mask = np.zeros_like(ids)
@@ -51,6 +60,16 @@ class GuidedLogits:
         self.next = torch.from_numpy(ids).to(device)
         self.mask = torch.from_numpy(mask).to(device)
         self.cache: Any = None
+        self.embeddings: Tensor | None = None  # of the first pass, where it reads vectors
+        if vectors is not None:
+            with torch.no_grad():
+                self.embeddings = embedded_with_prefixes(
+                    base_model.get_input_embeddings(),
+                    self.next,
+                    vectors.to(device),
+                    torch.arange(len(vectors), device=device),
+                    (self.mask[: len(vectors)] == 0).sum(1),
+                )
         # else a model finds places by itself, and all that it knows is the mask
         self.takes_places = "position_ids" in inspect.signature(base_model.forward).parameters
 
@@ -65,8 +84,12 @@ class GuidedLogits:
         if self.takes_places:
             places = (self.mask.cumsum(1) - 1).clamp(0, self.max_length - 1)
             options["position_ids"] = places[:, -self.next.shape[1] :]
+        if self.embeddings is not None:
+            inputs, self.embeddings = {"inputs_embeds": self.embeddings}, None
+        else:
+            inputs = {"input_ids": self.next}
         output = self.model(
-            input_ids=self.next,
+            **inputs,
             attention_mask=self.mask,
             past_key_values=self.cache,
             use_cache=True,

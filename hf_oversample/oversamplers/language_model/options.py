@@ -62,6 +62,11 @@ def _check_prompting(values: Mapping[str, Any]) -> None:
                 "(--encoder_name)."
             )
     if values["prompting"] or values["base_url"] is not None:
+        if values["latents"] is not None:
+            raise ValueError(
+                "latents is given, but a model that is prompted reads words alone: leave out "
+                "latents, or prompting and base_url."
+            )
         if values["training"]:
             raise ValueError(
                 "training is given, but a model that is prompted is not trained: leave out "

@@ -17,11 +17,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from hf_oversample.data.columns import as_list
 from hf_oversample.models.in_memory import name_of
 from hf_oversample.models.writers.adapters import ClassAdapters, is_saved_writer
-from hf_oversample.models.writers.requests import Draft, Writer
-from hf_oversample.oversamplers.anchors.drafts import class_rows, drawn_until_kept, stand_in
+from hf_oversample.models.writers.latents import LatentReader
+from hf_oversample.oversamplers.anchors.drafts import TRIES_USED_UP, class_rows
 from hf_oversample.oversamplers.anchors.gate import TextGate
 from hf_oversample.oversamplers.anchors.plan import COPY, SOURCES, AnchorPlanner
-from hf_oversample.oversamplers.base import RESAMPLED, SYNTHETIC, Children, Oversampler
+from hf_oversample.oversamplers.base import Children, Oversampler
+from hf_oversample.oversamplers.language_model.drafting import written_texts
 from hf_oversample.oversamplers.language_model.judging import JudgingModels
 from hf_oversample.oversamplers.language_model.options import check_options
 from hf_oversample.oversamplers.language_model.requests import RequestMaker
@@ -40,7 +41,7 @@ from hf_oversample.transforms.embed import TextEmbedder
 
 logger = logging.getLogger(__name__)
 
-WRITER_FOLDER = "writer"
+WRITER_FOLDER, LATENTS_FOLDER = "writer", "latents"
 
 
 class LanguageModelOversampler(Oversampler):
@@ -63,13 +64,17 @@ class LanguageModelOversampler(Oversampler):
             further.
         tokenizer: of a model in memory.
         gguf_file: of a folder or a repository, the GGUF file in it.
+        latents: folder or Hub name of a trained MISO generator with all of its parts, or a pair of
+            it and its tokenizer. Adapters then read z of the source, fused for the class to write,
+            before the text (`LatentPrefix`); what guidance leads away from reads none.
         embedder: folder or Hub name of the encoder whose embeddings say what is difficult and
             which class a text seems to be of (the gate's classifier), or a pair of a model and its
             tokenizer; None takes the language model's own mean states.
         sampling_strategy, seed, copy_columns: as for every oversampler.
         sources, anchor_share, max_anchors_per_source, majority_share, k: which rows texts start
             from, how many are written, and how many a row gives: see `MisoOversampler`.
-        least_kept, most_kept: share of its source's words that a text keeps, drawn between these.
+        least_kept, most_kept: share of its source's words that a text keeps, drawn between these;
+            at least one word, but with latents.
         guidance: g; 0 writes by the class's adapter alone.
         temperature, top_k, top_p: of the drawing, see `KeyedGumbel`; temperature 0 takes the most
             likely token.
@@ -126,6 +131,7 @@ class LanguageModelOversampler(Oversampler):
         *,
         tokenizer: PreTrainedTokenizerBase | None = None,
         gguf_file: str | None = None,
+        latents: str | Path | tuple[PreTrainedModel, PreTrainedTokenizerBase] | None = None,
         embedder: str | Path | tuple[PreTrainedModel, PreTrainedTokenizerBase] | None = None,
         sampling_strategy: SamplingStrategy = "auto",
         seed: int = 0,
@@ -160,6 +166,7 @@ class LanguageModelOversampler(Oversampler):
         self.writer = name_of(writer, "writer", tokenizer=tokenizer)
         self.tokenizer = None  # of a model in memory, and then kept beside it
         self.gguf_file = gguf_file
+        self.latents = None if latents is None else name_of(latents, "latents")
         self.embedder = None if embedder is None else name_of(embedder, "embedder")
         self.sources, self.anchor_share = tuple(sources), anchor_share
         self.max_anchors_per_source, self.majority_share = max_anchors_per_source, majority_share
@@ -199,7 +206,11 @@ class LanguageModelOversampler(Oversampler):
         labels = np.asarray(self.labels_, np.int64)
         grown = [code for code, total in children.items() if total]
         segmenter = Segmenter(self.language or guess_language(texts))
-        adapters = base_or_trained(self)
+        latents = self._latent_reader()
+        if latents is not None:
+            latents.check_classes([str(name) for name in self.label_names_], grown)
+        self.latents_digest_ = None if latents is None else latents.kind.digest
+        adapters = base_or_trained(self, latents)
         length = adapters.max_length if adapters is not None else LONGEST
         models = JudgingModels(segmenter, self._embedder(), adapters, length)
         places = models.embed(texts)
@@ -238,8 +249,8 @@ class LanguageModelOversampler(Oversampler):
         self.training_: dict[str, dict[str, Any]] = {}
         self.training_seconds_ = {}
         if adapters is not None and not self.prompting:
-            self._train(adapters, texts, labels, plan)
-        writer = journaled(self, new_writer(self, adapters, texts, segmenter))
+            self._train(adapters, texts, labels, plan, latents)
+        writer = journaled(self, new_writer(self, adapters, texts, segmenter, latents))
         request = RequestMaker(
             texts,
             labels,
@@ -249,9 +260,20 @@ class LanguageModelOversampler(Oversampler):
             self.seed,
             self.least_kept,
             self.most_kept,
+            0 if latents is not None else 1,
             self.examples if self.is_prompted else None,
         )
-        self._write(plan, texts, labels, gate, models, writer, request)
+        start = time.perf_counter()
+        written = written_texts(
+            plan, texts, labels, gate, models, writer, request, max_tries=self.max_tries,
+            seed=self.seed,
+        )  # fmt: skip
+        self.texts_, self.origins_, self.parents_ = written.texts, written.origins, written.parents
+        seconds = round(time.perf_counter() - start, 2)
+        self.usage_ = {**writer.usage.to_dict(), "seconds": seconds}
+        self.rejections = written.counts
+        asked = written.counts["kept"] + written.counts[TRIES_USED_UP]
+        logger.info("wrote %d of %d texts: %s", written.counts["kept"], asked, dict(written.counts))
         extra = {**plan.extra, "entry": np.arange(len(plan))}
         return Plan(plan.parent, plan.child, plan.label, extra)
 
@@ -268,8 +290,16 @@ class LanguageModelOversampler(Oversampler):
         """Whether nothing is trained."""
         return self.prompting or self.base_url is not None
 
+    def _latent_reader(self) -> LatentReader | None:
+        return None if self.latents is None else LatentReader.load(self.latents)
+
     def _train(
-        self, adapters: ClassAdapters, texts: Sequence[str], labels: np.ndarray, plan: Plan
+        self,
+        adapters: ClassAdapters,
+        texts: Sequence[str],
+        labels: np.ndarray,
+        plan: Plan,
+        latents: LatentReader | None,
     ) -> None:
         """Adapters of the classes that are written, and of those that these are led away from."""
         asked = plan.extra["kind"] != COPY
@@ -282,6 +312,7 @@ class LanguageModelOversampler(Oversampler):
                 adapters,
                 {code: class_rows(labels, texts, code)[1] for code in codes},
                 self._training_arguments(),
+                latents,
             )
         self.adapter_codes_ = [-1] * len(names)
         for code in needed:
@@ -293,44 +324,6 @@ class LanguageModelOversampler(Oversampler):
             for name, told in adapters.record.items()
         }
         self._adapters = adapters
-
-    def _write(
-        self,
-        plan: Plan,
-        texts: Sequence[str],
-        labels: np.ndarray,
-        gate: TextGate,
-        models: JudgingModels,
-        writer: Writer,
-        request: RequestMaker,
-    ) -> None:
-        """Write the plan's texts: `texts_`, `origins_` and `parents_`, one each a child."""
-        asked = np.flatnonzero(plan.extra["kind"] != COPY)
-
-        def draw(places: list[int], attempt: int) -> list[Draft]:
-            return writer([request(plan, i, attempt) for i in asked[places].tolist()])
-
-        def judge(places: list[int], drafts: list[str]) -> list[str | None]:
-            rows = asked[places]
-            sources = [texts[row] for row in plan.parent[rows].tolist()]
-            return gate.reasons(models, drafts, sources, plan.label[rows])
-
-        start = time.perf_counter()
-        kept, counts = drawn_until_kept(plan.parent[asked].tolist(), draw, judge, self.max_tries)
-        self.texts_: list[str] = [texts[row] for row in plan.parent.tolist()]
-        self.origins_ = np.where(plan.extra["kind"] == COPY, RESAMPLED, SYNTHETIC)
-        self.parents_ = plan.parent.copy()
-        for i, text in zip(asked.tolist(), kept, strict=True):
-            if text is not None:
-                self.texts_[i] = text
-                continue
-            rows, own = class_rows(labels, texts, int(plan.label[i]))
-            pick = stand_in(len(rows), self.seed, (int(plan.parent[i]), int(plan.child[i])))
-            self.texts_[i], self.origins_[i], self.parents_[i] = own[pick], RESAMPLED, rows[pick]
-        seconds = round(time.perf_counter() - start, 2)
-        self.usage_ = {**writer.usage.to_dict(), "seconds": seconds}
-        self.rejections = counts
-        logger.info("wrote %d of %d texts: %s", counts["kept"], len(asked), dict(counts))
 
     # ---- making: what was written is handed out
 
@@ -373,6 +366,7 @@ class LanguageModelOversampler(Oversampler):
             "rejections": dict(self.rejections or {}),
             "adapter_codes": self.adapter_codes_,
             "training": self.training_,
+            "latents_digest": self.latents_digest_,
             "difficult_share": self.difficult_share_,
             "outvoted_share": self.outvoted_share_,
         }
@@ -380,17 +374,22 @@ class LanguageModelOversampler(Oversampler):
     def _load_state_config(self, config: dict[str, Any]) -> None:
         self.texts_, self.rejections = config["texts"], Counter(config["rejections"])
         self.adapter_codes_, self.training_ = config["adapter_codes"], config["training"]
+        self.latents_digest_ = config["latents_digest"]
         self.difficult_share_ = config["difficult_share"]
         self.outvoted_share_ = config["outvoted_share"]
 
     def _save_files(self, folder: Path) -> None:
         if not self.is_prompted:
             self.adapters.save(folder / WRITER_FOLDER)
+        if (latents := self._latent_reader()) is not None:
+            latents.save(folder / LATENTS_FOLDER)
         if (embedder := self._embedder()) is not None:
             embedder.save_pretrained(folder / "embedder")
 
     def _load_files(self, folder: Path) -> None:
         if (folder / WRITER_FOLDER).is_dir():
             self.writer, self.gguf_file = str(folder / WRITER_FOLDER), None
+        if (folder / LATENTS_FOLDER).is_dir():
+            self.latents = str(folder / LATENTS_FOLDER)
         if (folder / "embedder").is_dir():
             self.embedder = str(folder / "embedder")

@@ -27,6 +27,7 @@ class RequestMaker:
         codes: of a class code, the writer's own.
         seed: of every draw.
         least_kept, most_kept: share of its source's words that a text keeps, between these.
+        least_words: of a source that a text keeps: 0 where its latent says what it is about.
         examples: texts of the class that a prompt shows; None for a writer that is not prompted,
             which keeps a start instead.
     """
@@ -39,6 +40,7 @@ class RequestMaker:
     seed: int
     least_kept: float
     most_kept: float
+    least_words: int
     examples: int | None
     _neighbors: dict[tuple[int, int], str] = field(default_factory=dict)
 
@@ -53,7 +55,7 @@ class RequestMaker:
         if self.examples is None:
             drawn = float(noise.uniform(self.seed, noise.stream("kept start"), *key))
             share = self.least_kept + (self.most_kept - self.least_kept) * drawn
-            kept = start_of(source, self.segmenter, share, len(source))
+            kept = start_of(source, self.segmenter, share, len(source), self.least_words)
         else:
             examples = self._examples(label, row, key)
             neighbor = self._neighbor(row, avoid) if is_own else source

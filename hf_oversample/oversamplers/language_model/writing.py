@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hf_oversample.models.writers.adapters import AdapterWriter, ClassAdapters, is_saved_writer
+from hf_oversample.models.writers.adapter_writer import AdapterWriter
+from hf_oversample.models.writers.adapters import ClassAdapters, is_saved_writer
 from hf_oversample.models.writers.encoding import PrefixedTexts, class_prefix
 from hf_oversample.models.writers.journal import JournaledWriter
+from hf_oversample.models.writers.latents import LatentKind, LatentReader
 from hf_oversample.models.writers.prompts import PromptWriter
 from hf_oversample.models.writers.requests import Writer
 from hf_oversample.models.writers.server import ServerWriter
@@ -21,11 +23,26 @@ if TYPE_CHECKING:
 LONGEST = 64
 """Tokens of the longest text where nothing is said."""
 JOURNAL_CHUNK = 128
-NOT_OF_DRAFTS = ("journal", "api_key_variable", "sampling_strategy", "copy_columns", "max_tries")
+# latents are known by their generator's digest
+NOT_OF_DRAFTS = (
+    "journal",
+    "api_key_variable",
+    "sampling_strategy",
+    "copy_columns",
+    "max_tries",
+    "latents",
+)
 
 
-def base_or_trained(o: LanguageModelOversampler) -> ClassAdapters | None:
-    """The given writer, or a base model without adapters yet; none behind a server."""
+def base_or_trained(
+    o: LanguageModelOversampler, latents: LatentReader | None = None
+) -> ClassAdapters | None:
+    """
+    The given writer, or a base model without adapters yet; none behind a server.
+
+    Raises:
+        ValueError: a trained writer of fewer tokens, or of other latents.
+    """
     if o.base_url is not None:
         return None
     names = [str(name) for name in o.label_names_]
@@ -38,10 +55,41 @@ def base_or_trained(o: LanguageModelOversampler) -> ClassAdapters | None:
                 f"with {adapters.max_length}: give that, or train another."
             )
         adapters.max_length = length
+        _check_latents(o, adapters.latents, latents)
     else:
         adapters = ClassAdapters.new(o.writer, o.gguf_file, names, o.max_length or LONGEST)
-    adapters.model.to(device_of_process())
+        if latents is not None:  # before anything is embedded
+            adapters.read_latents(latents.kind)
+    adapters.to(device_of_process())
     return adapters
+
+
+def _check_latents(
+    o: LanguageModelOversampler, trained: LatentKind | None, given: LatentReader | None
+) -> None:
+    if trained is None and given is not None:
+        raise ValueError(
+            f"latents is given, but the writer {o.writer} was trained without: leave latents out, "
+            "or train another from its language model."
+        )
+    if trained is None:
+        return
+    size = f"latents of {trained.heads} slots of {trained.size}"
+    if given is None:
+        raise ValueError(
+            f"the writer {o.writer} was trained to read {size}, and no latents are given: name the "
+            "generator that it was trained with (latents, --latents)."
+        )
+    if given.kind[:2] != trained[:2]:
+        raise ValueError(
+            f"the writer {o.writer} was trained to read {size}, but {o.latents} makes "
+            f"{given.kind.heads} of {given.kind.size}: name the generator that it was trained with."
+        )
+    if given.kind.digest != trained.digest:
+        raise ValueError(
+            f"the writer {o.writer} was trained with the latents of another generator than "
+            f"{o.latents}, whose weights differ: name that one, or train another writer."
+        )
 
 
 def new_writer(
@@ -49,6 +97,7 @@ def new_writer(
     adapters: ClassAdapters | None,
     texts: Sequence[str],
     segmenter: Segmenter,
+    latents: LatentReader | None = None,
 ) -> Writer:
     """What writes an oversampler's texts: a server, a prompted model, or the adapters."""
     names = [str(name) for name in o.label_names_]
@@ -85,6 +134,7 @@ def new_writer(
         adapters,
         seed=o.seed,
         tree=tree,
+        latents=latents,
         guidance=o.guidance,
         temperature=o.temperature,
         top_k=o.top_k,
@@ -98,6 +148,6 @@ def journaled(o: LanguageModelOversampler, writer: Writer) -> Writer:
         return writer
     # all that drafts are a function of, beside their requests
     params = {k: v for k, v in o.get_params().items() if k not in NOT_OF_DRAFTS}
-    identity = [params, o.digest_, o.label_names_, o.training_]
+    identity = [params, o.digest_, o.label_names_, o.training_, o.latents_digest_]
     chunk = writer.concurrency if isinstance(writer, ServerWriter) else JOURNAL_CHUNK
     return JournaledWriter(writer, o.journal, identity, chunk)

@@ -14,6 +14,7 @@ from hf_oversample.models.encoders import check_max_length, load_tokenizer, long
 from hf_oversample.models.in_memory import folder_or_name
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.models.miso.realizers import EditRealizer, GenerateRealizer
+from hf_oversample.models.miso.realizers.common import generator_labels
 from hf_oversample.numeric.workers import device_of_process, one_thread_if_forked
 from hf_oversample.oversamplers.anchors.judge import LinearJudge
 from hf_oversample.oversamplers.miso.critics import critic_evidence
@@ -118,21 +119,7 @@ class MisoModels:
         Raises:
             ValueError: a class that the generator does not know, or was not trained to write.
         """
-        config, generator = self.model.config, self.model.name_or_path
-        known = {str(name): label for name, label in config.label2id.items()}
-        if missing := [name for name in names if name not in known]:
-            raise ValueError(
-                f"The generator {generator} does not know the class(es) {missing}; it was "
-                f"trained with {sorted(known)}. Train one on this data set, or rename the labels."
-            )
-        ids = np.asarray([known[name] for name in names], np.int64)
-        if untrained := [names[code] for code in written if ids[code] not in config.target_classes]:
-            raise ValueError(
-                f"The generator {generator} was not trained to write the class(es) "
-                f"{untrained}: train it with them among its target classes, or ask for other "
-                "classes with sampling_strategy."
-            )
-        return ids
+        return generator_labels(self.model, names, written)
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """`[n, d]` float32 in the space of neighbours and the gate."""

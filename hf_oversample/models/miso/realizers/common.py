@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,7 +46,7 @@ def autocast(model: MisoForAnchorGeneration, precision: str) -> torch.autocast:
 def source_latents(
     model: MisoForAnchorGeneration,
     rows: Sequence[np.ndarray],
-    labels: Tensor,
+    labels: Tensor | None,
     padding: int,
     token_budget: int = 4096,
 ) -> Tensor:
@@ -56,7 +56,7 @@ def source_latents(
     Args:
         model: the generator.
         rows: n texts as token ids.
-        labels: `[n]`, the class that each anchor is for.
+        labels: `[n]`, the class that each anchor is for; None gives q.
         padding: id of the padding token.
         token_budget: padded tokens of a batch.
 
@@ -74,7 +74,42 @@ def source_latents(
         filler = [batch[0]] * max(0, SMALLEST_BATCH - len(batch))
         ids, mask = pad([rows[i] for i in [*batch, *filler]], padding, model.device, length)
         index = torch.as_tensor(batch, device=model.device)
-        classes = torch.cat([labels[index], labels[index[:1]].expand(len(filler))])
-        fused = model.miso(ids, mask, class_ids=classes, fuse=config.use_sfm).last_hidden_state
-        result[index] = fused[: len(batch)].to(result.dtype)
+        if labels is None:
+            latents = model.miso(ids, mask).last_hidden_state
+        else:
+            classes = torch.cat([labels[index], labels[index[:1]].expand(len(filler))])
+            output = model.miso(ids, mask, class_ids=classes, fuse=config.use_sfm)
+            latents = output.last_hidden_state
+        result[index] = latents[: len(batch)].to(result.dtype)
     return result
+
+
+def generator_labels(
+    model: MisoForAnchorGeneration, names: Sequence[str], written: Iterable[int]
+) -> np.ndarray:
+    """
+    A generator's label of each class, by name: `[classes]` int64.
+
+    Args:
+        model: the generator.
+        names: the data set's classes, by class code.
+        written: codes of the classes that texts are to be written for.
+
+    Raises:
+        ValueError: a class that the generator does not know, or was not trained to write.
+    """
+    config, generator = model.config, model.name_or_path
+    known = {str(name): label for name, label in config.label2id.items()}
+    if missing := [name for name in names if name not in known]:
+        raise ValueError(
+            f"The generator {generator} does not know the class(es) {missing}; it was "
+            f"trained with {sorted(known)}. Train one on this data set, or rename the labels."
+        )
+    ids = np.asarray([known[name] for name in names], np.int64)
+    if untrained := [names[code] for code in written if ids[code] not in config.target_classes]:
+        raise ValueError(
+            f"The generator {generator} was not trained to write the class(es) "
+            f"{untrained}: train it with them among its target classes, or ask for other "
+            "classes with sampling_strategy."
+        )
+    return ids
