@@ -139,10 +139,24 @@ def with_weighted_labels(
     ids, names = class_ids(dataset, label_column, num_labels)
     table = np.zeros((len(ids), len(names)), dtype=np.float32)
     table[np.arange(len(ids)), ids] = weights / weights.mean()
-    kind = List(Value("float32"), length=len(names))
-    rest = dataset.remove_columns([label_column, weight_column])
-    fingerprint = Hasher.hash([rest._fingerprint, "weighted labels", table.tobytes()])
-    values = pa.FixedSizeListArray.from_arrays(pa.array(table.reshape(-1)), len(names))
+    return with_label_table(dataset.remove_columns(weight_column), table, label_column)
+
+
+def with_label_table(
+    dataset: Dataset, table: npt.NDArray[np.float32], label_column: str = "label"
+) -> Dataset:
+    """Rows whose label is a number for each class, as `minority_loss` reads it.
+
+    Args:
+        dataset: n rows.
+        table: [n, classes] float32.
+        label_column: its labels give way to the table's rows.
+    """
+    classes = table.shape[1]
+    kind = List(Value("float32"), length=classes)
+    rest = dataset.remove_columns(label_column)
+    fingerprint = Hasher.hash([rest._fingerprint, "label table", table.tobytes()])
+    values = pa.FixedSizeListArray.from_arrays(pa.array(table.reshape(-1)), classes)
     grown = rest.with_format(None).add_column(
         label_column,
         values,  # type: ignore[arg-type]
