@@ -86,12 +86,9 @@ def test_the_teacher_has_not_seen_the_parent() -> None:
 
 def test_the_loss_of_the_trainer_reads_them() -> None:
     soft = with_soft_labels(balanced_set(), Thermometer()).with_format("torch")
-    labels, logits = (
-        soft["label"][:],
-        torch.randn(39, 2, generator=torch.Generator().manual_seed(0)),
-    )
-    loss = minority_loss("cross_entropy", [20, 19])
-    found = loss(SimpleNamespace(logits=logits, **{}).__dict__, labels)
+    labels = soft["label"][:]
+    logits = torch.randn(39, 2, generator=torch.Generator().manual_seed(0))
+    found = minority_loss("cross_entropy", [20, 19])({"logits": logits}, labels)
     assert float(found) == pytest.approx(float(F.cross_entropy(logits, labels)), abs=1e-6)
 
 
