@@ -1,3 +1,17 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["hf_oversample[demo,report,imblearn]>=0.1.0.dev0"]
+#
+# # A clone's own package; a job, which has this file alone, takes the released one.
+# [tool.uv.sources]
+# hf_oversample = { path = "..", editable = true }
+#
+# [tool.hf-jobs]
+# flavor = "t4-small"
+# timeout = "6h"
+# secrets = ["HF_TOKEN"]
+# env = { UV_NO_SOURCES = "1" }
+# ///
 """Does a remedy for a rare class help on your data, or would a moved threshold do the same?
 
     python recipes/compare.py --train_file mine.csv --text_column text --label_column label \\

@@ -1,3 +1,17 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["hf_oversample[demo,writers]>=0.1.0.dev0"]
+#
+# # A clone's own package; a job, which has this file alone, takes the released one.
+# [tool.uv.sources]
+# hf_oversample = { path = "..", editable = true }
+#
+# [tool.hf-jobs]
+# flavor = "t4-small"
+# timeout = "2h"
+# secrets = ["HF_TOKEN"]
+# env = { UV_NO_SOURCES = "1" }
+# ///
 """Balance a text data set by any method: texts in, a balanced data set of texts out.
 
     accelerate launch recipes/oversample.py --method smote --demo sms --output_dir out

@@ -1,3 +1,17 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["hf_oversample[demo,report]>=0.1.0.dev0"]
+#
+# # A clone's own package; a job, which has this file alone, takes the released one.
+# [tool.uv.sources]
+# hf_oversample = { path = "..", editable = true }
+#
+# [tool.hf-jobs]
+# flavor = "t4-small"
+# timeout = "2h"
+# secrets = ["HF_TOKEN"]
+# env = { UV_NO_SOURCES = "1" }
+# ///
 """Fine-tune an encoder on difficult rare texts and their majority neighbours, and measure it.
 
     accelerate launch recipes/reembed.py --demo sms --imbalance_ratio 0.01 --output_dir out

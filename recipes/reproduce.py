@@ -1,3 +1,17 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["hf_oversample[demo,report,imblearn]>=0.1.0.dev0"]
+#
+# # A clone's own package; a job, which has this file alone, takes the released one.
+# [tool.uv.sources]
+# hf_oversample = { path = "..", editable = true }
+#
+# [tool.hf-jobs]
+# flavor = "t4-small"
+# timeout = "12h"
+# secrets = ["HF_TOKEN"]
+# env = { UV_NO_SOURCES = "1" }
+# ///
 """A paper's table, run again, with the paper's figures beside ours.
 
     python recipes/reproduce.py --table amo3 --data_dir DATA

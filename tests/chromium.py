@@ -62,6 +62,23 @@ class Page:
             raise RuntimeError(f"{script!r} fails in the browser: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
+    def press(self, where: str, key: str) -> None:
+        """Focus the first element that a CSS selector names, and press a key, as a person does.
+
+        Args:
+            where: the selector.
+            key: "Enter", " " or a letter.
+        """
+        self.evaluate(f"document.querySelector({json.dumps(where)}).focus()")
+        text = "\r" if key == "Enter" else key
+        codes = {"Enter": ("Enter", 13), " ": ("Space", 32)}
+        code, number = codes.get(key, (f"Key{key.upper()}", ord(key.upper())))
+        ask = {"key": key, "code": code, "windowsVirtualKeyCode": number}
+        self.browser.call(
+            "Input.dispatchKeyEvent", ask | {"type": "keyDown", "text": text}, self.session
+        )
+        self.browser.call("Input.dispatchKeyEvent", ask | {"type": "keyUp"}, self.session)
+
     def screenshot(self) -> str:
         """The whole page as a PNG file, in base64."""
         ask = {"format": "png", "captureBeyondViewport": True}
@@ -98,8 +115,9 @@ class Browser:
                 return dict(answer["result"])
             self.events.append(answer)
 
-    def open(self, path: Path, *, width: int, height: int = 900, dark: bool = False) -> Page:
-        """Open a file in a window of this many pixels, and wait until all of it is loaded."""
+    def open(self, path: Path | str, *, width: int, height: int = 900, dark: bool = False) -> Page:
+        """Open a file, or an address, in a window of this many pixels, and wait until all of it is
+        loaded."""
         target = self.call("Target.createTarget", {"url": "about:blank"})["targetId"]
         ask = {"targetId": target, "flatten": True}
         page = Page(self, self.call("Target.attachToTarget", ask)["sessionId"])
@@ -110,7 +128,8 @@ class Browser:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", {"features": [scheme]}, page.session)
         self.events.clear()
-        self.call("Page.navigate", {"url": path.resolve().as_uri()}, page.session)
+        url = path if isinstance(path, str) else path.resolve().as_uri()
+        self.call("Page.navigate", {"url": url}, page.session)
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
             self.events.append(self._next())
         page.evaluate("0")  # and what was reported meanwhile

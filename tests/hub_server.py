@@ -162,10 +162,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _repository(self, kind: str | None, name: str) -> Repository:
         if name in self.server.gated:
             raise _HubError(403, f"access to {name} is restricted", "GatedRepo")
-        try:
-            return self.server.repositories[(kind or "models/").strip("/"), name]
-        except KeyError:
-            raise _HubError(404, f"no repository {name}", "RepoNotFound") from None
+        found = self.server.repositories.get(((kind or "models/").strip("/"), name))
+        # who may not read a private one is not told that it is there
+        if found is None or (found.private and not self._has_token()):
+            raise _HubError(404, f"no repository {name}", "RepoNotFound")
+        return found
+
+    def _has_token(self) -> bool:
+        return self.headers.get("Authorization") == f"Bearer {TOKEN}"
 
     def _commit(self, repository: Repository, revision: str | None) -> tuple[str, dict[str, bytes]]:
         oid = repository.head if revision in (None, "main", "refs/heads/main") else revision
@@ -174,7 +178,7 @@ class _Handler(BaseHTTPRequestHandler):
         return str(oid), repository.commits[str(oid)]
 
     def _needs_token(self) -> None:
-        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+        if not self._has_token():
             raise _HubError(401, "a token is needed to write")
 
     def who(self, body: bytes, query: dict[str, list[str]]) -> None:

@@ -211,13 +211,13 @@ LAYERS = (
     "neighbors",
     "text",
     "data",
+    "hub",
     "models",
     "metrics",
     "transforms",
     "training",
     "oversamplers",
     "sklearn",
-    "hub",
     "comparison",
     "commands",
 )
@@ -323,7 +323,8 @@ def test_every_import_is_a_declared_dependency() -> None:
 
 def test_the_card_templates_are_package_data() -> None:
     templates = resources.files("hf_oversample.hub").joinpath("templates")
-    assert {t.name for t in templates.iterdir()} == {"dataset.md", "generator.md", "reembedding.md"}
+    expected = {"dataset.md", "generator.md", "oversampler.md", "reembedding.md", "trainer.md"}
+    assert {t.name for t in templates.iterdir()} == expected
 
 
 @pytest.mark.slow

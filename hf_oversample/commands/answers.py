@@ -16,6 +16,7 @@ from hf_oversample.commands.oversample_arguments import OversampleRunArguments
 
 if TYPE_CHECKING:
     from hf_oversample.commands.audit_arguments import AuditArguments
+    from hf_oversample.commands.output import OutputFolder
     from hf_oversample.comparison.protocol import Comparison
 
 
@@ -90,15 +91,22 @@ def _compared(comparison: Comparison, metric: str, folder: Path) -> Outcome:
 
 def report(arguments: ReportArguments, resume: str | None = None) -> Outcome:
     """What a finished run or comparison found: its tables, cards, page and pictures are made of its
-    record again. Neither its data nor a model is read.
+    record again, and of a balanced data set's rows the page `rows.html`. No model is read, unless
+    one is named to embed these rows.
 
     Raises:
-        FileNotFoundError: there is no such folder, or no run in it is finished.
-        ValueError: a record of another version, or a damaged one.
+        FileNotFoundError: there is no such folder, or no run in it is finished; no such list.
+        ValueError: a record of another version, or a damaged one; decisions of another run.
+        ImportError: umap-learn is asked for and missing.
     """
     folder = Path(arguments.folder)
     if (folder / "run.json").is_file():
-        return _run_again(folder)
+        return _run_again(folder, arguments)
+    if arguments.decisions is not None:
+        raise ValueError(
+            f"{folder} is not the folder of a balance run: --decisions go with the run whose "
+            "rows.html gave them."
+        )
     if (folder / "comparison.jsonl").is_file():
         from hf_oversample.commands.comparison_report import report_again
 
@@ -109,10 +117,11 @@ def report(arguments: ReportArguments, resume: str | None = None) -> Outcome:
     )
 
 
-def _run_again(folder: Path) -> Outcome:
+def _run_again(folder: Path, arguments: ReportArguments) -> Outcome:
     """The tables and cards of a run, made of its record again."""
     from hf_oversample.commands.output import OutputFolder
-    from hf_oversample.hub.card import dataset_card, generator_card
+    from hf_oversample.commands.run import write_dataset_pages
+    from hf_oversample.hub.card import generator_card
     from hf_oversample.hub.tables import metrics_table
 
     record: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
@@ -127,16 +136,62 @@ def _run_again(folder: Path) -> Outcome:
         table = metrics_table(record["metrics"], SHOWN)
         output.write("table.md", table + "\n")
         lines += ["", table]
-    cards = {"balanced": dataset_card}
+    told = [f"No rows.html: {folder / 'balanced'} is not there any more."]
+    if any((folder / "balanced").glob("*.parquet")):
+        write_dataset_pages(output, record)
+        told = _rows_page(output, record, arguments)
     if (folder / "generator" / "README.md").is_file():
         a = record["arguments"]
         repository = a.get("hub_model_id") if a.get("push_to_hub") else None
-        cards["generator"] = lambda run: generator_card(run, repository)
-    for name, card in cards.items():
-        output.write(f"{name}/README.md", card(record))
-    parts = ("balanced", "generator", "anchors.md", "report.png")
-    lines += ["", *(f"{folder / name}" for name in parts if (folder / name).exists())]
+        output.write("generator/README.md", generator_card(record, repository))
+    if arguments.decisions is not None:
+        from hf_oversample.commands.review import apply_decisions
+
+        record = apply_decisions(folder, record, Path(arguments.decisions))
+        origin = record["counts"]["origin"]
+        told.append(
+            f"Read by hand: {record['review']['accepted']} rows accepted, "
+            f"{record['review']['rejected']} rejected. {folder / 'reviewed'} has "
+            f"{origin['real']} real, {origin['synthetic']} synthetic and {origin['resampled']} "
+            "repeated rows."
+        )
+    parts = ("balanced", "generator", "reviewed", "anchors.md", "report.png", "rows.html")
+    lines += ["", *(f"{folder / name}" for name in parts if (folder / name).exists()), *told]
     return Outcome(record, "\n".join(lines))
+
+
+def _rows_page(
+    output: OutputFolder, record: dict[str, Any], arguments: ReportArguments
+) -> list[str]:
+    """Write `rows.html` of the balanced training rows; what is said of it, where it is left out."""
+    from datasets import load_from_disk
+
+    from hf_oversample.commands.rows_page import write_rows_page
+    from hf_oversample.commands.rows_view import view_rows
+
+    data = record["data"]
+    train = load_from_disk(str(output.path / "balanced"))["train"].with_format(None)
+    texts = train[data["text_column"]][:]
+    if None in texts:  # of embeddings_only
+        return ["No rows.html: new rows have embeddings and no texts to read."]
+    names = {
+        column: [feature.names[code] for code in train[column][:]]
+        if hasattr(feature := train.features[column], "names")
+        else list(map(str, train[column][:]))
+        for column in (data["label_column"], "origin")
+    }
+    view = view_rows(
+        texts,
+        names[data["label_column"]],
+        names["origin"],
+        train["parent"][:],
+        language=data["language"],
+        encoder_name=arguments.encoder_name,
+        projection=arguments.projection,
+    )
+    with output.file("rows.html") as path:
+        write_rows_page(view, record, path)
+    return []
 
 
 def _source(a: OversampleRunArguments) -> str:

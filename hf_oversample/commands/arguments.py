@@ -19,6 +19,15 @@ def argument(default: Any, help: str) -> Any:
     return field(default=default, metadata={"help": help})
 
 
+def license_argument() -> Any:
+    """The field `license` of runs that write cards."""
+    return argument(
+        None,
+        "licence of the rows, as the Hub names it (cc-by-4.0, mit, other), for the cards (default: "
+        "a demo's own, else unknown)",
+    )
+
+
 @dataclass(frozen=True)
 class RunArguments:
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from hf_oversample.commands.arguments import RunArguments, argument
+from hf_oversample.commands.arguments import RunArguments, argument, license_argument
 from hf_oversample.oversamplers.miso.parts import parts_read
 
 
@@ -90,6 +90,7 @@ class MisoRunArguments(RunArguments):
     evaluation_steps_of_classifiers: int = argument(300, "steps of each of its classifiers")
     validation_share: float = argument(0.1, "share of the rows held out to choose by")
     test_share: float = argument(0.2, "share of the rows held out to report on")
+    license: str | None = license_argument()
     hub_model_id: str | None = argument(None, "repository for the generator, as user/name")
     push_to_hub: bool = argument(False, "push the generator there")
 

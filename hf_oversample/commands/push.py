@@ -14,7 +14,7 @@ from hf_oversample.hub.push import check_folder, push_folder
 
 # Parquet files alone: the Arrow files of a saved data set hold the same rows.
 _LOG_IN = "log in with `hf auth login`, or set HF_TOKEN to a token that may write there"
-DATASET_FILES = ("*.parquet", "README.md")
+DATASET_FILES = ("*.parquet", "README.md", "croissant.json")
 
 
 def push(arguments: PushArguments, resume: str | None = None) -> Outcome:
@@ -77,7 +77,7 @@ def _kind(a: PushArguments) -> tuple[Path, Literal["model", "dataset"]]:
     if (folder / "run.json").is_file():
         parts = [
             name
-            for name in ("generator", "balanced", "classifier", "encoder", "triplets")
+            for name in ("generator", "balanced", "reviewed", "classifier", "encoder", "triplets")
             if (folder / name).is_dir()
         ]
         raise ValueError(

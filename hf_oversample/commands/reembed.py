@@ -16,7 +16,7 @@ from datasets import DatasetDict
 from hf_oversample.commands.encoder import ChosenEncoder, chosen_encoder, the_same_everywhere
 from hf_oversample.commands.outcome import SHOWN, Outcome
 from hf_oversample.commands.output import OutputFolder
-from hf_oversample.commands.record import circumstances
+from hf_oversample.commands.record import circumstances, license_of_rows
 from hf_oversample.commands.reembed_arguments import ReembedRunArguments
 from hf_oversample.commands.reembed_data import read_reembed_data
 from hf_oversample.comparison.fold import Fold
@@ -149,6 +149,7 @@ class ReembedRun:
                 "name": self.data.name,
                 "rows": sum(map(len, self.data.texts.values())),
                 "language": self.data.language,
+                "license": license_of_rows(a.license, a.demo),
                 "text_column": a.text_column,
                 "label_column": a.label_column,
                 "splits": {part: len(some) for part, some in self.data.texts.items()},

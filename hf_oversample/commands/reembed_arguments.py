@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from hf_oversample.commands.arguments import RunArguments, argument
+from hf_oversample.commands.arguments import RunArguments, argument, license_argument
 from hf_oversample.training.reembedding_arguments import ReembeddingArguments
 
 UNUSED = ("protect", "protect_defaults", "user_dictionary")
@@ -52,6 +52,7 @@ class ReembedRunArguments(RunArguments):
     test_share: float = argument(
         0.2, "share of the rows held out to report on; 0: none, and nothing is measured"
     )
+    license: str | None = license_argument()
     training: ReembeddingArguments = field(  # type: ignore[assignment]
         default_factory=ReembeddingArguments
     )

@@ -16,6 +16,7 @@ from hf_oversample.commands.miso_arguments import MisoRunArguments
 from hf_oversample.commands.output import OutputFolder
 from hf_oversample.commands.record import run_record
 from hf_oversample.hub.card import dataset_card
+from hf_oversample.hub.croissant import croissant
 from hf_oversample.oversamplers.miso.parts import parts_read
 from hf_oversample.text.words import Segmenter
 from hf_oversample.training.generator import TrainedGenerator, train_generator
@@ -148,6 +149,16 @@ class Run:
     def write_record(self, record: dict[str, Any]) -> None:
         """Write the data set's card and, last, `run.json`, which says that the run is finished;
         no checkpoint is left then."""
-        self.output.write("balanced/README.md", dataset_card(record))
+        write_dataset_pages(self.output, record)
         self.output.write("run.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
         self.output.remove_checkpoints()
+
+
+def write_dataset_pages(
+    output: OutputFolder, record: dict[str, Any], folder: str = "balanced"
+) -> None:
+    """What lies beside the rows in `folder`: their card, and the same for programs."""
+    output.write(f"{folder}/README.md", dataset_card(record))
+    about = croissant(record, sorted((output.path / folder).glob("*.parquet")))
+    text = json.dumps(about, indent=2, ensure_ascii=False)
+    output.write(f"{folder}/croissant.json", text + "\n")

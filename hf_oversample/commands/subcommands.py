@@ -135,7 +135,7 @@ SUBCOMMANDS: dict[str, Subcommand] = {
         arguments="hf_oversample.commands.folder_arguments:ReportArguments",
         run="hf_oversample.commands.answers:report",
         example="hf-oversample report out",
-        everyday=("folder",),
+        everyday=("folder", "decisions", "encoder_name"),
         positional="folder",
     ),
     "push": Subcommand(

@@ -390,6 +390,7 @@ class FineTuned(TextNetwork):
             dtype=torch.float32,
             ignore_mismatched_sizes=True,  # a head of another number of classes is drawn anew
             output_loading_info=True,
+            trust_remote_code=False,
         )
         body = f"{model.base_model_prefix}."  # all but the head, which is always drawn anew
         check_complete(name, model, (key for key in found["missing_keys"] if key.startswith(body)))

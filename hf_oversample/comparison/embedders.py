@@ -28,12 +28,11 @@ def pretrained_embedder(name: str | Path) -> Embed:
     Raises:
         ValueError: there is no such encoder here or on the Hub.
     """
-    from transformers import AutoConfig
-
+    from hf_oversample.models.encoders import load_config
     from hf_oversample.transforms.embed import TextEmbedder
 
     try:
-        AutoConfig.from_pretrained(str(name))
+        load_config(name)
     except OSError as error:  # no such name, or no connection to ask
         raise ValueError(f"the encoder {str(name)!r} cannot be loaded: {error}") from error
     return TextEmbedder(str(name)).embed

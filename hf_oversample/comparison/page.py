@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from importlib import resources
 from pathlib import Path
 
 from jinja2 import Environment
@@ -38,43 +39,7 @@ _PAGE = """<!doctype html>
   content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <title>{{ name }}: does it help?</title>
 <style>
-:root { color-scheme: light dark; --page: #fff; --text: #1a1a1a; --quiet: #595959; --line: #ddd;
-  --baseline: #f1f1f1; --better: #00694c; --worse: #a84300; }
-@media (prefers-color-scheme: dark) { :root { --page: #16181b; --text: #e8e8e8; --quiet: #a8a8a8;
-  --line: #3a3d42; --baseline: #24272b; --better: #4fd0a5; --worse: #ff9d5c; } }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--text); background: var(--page);
-  max-width: 1248px; margin: 1.5rem auto; padding: 0 1rem; overflow-wrap: break-word; }
-h1 { font-size: 1.8rem; line-height: 1.2; margin: 0 0 0.25rem; }
-h2 { font-size: 1.35rem; margin: 2rem 0 0.5rem; }
-h3 { font-size: 1.05rem; margin: 1rem 0 0.25rem; }
-p, ul { margin: 0.25rem 0 0.75rem; max-width: 60rem; }
-ul { padding-left: 1.25rem; }
-.answer { font-weight: 600; }
-.quiet, footer { color: var(--quiet); font-size: 14px; }
-.panels { display: flex; flex-wrap: wrap; gap: 8px; align-items: flex-start;
-  margin-bottom: 0.75rem; }
-.panels img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
-.scroll { overflow-x: auto; margin: 0.5rem 0 1.5rem; }
-table { border-collapse: collapse; font-size: 13px; line-height: 1.35;
-  font-variant-numeric: tabular-nums; }
-th, td { padding: 0.3rem; border-bottom: 1px solid var(--line); text-align: right;
-  white-space: nowrap; }
-th { white-space: normal; vertical-align: bottom; }
-th:first-child, td:first-child { text-align: left; position: sticky; left: 0;
-  background: var(--page); }
-tr.baseline td { background: var(--baseline); }
-.spread { display: inline-block; min-width: 5.2ch; text-align: left; color: var(--quiet);
-  font-size: 12px; }
-.answer:first-letter, li:first-letter { text-transform: uppercase; }
-td.better { color: var(--better); font-weight: 600; }
-td.worse { color: var(--worse); font-weight: 600; }
-footer { border-top: 1px solid var(--line); padding: 0.5rem 0 1rem; }
-pre { overflow-x: auto; }
-summary { cursor: pointer; }
-.python { background: var(--baseline); padding: 0.5rem 0.75rem; border-radius: 4px;
-  font-size: 13px; max-width: 60rem; }
-@media (max-width: 40rem) { td:first-child { white-space: normal; min-width: 6rem; } }
-</style>
+{{ style | safe }}</style>
 </head>
 <body>
 <main>
@@ -167,6 +132,7 @@ def write_page(comparison: Comparison, path: str | Path, metric: str = "average_
         Environment(autoescape=True)
         .from_string(_NUMBER + _PAGE)
         .render(
+            style=page_style(),
             name=comparison.problem.name,
             facts=_facts(comparison),
             runs=_runs(comparison),
@@ -194,6 +160,12 @@ def write_page(comparison: Comparison, path: str | Path, metric: str = "average_
     path = Path(path)
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def page_style() -> str:
+    """The style sheet of this package's pages: colours for light and dark, text, tables."""
+    file = resources.files("hf_oversample.comparison").joinpath("templates", "page.css")
+    return file.read_text("utf-8")
 
 
 def _runs(comparison: Comparison) -> str:

@@ -6,16 +6,21 @@ on the card: a missing key is an error, not an empty line. Templates: `hf_oversa
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping, Sequence
-from importlib import resources
-from pathlib import PurePath
 from typing import Any
 
 from huggingface_hub import DatasetCardData, EvalResult, ModelCardData
-from jinja2 import Environment, StrictUndefined
 
+from hf_oversample.hub.citations import citation
+from hf_oversample.hub.rendering import (
+    environment_line,
+    is_number,
+    license_of,
+    public,
+    rendered,
+    repository_name,
+    samples_list,
+)
 from hf_oversample.hub.tables import markdown_table, metrics_table
 
 FORMAT = 1
@@ -38,7 +43,6 @@ _HUB_METRICS = {
     **{"macro_f1": "f1", "f1_tuned": "f1", "f1_difficult": "f1", "f1_other": "f1"},
     **{"f1_outvoted": "f1", "f1_not_outvoted": "f1"},
 }
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def generator_card(run: Mapping[str, Any], repo_id: str | None = None) -> str:
@@ -60,14 +64,14 @@ def generator_card(run: Mapping[str, Any], repo_id: str | None = None) -> str:
     name = f"MISO generator for {run['data']['name']}"
     metadata = ModelCardData(
         model_name=name,
-        license=_license(run),
+        license=license_of(run),
         language=run["data"]["language"],
         library_name="transformers",
         pipeline_tag="text-generation",
         tags=["hf_oversample", "miso", "oversampling", "imbalanced", "synthetic-data"],
-        datasets=_hub_name(run["arguments"].get("dataset_name")),
+        datasets=repository_name(run["arguments"].get("dataset_name")),
         metrics=sorted({_HUB_METRICS.get(m, m) for m in _metric_names(run)}) or None,
-        base_model=_hub_name(
+        base_model=repository_name(
             run["encoder"]["name"] if "encoder" in run else run["arguments"].get("encoder_name")
         ),
         eval_results=evaluation_results(run) or None,
@@ -76,11 +80,12 @@ def generator_card(run: Mapping[str, Any], repo_id: str | None = None) -> str:
     return _render("generator.md", run, metadata.to_yaml(), name=name, repo_id=place)
 
 
-def dataset_card(run: Mapping[str, Any]) -> str:
+def dataset_card(run: Mapping[str, Any], repo_id: str | None = None) -> str:
     """The data-set card (README.md) of the balanced data set that a run made.
 
     Args:
         run: the record of the run, the content of its `run.json`.
+        repo_id: what a reader passes to `load_dataset`; None where it is not on the Hub.
 
     Returns:
         Markdown with a YAML head: licence, language, task, size, tags, source data set.
@@ -90,20 +95,34 @@ def dataset_card(run: Mapping[str, Any]) -> str:
     """
     _check(run)
     name = f"{run['data']['name']}, balanced"
-    source = _hub_name(run["arguments"].get("dataset_name"))
+    source = repository_name(run["arguments"].get("dataset_name"))
+    made = bool(run["counts"]["origin"].get("synthetic"))
+    # nobody wrote or labelled made rows; of the real ones only who ran this knows
+    by_machine = {
+        f"{what}_creators": ["machine-generated"] for what in ("annotations", "language") if made
+    }
+    files = [{"split": split, "path": f"{split}.parquet"} for split in _splits(run)]
     metadata = DatasetCardData(
         pretty_name=name,
-        license=_license(run),
+        configs=[{"config_name": "default", "data_files": files}],
+        **by_machine,
+        license=license_of(run),
         language=run["data"]["language"],
         task_categories=["text-classification"],
         size_categories=_size_category(sum(run["counts"]["origin"].values())),
         source_datasets=[source] if source else None,
         tags=[
             *("hf_oversample", "oversampling", "imbalanced"),
-            *(["synthetic"] if run["counts"]["origin"].get("synthetic") else []),
+            *(["synthetic"] if made else []),
         ],
     )
-    return _render("dataset.md", run, metadata.to_yaml(), name=name)
+    place = repo_id or "the folder of this card"
+    return _render("dataset.md", run, metadata.to_yaml(), name=name, repo_id=place)
+
+
+def _splits(run: Mapping[str, Any]) -> list[str]:
+    """The parts that a run wrote, each a parquet file; a record without them has the train part."""
+    return list(run["data"].get("splits") or ["train"])
 
 
 def evaluation_results(run: Mapping[str, Any]) -> list[EvalResult]:
@@ -115,13 +134,14 @@ def evaluation_results(run: Mapping[str, Any]) -> list[EvalResult]:
     results = []
     for remedy, metrics in run["metrics"].items():
         for metric, value in metrics.items():
-            if not _is_number(value):
+            if not is_number(value):
                 continue
             results.append(
                 EvalResult(
                     task_type="text-classification",
                     task_name="Text classification",
-                    dataset_type=_hub_name(run["arguments"].get("dataset_name")) or data["name"],
+                    dataset_type=repository_name(run["arguments"].get("dataset_name"))
+                    or data["name"],
                     dataset_name=data["name"],
                     dataset_split="test",
                     metric_type=_HUB_METRICS.get(metric, metric),
@@ -151,14 +171,12 @@ def _check(run: Mapping[str, Any]) -> None:
 def _render(
     template: str, run: Mapping[str, Any], metadata: str, *, name: str, repo_id: str = ""
 ) -> str:
-    text = resources.files("hf_oversample.hub").joinpath("templates", template).read_text("utf-8")
-    # A name that the template asks for and nobody gives raises, instead of leaving a gap.
-    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
     data = dict(run["data"])
     before, after = run["counts"]["before"], run["counts"]["after"]
     data["rare_classes"] = _listed([c for c in after if after[c] > before.get(c, 0)])
     ratio = data.get("imbalance_ratio")
-    return environment.from_string(text).render(
+    return rendered(
+        template,
         metadata=metadata.strip(),
         name=name,
         repo_id=repo_id,
@@ -171,6 +189,7 @@ def _render(
         counts_table=markdown_table(
             ["class", "before", "after"], [(c, before.get(c, 0), after[c]) for c in after]
         ),
+        steps=", ".join(f"{phase} {n}" for phase, n in (run.get("steps") or {}).items()),
         losses_table=markdown_table(
             ["phase", "loss", "last value"],
             [
@@ -191,13 +210,14 @@ def _render(
         difficult=_difficult(run),
         arguments_table=markdown_table(
             ["argument", "value"],
-            [(k, _public(v)) for k, v in _arguments(run) if v is not None],
+            [(k, public(v)) for k, v in _arguments(run) if v is not None],
         ),
-        environment="Versions: "
-        + ", ".join(f"{package} {version}" for package, version in run["versions"].items())
-        + ". Machine: "
-        + ", ".join(f"{key} {value}" for key, value in run["machine"].items())
-        + ".",
+        environment=environment_line(run),
+        license=license_of(run),
+        samples=samples_list(run.get("samples") or (), with_parents=template == "dataset.md"),
+        review=run.get("review"),
+        copies=_copies(run.get("quality") or {}),
+        citation=citation(run),
     )
 
 
@@ -228,7 +248,7 @@ def _difficult(run: Mapping[str, Any]) -> str:
     }
     lines = []
     for name, words in measures.items():
-        if name in run and any(_is_number(value) for value in run[name].values()):
+        if name in run and any(is_number(value) for value in run[name].values()):
             before, after = (_with_chance(run[name], when) for when in ("before", "after"))
             lines.append(f"{words}: {before} before, {after} after.")
     return "\n\n".join(lines)
@@ -270,28 +290,17 @@ def _made_texts(counts: Mapping[str, Any] | None) -> str:
     return f"Texts asked for: {asked}; made and kept: {made}.{few}"
 
 
-def _license(run: Mapping[str, Any]) -> str:
-    # Rows and weights inherit the data's terms, which only the person who ran this can state.
-    return str(run["data"].get("license") or "unknown")
-
-
-def _public(value: Any) -> Any:
-    """An argument as the card shows it: of a path on the machine that made the run, its name."""
-    is_path = isinstance(value, str) and PurePath(value).is_absolute()
-    return PurePath(value).name if is_path else value
-
-
-def _hub_name(name: Any) -> str | None:
-    """`name` if it is of the form "user/name", as repositories of the Hub are, and else None."""
-    return name if isinstance(name, str) and _HUB_NAME.fullmatch(name) else None
+def _copies(quality: Mapping[str, Any]) -> str:
+    """How many made texts are copies of training texts, where the run counted them."""
+    shares = {"exact": quality.get("exact_copies"), "near": quality.get("near_copies")}
+    told = [
+        f"{_share(value)} are {name} copies" for name, value in shares.items() if value is not None
+    ]
+    return f" Of the made texts {' and '.join(told)} of training texts." if told else ""
 
 
 def _metric_names(run: Mapping[str, Any]) -> set[str]:
-    return {m for metrics in run["metrics"].values() for m, v in metrics.items() if _is_number(v)}
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return {m for metrics in run["metrics"].values() for m, v in metrics.items() if is_number(v)}
 
 
 def _number(value: Any) -> str:
@@ -299,7 +308,7 @@ def _number(value: Any) -> str:
 
 
 def _share(value: Any) -> str:
-    return f"{100 * value:.1f} %" if _is_number(value) else "not measured"
+    return f"{100 * value:.1f} %" if is_number(value) else "not measured"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -27,7 +27,8 @@ def push_folder(
     repo_id: str,
     *,
     repo_type: Literal["model", "dataset"] = "model",
-    token: str | None = None,
+    token: str | bool | None = None,
+    revision: str | None = None,
     private: bool | None = None,
     only: Sequence[str] | None = None,
     commit_message: str = "Upload with hf_oversample",
@@ -44,6 +45,7 @@ def push_folder(
         repo_id: `"user/name"`.
         repo_type: `"model"` or `"dataset"`.
         token: the token to use; by default the one that `hf auth login` keeps.
+        revision: the branch to commit to, which must be there; by default the main one.
         private: whether a repository made by this call is private; by default as the account says.
         only: patterns of the files that are uploaded; None: all.
         commit_message: first line of the commit.
@@ -69,6 +71,7 @@ def push_folder(
             repo_id=created.repo_id,
             folder_path=folder,
             repo_type=repo_type,
+            revision=revision,
             allow_patterns=None if only is None else list(only),
             commit_message=commit_message,
         )

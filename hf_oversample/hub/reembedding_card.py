@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import PurePath
 from typing import Any, Literal
 
 from huggingface_hub import DatasetCardData, ModelCardData
-from jinja2 import Environment, StrictUndefined
 
+from hf_oversample.hub.card import evaluation_results
+from hf_oversample.hub.citations import citation
+from hf_oversample.hub.rendering import environment_line, license_of, public, rendered
 from hf_oversample.hub.tables import markdown_table, metrics_table
 
 PARTS = ("classifier", "encoder", "triplets")
@@ -45,16 +46,14 @@ def reembedding_card(
         )
     if part not in PARTS:
         raise ValueError(f"part is {part!r}; it must be one of {list(PARTS)}.")
-    text = resources.files("hf_oversample.hub").joinpath("templates", "reembedding.md")
-    # a name that the template asks for and nobody gives raises, instead of leaving a gap
-    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
     arguments, found, data = run["arguments"], run["reembedding"], run["data"]
     training = arguments["training"]
     shown = {**{k: v for k, v in arguments.items() if k != "training"}, **training}
     metrics = "Nothing was held out to measure it."
     if run["metrics"]:
         metrics = metrics_table(run["metrics"], ("average_precision", "f1_tuned", "roc_auc", "f1"))
-    return environment.from_string(text.read_text("utf-8")).render(
+    return rendered(
+        "reembedding.md",
         metadata=_metadata(run, part).strip(),
         name=_TITLES[part].format(data["name"]),
         part=part,
@@ -78,24 +77,22 @@ def reembedding_card(
         metrics_table=metrics,
         arguments_table=markdown_table(
             ["argument", "value"],
-            [(name, _public(value)) for name, value in shown.items() if value is not None],
+            [(name, public(value)) for name, value in shown.items() if value is not None],
         ),
-        environment="Versions: "
-        + ", ".join(f"{package} {version}" for package, version in run["versions"].items())
-        + ". Machine: "
-        + ", ".join(f"{key} {value}" for key, value in run["machine"].items())
-        + ".",
+        environment=environment_line(run),
+        license=license_of(run),
+        citation=citation(run, method="reembedding"),
     )
 
 
 def _metadata(run: Mapping[str, Any], part: str) -> str:
-    """The head; the licence is that of the data, which only who ran this can state."""
+    """The head of a card."""
     tags = ["hf_oversample", "re-embedding", "imbalanced"]
     language = run["data"]["language"]
     if part == "triplets":
         data_set = DatasetCardData(
             pretty_name=_TITLES[part].format(run["data"]["name"]),
-            license="unknown",
+            license=license_of(run),
             language=language,
             task_categories=["sentence-similarity"],
             tags=[*tags, "sentence-transformers", "triplets"],
@@ -105,19 +102,12 @@ def _metadata(run: Mapping[str, Any], part: str) -> str:
     is_on_hub = isinstance(name, str) and name.count("/") == 1 and not PurePath(name).is_absolute()
     model = ModelCardData(
         model_name=_TITLES[part].format(run["data"]["name"]),
-        license="unknown",
+        license=license_of(run),
         language=language,
         library_name="transformers" if part == "classifier" else "sentence-transformers",
         pipeline_tag="text-classification" if part == "classifier" else "sentence-similarity",
         tags=tags,
         base_model=name if is_on_hub else None,
+        eval_results=evaluation_results(run) or None,
     )
     return str(model.to_yaml())
-
-
-def _public(value: Any) -> Any:
-    """An argument as the card shows it: of a path on the machine that made the run, its name."""
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
-    is_path = isinstance(value, str) and PurePath(value).is_absolute()
-    return PurePath(value).name if is_path else value

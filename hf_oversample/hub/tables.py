@@ -29,13 +29,20 @@ def anchors_markdown(
     """
     written: list[str] = []
     for number, row in enumerate(rows, start=1):
-        written += [f"## {number}. {_inline(row['source_label'])}", "", _quoted(row["source"]), ""]
+        written += [
+            f"## {number}. {shown_inline(row['source_label'])}",
+            "",
+            _quoted(row["source"]),
+            "",
+        ]
         anchors = list(row["anchors"])
-        written += [f"- {_inline(anchor)}" for anchor in anchors] if anchors else ["No anchors."]
+        written += (
+            [f"- {shown_inline(anchor)}" for anchor in anchors] if anchors else ["No anchors."]
+        )
         written.append("")
     if not written:
         written = ["No anchors were made.", ""]
-    said = [part for line in lines for part in (_inline(line), "")]
+    said = [part for line in lines for part in (shown_inline(line), "")]
     text = "\n".join([f"# {title}", "", *said, *written])
     return write_whole(Path(path), lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
@@ -97,7 +104,7 @@ def _cell(value: Any) -> str:
     return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|")
 
 
-def _inline(text: Any) -> str:
+def shown_inline(text: Any) -> str:
     """A text as one line of Markdown that shows as it is: line breaks become spaces."""
     line = " ".join(str(text).split())
     for character in "\\`*_<>[]#|":
@@ -106,7 +113,7 @@ def _inline(text: Any) -> str:
 
 
 def _quoted(text: Any) -> str:
-    return f"> {_inline(text)}"
+    return f"> {shown_inline(text)}"
 
 
 def write_whole(path: Path, write: Any) -> Path:

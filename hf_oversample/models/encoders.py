@@ -15,10 +15,12 @@ from torch import nn
 from transformers import (
     AutoConfig,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
+from hf_oversample.models.loading import damaged
 from hf_oversample.models.miso.encoder_miso import MisoModel, encoder_class, encoder_part
 from hf_oversample.text.encoding import LENGTH_STEP
 
@@ -54,20 +56,46 @@ def load_encoder(
             f"{sorted(path.name for path in Path(name).iterdir())[:8]}; give the folder that "
             "save_pretrained wrote, or a name on the Hub."
         )
-    config = AutoConfig.from_pretrained(str(name), revision=revision)
+    config = load_config(name, revision=revision)
     try:
         model, found = encoder_class(config).from_pretrained(
-            str(name), revision=revision, dtype=dtype, output_loading_info=True
+            str(name),
+            revision=revision,
+            dtype=dtype,
+            output_loading_info=True,
+            trust_remote_code=False,
         )
     except SafetensorError as error:
-        raise ValueError(
-            f"the weights of {name} (.safetensors) are damaged or cut short ({error}): download "
-            "or copy them again."
-        ) from error
+        raise damaged(name, error) from error
     has_decoder = encoder_part(model) is not model  # which is not asked for anything
     missing = {key for key in found["missing_keys"] if not (has_decoder and "decoder." in key)}
     check_complete(name, model, missing)
     return model.eval()
+
+
+def load_config(name: str | Path, *, revision: str | None = None) -> PreTrainedConfig:
+    """
+    The configuration of a model that needs no code but transformers' and ours.
+
+    Args:
+        name: folder, or name on the Hub.
+        revision: on the Hub.
+
+    Raises:
+        OSError: no such folder or name.
+        ValueError: an architecture that neither knows, or one with code of its own.
+    """
+    try:
+        # left open, a terminal would be asked whether to run it
+        return AutoConfig.from_pretrained(str(name), revision=revision, trust_remote_code=False)
+    except ValueError as error:
+        if "trust_remote_code" not in str(error):
+            raise
+        raise ValueError(
+            f"{name} is of an architecture that transformers does not know, and brings code of its "
+            "own (auto_map in its config.json), which is never run here: name a model of a known "
+            "architecture."
+        ) from error
 
 
 def load_tokenizer(name: str | Path, *, revision: str | None = None) -> PreTrainedTokenizerBase:
@@ -84,7 +112,7 @@ def load_tokenizer(name: str | Path, *, revision: str | None = None) -> PreTrain
         ValueError: its files cannot be read.
     """
     try:
-        return AutoTokenizer.from_pretrained(str(name), revision=revision)
+        return AutoTokenizer.from_pretrained(str(name), revision=revision, trust_remote_code=False)
     except (OSError, ImportError):
         raise
     except Exception as error:  # of any type: each library under it has its own

@@ -21,6 +21,7 @@ from hf_oversample.models.bayesian_gan.configuration_bayesian_gan import Bayesia
 from hf_oversample.models.bayesian_gan.modeling_bayesian_gan import BayesianGanModel
 from hf_oversample.models.bayesian_gan.network import BayesianNetwork
 from hf_oversample.models.in_memory import folder_or_name, name_of
+from hf_oversample.models.loading import load_complete
 from hf_oversample.numeric import noise
 from hf_oversample.oversamplers.embedding import EmbeddingOversampler, MadeEmbeddings
 from hf_oversample.oversamplers.plan import Plan
@@ -149,7 +150,7 @@ class BayesianGanOversampler(EmbeddingOversampler):
                 embeddings, labels, [code for code, number in children.items() if number]
             )
         else:
-            self._model = BayesianGanModel.from_pretrained(folder_or_name(self.generator)).eval()
+            self._model = load_complete(BayesianGanModel, folder_or_name(self.generator))
             self.losses_: dict[str, float] = {}
         class_ids = self._class_ids(self._model, embeddings.shape[1])
         self.structure_ = self._model.structure(seed=self.seed).to_dict()
@@ -278,5 +279,5 @@ class BayesianGanOversampler(EmbeddingOversampler):
         self.generator_.save_pretrained(folder / GENERATOR_FOLDER)
 
     def _load_files(self, folder: Path) -> None:
-        self._model = BayesianGanModel.from_pretrained(folder / GENERATOR_FOLDER).eval()
+        self._model = load_complete(BayesianGanModel, folder / GENERATOR_FOLDER)
         self._keep_weights(self._model)

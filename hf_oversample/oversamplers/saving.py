@@ -19,12 +19,16 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from datasets import Features
-from huggingface_hub import HfApi, ModelCard, ModelCardData, snapshot_download
-from safetensors.numpy import load_file, save_file
+from huggingface_hub import ModelCard, snapshot_download
+from safetensors.numpy import save_file
 
 import hf_oversample
+from hf_oversample.hub.oversampler_card import oversampler_card
+from hf_oversample.hub.push import push_folder
+from hf_oversample.models.loading import load_arrays, write_sums
 from hf_oversample.oversamplers import OVERSAMPLERS
 from hf_oversample.oversamplers.plan import Plan
+from hf_oversample.oversamplers.saved_files import check_files, read_config, told_of
 
 FORMAT = 1
 CONFIG_FILE, STATE_FILE = "config.json", "state.safetensors"
@@ -36,6 +40,7 @@ _FITTED_VALUES = (
     "label_names_",
     "digest_",
 )
+COLUMNS = ("label_column", "text_column", "embedding_column")
 _OPTIONAL_ARRAYS = ("row_keys", "center", "copied_rows", "copied_values")
 
 
@@ -183,6 +188,7 @@ class FittedState:
             (scratch / CONFIG_FILE).write_text(
                 json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
             )
+            write_sums(scratch)
             _move_into(scratch, target)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -250,7 +256,9 @@ class FittedState:
 
         Raises:
             FileNotFoundError: no such folder, or it holds no oversampler.
-            ValueError: another class than the one that was saved, or a newer format.
+            ValueError: another class than the one that was saved, a newer format, a configuration
+                that lacks something or has what the class does not take, or files that are damaged,
+                cut short, or not those that were saved.
         """
         folder = Path(name_or_path)
         if not folder.is_dir():
@@ -271,7 +279,7 @@ class FittedState:
                     f"{folder} holds no {file}: it is not a folder of save_pretrained; it has "
                     f"{sorted(path.name for path in folder.iterdir())}"
                 )
-        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        config = read_config(folder / CONFIG_FILE)
         saved_class = _class_named(config.get("oversampler"), cls, folder)
         if not issubclass(saved_class, cls):
             raise ValueError(
@@ -283,11 +291,14 @@ class FittedState:
                 f"{folder} was saved in format {config['format']} by {config['library']}; this "
                 f"version reads up to {FORMAT}: upgrade hf_oversample"
             )
-        params = config["params"]
-        if isinstance(params["sampling_strategy"], dict):
-            params["sampling_strategy"] = dict(params["sampling_strategy"]["final_counts"])
-        oversampler = saved_class(**params)
-        oversampler._restore(config, load_file(folder / STATE_FILE), folder)
+        check_files(folder)
+        arrays = load_arrays(folder / STATE_FILE)
+        with told_of(folder):
+            params = config["params"]
+            if isinstance(params["sampling_strategy"], dict):
+                params["sampling_strategy"] = dict(params["sampling_strategy"]["final_counts"])
+            oversampler = saved_class(**params)
+            oversampler._restore(config, arrays, folder)
         return oversampler
 
     def _restore(self, config: dict[str, Any], arrays: dict[str, np.ndarray], folder: Path) -> None:
@@ -316,20 +327,20 @@ class FittedState:
         revision: str | None = None,
         commit_message: str | None = None,
     ) -> str:
-        """Save and upload in one commit, with a short card. Returns the commit's URL.
+        """Save and upload in one commit, with a card. Returns the commit's URL.
 
         Raises:
-            as :meth:`save_pretrained`, and what the Hub's client raises.
+            as :meth:`save_pretrained` and :func:`~hf_oversample.hub.push.push_folder`.
         """
-        api = HfApi(token=token)
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "oversampler"
             self.save_pretrained(folder)
             self.card(repo_id).save(folder / "README.md")
-            repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
-            return api.upload_folder(
-                repo_id=repo_id,
-                folder_path=folder,
+            return push_folder(
+                folder,
+                repo_id,
+                private=private,
+                token=token,
                 revision=revision,
                 commit_message=commit_message or f"Upload {type(self).__name__}",
             ).commit_url
@@ -342,21 +353,14 @@ class FittedState:
         """
         before = np.bincount(self.labels_, minlength=len(self.label_names_)).tolist()
         made = np.bincount(self.fitted_plan().label, minlength=len(before)).tolist()
-        data = ModelCardData(library_name="hf_oversample", tags=["oversampling", "imbalanced-data"])
-        lines = [
-            f"---\n{data.to_yaml()}\n---\n\n# {type(self).__name__}\n",
-            f"A fitted oversampler: `{self!r}`.\n",
-            "| class | rows | children |\n|---|---|---|",
-            *(
-                f"| {name.replace('|', '&#124;')} | {rows} | {children} |"
-                for name, rows, children in zip(self.label_names_, before, made, strict=True)
-            ),
-            "\n```python\nfrom hf_oversample import Oversampler\n",
-            f'oversampler = Oversampler.from_pretrained("{repo_id}")',
-            "balanced = dataset.map(oversampler, batched=True, with_indices=True)\n```\n",
-            "`dataset` must be the data set that it was fitted on.\n",
-        ]
-        return ModelCard("\n".join(lines))
+        return oversampler_card(
+            type(self).__name__,
+            self.get_params(),
+            list(zip(self.label_names_, before, made, strict=True)),
+            repo_id=repo_id,
+            version=hf_oversample.__version__,
+            columns={role: getattr(self, f"{role}_") for role in COLUMNS},
+        )
 
 
 def _class_named(name: object, asked: type[Any], folder: Path) -> type[Any]:

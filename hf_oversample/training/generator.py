@@ -10,7 +10,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from transformers import (
-    AutoConfig,
     BertConfig,
     PreTrainedTokenizerBase,
     set_seed,
@@ -18,7 +17,8 @@ from transformers import (
 
 from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.models import encoders
-from hf_oversample.models.encoders import check_max_length, encoder_part, load_encoder
+from hf_oversample.models.encoders import check_max_length, encoder_part, load_config, load_encoder
+from hf_oversample.models.loading import write_sums
 from hf_oversample.models.miso.configuration_miso import MisoConfig
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.text.encoding import EncodedText, TextEncoder, canonical_length
@@ -143,7 +143,7 @@ def new_generator(
     # what starts from scratch has places for any length; texts are padded to multiples of a step
     places = max(SCRATCH_ENCODER["max_position_embeddings"], canonical_length(max_length))
     if encoder_name_or_path is not None:
-        encoder = AutoConfig.from_pretrained(str(encoder_name_or_path), revision=revision)
+        encoder = load_config(encoder_name_or_path, revision=revision)
     else:
         encoder = BertConfig(
             vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **SCRATCH_ENCODER
@@ -212,9 +212,10 @@ class TrainedGenerator:
     trainer: MisoTrainer
 
     def save(self, folder: str | Path) -> None:
-        """Weights, configuration and tokenizer, for `from_pretrained`."""
+        """Weights with their sums, configuration and tokenizer, for `from_pretrained`."""
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
+        write_sums(Path(folder))
 
 
 def train_generator(

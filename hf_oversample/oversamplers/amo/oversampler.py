@@ -17,6 +17,7 @@ import torch
 
 from hf_oversample.models.classifiers.mlp import MlpForEmbeddingClassification
 from hf_oversample.models.in_memory import folder_or_name, name_of
+from hf_oversample.models.loading import load_complete
 from hf_oversample.numeric import noise
 from hf_oversample.oversamplers.amo.translation import TranslationSettings, translate
 from hf_oversample.oversamplers.embedding import EmbeddingOversampler, MadeEmbeddings
@@ -316,7 +317,7 @@ class AmoOversampler(EmbeddingOversampler):
                 seed=int(noise.hash_counters(self.seed, noise.stream(role)) >> np.uint64(1)),
                 **{**deferred, **(self.head_options or {})},
             )
-        model = MlpForEmbeddingClassification.from_pretrained(folder_or_name(given))
+        model = load_complete(MlpForEmbeddingClassification, folder_or_name(given))
         if (model.config.input_size, model.config.num_labels) != shape:
             raise ValueError(
                 f"the {role} classifier reads {model.config.input_size} numbers and knows "

@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_oversample.models.encoders import check_max_length, load_tokenizer, longest_text
 from hf_oversample.models.in_memory import folder_or_name
+from hf_oversample.models.loading import load_complete
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.models.miso.realizers import EditRealizer, GenerateRealizer
 from hf_oversample.models.miso.realizers.common import generator_labels
@@ -77,7 +78,7 @@ class MisoModels:
         """
         one_thread_if_forked()
         folder = folder_or_name(generator)
-        model = MisoForAnchorGeneration.from_pretrained(folder).eval()
+        model = load_complete(MisoForAnchorGeneration, folder)
         use_latent = bool(edit_options.get("use_latent", False))
         if model.config.parts == "editor" and parts_read(realizer, use_latent) == "miso":
             asked = f"realizer={realizer!r}" if realizer != "edit" else "use_latent=True"
