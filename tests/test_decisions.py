@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.special import softmax
-from sklearn.metrics import brier_score_loss, f1_score, log_loss
+from sklearn.metrics import brier_score_loss, f1_score, log_loss, precision_recall_curve
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -41,8 +41,8 @@ class TestChoosing:
         logits, labels = judged(20000, 1)
         before = expected_calibration_error(labels, softmax(logits, axis=1)[:, 1])
         after = expected_calibration_error(labels, decision.probabilities(logits)[:, 1])
-        assert before > 0.02
-        assert after < 0.01
+        assert before > 0.05
+        assert after < (0.01 if kind == "temperature" else 0.02)
         np.testing.assert_allclose(decision.probabilities(logits).sum(axis=1), 1)
         if kind == "temperature":
             assert decision.temperature == pytest.approx(4, rel=0.2)
@@ -51,7 +51,8 @@ class TestChoosing:
         logits, labels = judged(4000, 0, 1.0)
         decision = choose_decision(logits, labels)
         stated = decision.probabilities(logits)
-        best = max(f1_score(labels, stated[:, 1] >= t) for t in np.unique(stated[:, 1]))
+        precision, recall, _ = precision_recall_curve(labels, stated[:, 1])
+        best = (2 * precision * recall / np.maximum(precision + recall, 1e-9)).max()
         assert f1_score(labels, decision.classes(stated)) == pytest.approx(best)
         assert f1_score(labels, stated.argmax(axis=1)) < best
         plain = choose_decision(logits, labels, threshold=False)
@@ -158,7 +159,7 @@ class TestPipeline:
             pipeline_class=MinorityTextClassificationPipeline,
         )
         plain = pipeline("text-classification", str(tmp_path), tokenizer=tokenizer, top_k=None)
-        scores = {one["label"]: one["score"] for one in plain("win a prize")}
+        scores = {one["label"]: one["score"] for one in plain(["win a prize"])[0]}
         logits = np.log([[scores["ham"], scores["spam"]]])
         expected = softmax(logits / 2, axis=1)[0]
         assert made("win a prize") == [{"label": "spam", "score": pytest.approx(expected[1], 1e-4)}]
@@ -200,7 +201,8 @@ class TestMetrics:
         margin = draws.normal(size=4000)
         logits = np.stack([-margin, margin], axis=1)
         tuned = MinorityMetrics()(EvalPrediction(logits, labels))["f1_tuned"]
-        best = max(f1_score(labels, margin >= t) for t in np.sort(margin)[-50:])
+        precision, recall, _ = precision_recall_curve(labels, margin)
+        best = (2 * precision * recall / np.maximum(precision + recall, 1e-9)).max()
         assert tuned < best
 
     def test_a_decision_is_used(self) -> None:
