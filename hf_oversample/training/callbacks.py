@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from transformers import (
     Trainer,
@@ -17,10 +17,15 @@ from hf_oversample.data.class_counts import class_ids
 from hf_oversample.data.columns import require_columns
 from hf_oversample.neighbors.difficult import DifficultSamples, difficult_samples
 from hf_oversample.training.classifier import text_features
-from hf_oversample.training.trainer_losses import TrainerLoss
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+
+class Deferred(Protocol):
+    """A loss that is told how far the training is, such as `TrainerLoss`."""
+
+    progress: float | None
 
 
 class DeferredReweighting(TrainerCallback):
@@ -32,7 +37,7 @@ class DeferredReweighting(TrainerCallback):
         loss: the object that the Trainer got as ``compute_loss_func``.
     """
 
-    def __init__(self, loss: TrainerLoss) -> None:
+    def __init__(self, loss: Deferred) -> None:
         self.loss = loss
 
     def on_train_begin(
