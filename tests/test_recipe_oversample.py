@@ -16,6 +16,7 @@ import pytest
 
 from hf_oversample.commands.command import balanced_summary
 from hf_oversample.commands.oversample_arguments import METHODS, NOT_OF_EMBEDDINGS
+from hf_oversample.data.row_weights import read_weights
 from hf_oversample.oversamplers import OVERSAMPLERS
 from hf_oversample.oversamplers.anchors.judge import (
     LinearJudge,
@@ -117,6 +118,20 @@ def test_texts_in_balanced_texts_out(
     assert not list(output.glob(".*part*")), "nothing half written is left"
     assert recipe(*common(file, output, method)) == 2
     assert "--overwrite" in capsys.readouterr().err
+
+
+def test_weights_undo_the_class_ratio(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert recipe(*common(file, tmp_path / "out", "random"), "--weights") == 0
+    train = datasets.load_from_disk(str(tmp_path / "out" / "balanced"))["train"]
+    totals = np.bincount(train["kind"][:], weights=read_weights(train))
+    np.testing.assert_allclose(totals, [80 * 40 / 56, 80 * 16 / 56])
+    taken = tmp_path / "taken.csv"
+    rows = datasets.Dataset.from_csv(str(file))
+    rows.add_column("weight", [1.0] * len(rows)).to_csv(str(taken))
+    assert recipe(*common(taken, tmp_path / "again", "random"), "--weights") == 2
+    assert "--weights writes the column 'weight'" in capsys.readouterr().err
 
 
 def test_the_default_gate_judges_every_text(file: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from hf_oversample.commands.balancing import BalancingRun
 from hf_oversample.commands.data_checks import check_class_sizes, check_words
 from hf_oversample.commands.oversample_arguments import METHODS, OversampleRunArguments
 from hf_oversample.commands.writer import ChosenWriter, chosen_writer
+from hf_oversample.data.row_weights import WEIGHT_COLUMN, with_prior_weights
 from hf_oversample.oversamplers.anchors.shortfall import TextCounts
 from hf_oversample.oversamplers.base import SYNTHETIC, Oversampler
 from hf_oversample.oversamplers.language_model.oversampler import LanguageModelOversampler
@@ -53,6 +54,11 @@ def run_oversample(
     a = arguments
     run = BalancingRun(a)
     check_class_sizes(run.data, a.method)
+    if a.weights and WEIGHT_COLUMN in run.data.parts["train"].column_names:
+        raise ValueError(
+            f"--weights writes the column {WEIGHT_COLUMN!r}, and the data have one: rename it, "
+            "or leave --weights out."
+        )
     if a.edits:
         instead = '--method_options \'{"realizer": "generate"}\''
         check_words(run.data, run.segmenter, a.protection, instead)
@@ -80,7 +86,8 @@ def run_oversample(
         if isinstance(oversampler, MisoOversampler | LanguageModelOversampler):
             made = balanced["origin"][:].count(SYNTHETIC)
             made_texts = TextCounts.of_anchors(oversampler, made)
-    run.write_balanced(DatasetDict({"train": balanced}))
+    written = with_prior_weights(balanced, a.label_column) if a.weights else balanced
+    run.write_balanced(DatasetDict({"train": written}))
     record = run.record(balanced, made_texts, rejections, getattr(oversampler, "acceptance_", ()))
     if run.trained is not None:
         record["losses"] = run.trained.trainer.record.losses

@@ -68,6 +68,11 @@ class OversampleRunArguments(BalancingRunArguments):
         "with method language_model: a trained MISO generator (train --parts miso), whose latent "
         "of a text the writer reads before it writes the text anew",
     )
+    weights: bool = argument(
+        False,
+        "also write a column weight, under which each class counts as much as its real rows did: a "
+        "classifier that is trained with these weights states right probabilities",
+    )
     method_options: str = argument(
         "{}", "further keywords of the method as JSON, such as '{\"k_neighbors\": 3}'"
     )
