@@ -85,8 +85,8 @@ class AdapterWriter:
     def _written(
         self, requests: Sequence[WritingRequest], prompts: Sequence[Prompts]
     ) -> list[Draft]:
-        own, against, starts = zip(*prompts, strict=True)
-        forced: Sequence[list[int]] | None = None
+        own, against, starts = (list(rows) for rows in zip(*prompts, strict=True))
+        forced: list[list[int]] | None = None
         logits_of: GuidedLogits | GuidedDecoderLogits
         if self.adapters.has_encoder:
             logits_of = self._decoder_logits(requests)

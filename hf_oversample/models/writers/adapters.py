@@ -258,8 +258,9 @@ class ClassAdapters:
             loaded.trained.append(code)
         if (kind := told.get("latents")) is not None:
             loaded.read_latents(LatentKind(**kind))
+            embedding = loaded.base_model.get_input_embeddings()
             for code in loaded.trained:
-                prefix = LatentPrefix(loaded.latents, loaded.base_model.get_input_embeddings())
+                prefix = LatentPrefix(LatentKind(**kind), embedding)
                 prefix.load_state_dict(load_file(folder / adapter_name(code) / PREFIX_FILE))
                 loaded.prefixes[code] = prefix.eval()
         loaded.record = told["record"]

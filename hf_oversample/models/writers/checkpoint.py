@@ -86,8 +86,8 @@ def load_language_model(
         if not Path(name).is_file():
             raise FileNotFoundError(f"there is no file {name}: give the path of a GGUF file")
         name, gguf_file = str(Path(name).parent), Path(name).name
-    source, options = folder_or_name(name), {"trust_remote_code": False}
-    kind: Any = AutoModelForCausalLM
+    source, kind = folder_or_name(name), AutoModelForCausalLM
+    options: dict[str, Any] = {"trust_remote_code": False}
     if gguf_file is not None:
         need("gguf", f"the GGUF file {gguf_file}")
         options["gguf_file"] = gguf_file

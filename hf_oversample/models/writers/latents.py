@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -52,7 +52,7 @@ class LatentPrefix(nn.Module):
 
     def __init__(self, kind: LatentKind, embedding: nn.Module):
         super().__init__()
-        table = embedding.weight
+        table = cast(Tensor, embedding.weight)
         with torch.no_grad():
             # of what the module gives, as some models scale it
             some = embedding(torch.arange(min(len(table), 4096), device=table.device))
