@@ -159,7 +159,7 @@ def latent_writer_folder() -> Path:
     """A writer whose adapters read that generator's latents."""
     adapters = ClassAdapters.new(str(pretrained_folder()), None, list(CLASS_NAMES), MAX_LENGTH)
     latents = LatentReader.load(str(latents_folder()))
-    arguments = WriterTrainingArguments(**few(max_updates=12, learning_rate=5e-3))
+    arguments = WriterTrainingArguments(**few(max_updates=12, learning_rate=1e-2), latent_noise=0.0)
     train_writer(adapters, labelled_texts(), arguments, latents)
     folder = new_folder()
     adapters.save(folder)

@@ -48,9 +48,9 @@ class OversampleRunArguments(BalancingRunArguments):
     )
     writer: str | None = argument(
         None,
-        "with method language_model: a causal language model (a folder, a GGUF file or a name on "
-        "the Hub), or the writer/ folder of an earlier run (default for English: "
-        "SmolLM2-135M-Instruct)",
+        "with method language_model: a language model, causal or with encoder and decoder (a "
+        "folder, a GGUF file or a name on the Hub), or the writer/ folder of an earlier run "
+        "(default for English: SmolLM2-135M-Instruct)",
     )
     prompting: bool = argument(
         False,

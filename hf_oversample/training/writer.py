@@ -18,7 +18,6 @@ from transformers import get_constant_schedule_with_warmup
 from hf_oversample.models.miso.layers_miso import normalize_latents
 from hf_oversample.models.writers.adapters import ClassAdapters
 from hf_oversample.models.writers.checkpoint import padding_of
-from hf_oversample.models.writers.encoding import PrefixedTexts, class_prefix
 from hf_oversample.models.writers.latents import LatentReader, embedded_with_prefixes
 from hf_oversample.numeric import noise
 from hf_oversample.text.encoding import pad
@@ -65,7 +64,8 @@ def train_writer(
     """
     Train an adapter for each class that has texts, on a base model that stays as it is.
 
-    A row is "{class}: {text}" and its end; the loss is that of the text's tokens and of the end
+    A row is "{class}: {text}" and its end (a model with an encoder reads "{class}:" by it, and its
+    decoder writes the text); the loss is that of the text's tokens and of the end
     alone. The largest class comes first, and the others start from its adapter
     (`from_largest`). A class's adapter is kept as it was where the loss of its held-out texts was
     lowest. With latents an adapter learns, beside itself, to read its text's own q, with noise, and
@@ -125,7 +125,8 @@ def class_rows(
     Raises:
         ValueError: the prefix leaves no room for a text.
     """
-    encode, prefix = PrefixedTexts(adapters.tokenizer), class_prefix(adapters.class_names[code])
+    encode = adapters.texts
+    prefix = encode.prefix_of(adapters.class_names[code])
     distinct = list(dict.fromkeys(texts))
     order = noise.generator(a.seed, noise.stream("held out"), code).permutation(len(distinct))
     held = min(a.held_out_texts, max(1, round(a.held_out_share * len(distinct))))
@@ -166,6 +167,9 @@ class _AdapterTrainer:
         self.padding = padding_of(adapters.tokenizer)
         self.model = adapters.model
         self.prefix = adapters.prefixes.get(code)
+        self.source: list[int] | None = None  # what an encoder reads
+        if adapters.has_encoder:
+            self.source = adapters.texts.source_of(adapters.class_names[code])
         self.learnt = nn.ModuleList([self.model])
         if self.prefix is not None:
             self.learnt.append(self.prefix)
@@ -262,7 +266,16 @@ class _AdapterTrainer:
         before = torch.tensor([n + row.before for n, row in zip(slots, rows, strict=True)])
         places = torch.arange(ids.shape[1], device=device)
         is_learnt = (mask > 0) & (places >= before.to(device)[:, None])
-        logits = self.model(**self._inputs(ids, rows, slots), attention_mask=mask).logits
+        if self.source is None:
+            logits = self.model(**self._inputs(ids, rows, slots), attention_mask=mask).logits
+        else:
+            read = torch.tensor(self.source, device=device).expand(len(rows), -1)
+            logits = self.model(
+                input_ids=read,
+                attention_mask=torch.ones_like(read),
+                decoder_input_ids=ids,
+                decoder_attention_mask=mask,
+            ).logits
         self.tokens += int(mask.sum()) if self.model.training else 0
         return F.cross_entropy(
             logits[:, :-1][is_learnt[:, 1:]].float(), ids[:, 1:][is_learnt[:, 1:]],

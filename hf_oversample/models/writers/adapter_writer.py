@@ -13,8 +13,7 @@ from hf_oversample.models.sampling import KeyedGumbel
 from hf_oversample.models.writers.adapters import ClassAdapters, adapter_name
 from hf_oversample.models.writers.checkpoint import padding_of
 from hf_oversample.models.writers.decoding import Usage, drawn_tokens
-from hf_oversample.models.writers.encoding import PrefixedTexts, class_prefix
-from hf_oversample.models.writers.guidance import GuidedLogits
+from hf_oversample.models.writers.guidance import GuidedDecoderLogits, GuidedLogits
 from hf_oversample.models.writers.latents import LatentReader
 from hf_oversample.models.writers.requests import Draft, Refused, WritingRequest
 from hf_oversample.models.writers.vocabulary import TrainingWords, WordTree
@@ -56,7 +55,7 @@ class AdapterWriter:
         self.latents = latents
         self.guidance, self.temperature = guidance, temperature
         self.top_k, self.top_p = top_k, top_p
-        self.encode, self.usage = PrefixedTexts(adapters.tokenizer), Usage()
+        self.encode, self.usage = adapters.texts, Usage()
 
     def __call__(self, requests: Sequence[WritingRequest]) -> list[Draft]:
         """Drafts, in the requests' order; one that reaches the longest length is refused as
@@ -77,7 +76,7 @@ class AdapterWriter:
         kept = request.source[: request.kept]
         rows = []
         for code in (request.label, request.avoid):
-            prefix = class_prefix(self.adapters.class_names[code])
+            prefix = self.encode.prefix_of(self.adapters.class_names[code])
             # without a text the space behind the prefix is the first token's
             rows.append(self.encode(prefix if kept else prefix.rstrip(), kept))
         own, other = ([*row.prefix, *row.ids] for row in rows)
@@ -86,10 +85,43 @@ class AdapterWriter:
     def _written(
         self, requests: Sequence[WritingRequest], prompts: Sequence[Prompts]
     ) -> list[Draft]:
-        own, against, starts = zip(*prompts, strict=True)
+        own, against, starts = (list(rows) for rows in zip(*prompts, strict=True))
+        forced: list[list[int]] | None = None
+        logits_of: GuidedLogits | GuidedDecoderLogits
+        if self.adapters.has_encoder:
+            logits_of = self._decoder_logits(requests)
+            # a decoder begins at its first place, so that starts of any length go side by side
+            begun, starts, forced = self.encode.first, [[]] * len(requests), starts
+            rooms = [self.adapters.max_length - len(begun)] * len(requests)
+        else:
+            logits_of = self._logits(requests, own, against)
+            rooms = [self.adapters.max_length - max(len(a), len(b)) for a, b, _ in prompts]
+        processors = LogitsProcessorList()
+        if self.tree is not None:
+            processors.append(TrainingWords(self.tree, starts, [self.encode.end]))
+        if self.temperature:
+            keys = np.asarray([request.key for request in requests])
+            processors.append(
+                KeyedGumbel(keys, self.seed, "writer", self.temperature, self.top_k, self.top_p)
+            )
+        rows = drawn_tokens(logits_of, processors, rooms, [self.encode.end], forced)
+        self.usage.requests += len(rows)
+        self.usage.prompt_tokens += sum(map(len, own))
+        self.usage.written_tokens += sum(len(row) for row in rows if row is not None)
+        return [
+            Refused("unfinished") if row is None else self._draft(request, prompt, row)
+            for request, prompt, row in zip(requests, own, rows, strict=True)
+        ]
+
+    def _logits(
+        self,
+        requests: Sequence[WritingRequest],
+        own: Sequence[list[int]],
+        against: Sequence[list[int]],
+    ) -> GuidedLogits:
         vectors = self._vectors(requests) if self.latents is not None else None
         before = 0 if vectors is None else vectors.shape[1]
-        logits_of = GuidedLogits(
+        return GuidedLogits(
             self.adapters.model,
             [adapter_name(request.label) for request in requests],
             [adapter_name(request.avoid) for request in requests],
@@ -100,23 +132,21 @@ class AdapterWriter:
             before + self.adapters.max_length,
             vectors,
         )
-        processors = LogitsProcessorList()
-        if self.tree is not None:
-            processors.append(TrainingWords(self.tree, starts, [self.encode.end]))
-        if self.temperature:
-            keys = np.asarray([request.key for request in requests])
-            processors.append(
-                KeyedGumbel(keys, self.seed, "writer", self.temperature, self.top_k, self.top_p)
-            )
-        rooms = [self.adapters.max_length - max(len(a), len(b)) for a, b, _ in prompts]
-        rows = drawn_tokens(logits_of, processors, rooms, [self.encode.end])
-        self.usage.requests += len(rows)
-        self.usage.prompt_tokens += sum(map(len, own))
-        self.usage.written_tokens += sum(len(row) for row in rows if row is not None)
-        return [
-            Refused("unfinished") if row is None else self._draft(request, prompt, row)
-            for request, prompt, row in zip(requests, own, rows, strict=True)
-        ]
+
+    def _decoder_logits(self, requests: Sequence[WritingRequest]) -> GuidedDecoderLogits:
+        sources = [self.encode.source_of(name) for name in self.adapters.class_names]
+        own = [request.label for request in requests]
+        against = [request.avoid for request in requests]
+        return GuidedDecoderLogits(
+            self.adapters.model,
+            [adapter_name(code) for code in own],
+            [adapter_name(code) for code in against],
+            [sources[code] for code in own],
+            [sources[code] for code in against],
+            self.encode.first,
+            self.guidance,
+            padding_of(self.adapters.tokenizer),
+        )
 
     @torch.no_grad()
     def _vectors(self, requests: Sequence[WritingRequest]) -> Tensor:

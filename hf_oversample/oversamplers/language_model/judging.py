@@ -20,7 +20,8 @@ class JudgingModels:
 
     Args:
         segmenter: the language's words.
-        embedder: an encoder; None for the mean states of the language model without its adapters.
+        embedder: an encoder; None for the mean states of the language model without its adapters
+            (of its encoder, where it has one).
         adapters: of that language model.
         max_length: longest text in tokens, for the language model's states.
     """
@@ -39,8 +40,11 @@ class JudgingModels:
         told = tokenizer(list(texts), truncation=True, max_length=self.max_length)
         rows = [np.asarray(ids, np.int64) for ids in told["input_ids"]]
         with self.adapters.without_adapters() as base:
-            decoder = getattr(base, base.base_model_prefix)
-            return embed_token_ids(decoder, rows, padding=padding_of(tokenizer))
+            if self.adapters.has_encoder:
+                body = base.get_encoder()
+            else:
+                body = getattr(base, base.base_model_prefix)
+            return embed_token_ids(body, rows, padding=padding_of(tokenizer))
 
     def check_critics(self) -> None:
         """

@@ -46,7 +46,7 @@ WRITER_FOLDER, LATENTS_FOLDER = "writer", "latents"
 
 class LanguageModelOversampler(Oversampler):
     """
-    Writes new texts of the rare classes with a pretrained causal language model.
+    Writes new texts of the rare classes with a pretrained language model.
 
     A LoRA adapter a class is trained when fitted, on one base model. A text keeps the first words
     of a difficult text of its class, or of a text of another class next to it, and goes on as its
@@ -58,10 +58,10 @@ class LanguageModelOversampler(Oversampler):
     depend on how they are asked for. What was fitted needs no language model any more.
 
     Args:
-        writer: a causal language model: a folder, a Hub name, a path that ends with `.gguf`, or a
-            model in memory, which is copied as it is then; or a folder of a trained writer
-            (`ClassAdapters.save`; a saved oversampler has one in its `writer`), which is trained no
-            further.
+        writer: a language model, causal or with encoder and decoder (T5, BART): a folder, a Hub
+            name, a path that ends with `.gguf`, or a model in memory, which is copied as it is
+            then; or a folder of a trained writer (`ClassAdapters.save`; a saved oversampler has one
+            in its `writer`), which is trained no further.
         tokenizer: of a model in memory.
         gguf_file: of a folder or a repository, the GGUF file in it.
         latents: folder or Hub name of a trained MISO generator with all of its parts, or a pair of

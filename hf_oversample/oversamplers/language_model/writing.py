@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from hf_oversample.models.writers.adapter_writer import AdapterWriter
 from hf_oversample.models.writers.adapters import ClassAdapters, is_saved_writer
-from hf_oversample.models.writers.encoding import PrefixedTexts, class_prefix
 from hf_oversample.models.writers.journal import JournaledWriter
 from hf_oversample.models.writers.latents import LatentKind, LatentReader
 from hf_oversample.models.writers.prompts import PromptWriter
@@ -41,7 +40,8 @@ def base_or_trained(
     The given writer, or a base model without adapters yet; none behind a server.
 
     Raises:
-        ValueError: a trained writer of fewer tokens, or of other latents.
+        ValueError: a trained writer of fewer tokens, or of other latents; a model to be prompted
+            that has an encoder.
     """
     if o.base_url is not None:
         return None
@@ -58,6 +58,11 @@ def base_or_trained(
         _check_latents(o, adapters.latents, latents)
     else:
         adapters = ClassAdapters.new(o.writer, o.gguf_file, names, o.max_length or LONGEST)
+        if o.prompting and adapters.has_encoder:
+            raise ValueError(
+                f"prompting asks a causal language model by its chat template, but {o.writer} has "
+                "an encoder and a decoder: name another, or leave prompting out."
+            )
         if latents is not None:  # before anything is embedded
             adapters.read_latents(latents.kind)
     adapters.to(device_of_process())
@@ -115,8 +120,8 @@ def new_writer(
         )
     tree = None
     if o.training_words_only:
-        encode = PrefixedTexts(adapters.tokenizer)
-        tree = WordTree.of(texts, encode, segmenter, class_prefix(names[0]))
+        encode = adapters.texts
+        tree = WordTree.of(texts, encode, segmenter, encode.prefix_of(names[0]))
     if o.prompting:
         return PromptWriter(
             adapters.model,
