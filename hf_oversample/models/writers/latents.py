@@ -10,11 +10,12 @@ from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from hf_oversample.models.digest import weights_digest
-from hf_oversample.models.encoders import load_tokenizer, longest_text
+from hf_oversample.models.encoders import load_config, load_tokenizer, longest_text
 from hf_oversample.models.in_memory import folder_or_name
+from hf_oversample.models.loading import load_complete
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.models.miso.realizers.common import generator_labels, source_latents
 from hf_oversample.numeric.workers import device_of_process
@@ -115,7 +116,7 @@ class LatentReader:
         folder = folder_or_name(name)
         if Path(folder).is_dir() and not (Path(folder) / "config.json").is_file():
             raise ValueError(_not_a_generator(name, "a folder without config.json"))
-        config = AutoConfig.from_pretrained(folder)
+        config = load_config(folder)
         if config.model_type != "miso":
             raise ValueError(_not_a_generator(name, f"a model of type {config.model_type!r}"))
         if config.parts == "editor":
@@ -123,7 +124,7 @@ class LatentReader:
                 f"latents names {name}, an editor (parts='editor'), which makes no latents: train "
                 "a generator with all of MISO's parts (hf-oversample train --parts miso)."
             )
-        model: Any = MisoForAnchorGeneration.from_pretrained(folder).eval()
+        model: Any = load_complete(MisoForAnchorGeneration, folder)
         model.to(device_of_process())
         tokenizer = load_tokenizer(folder)
         longest = longest_text(model.miso, tokenizer)
