@@ -111,9 +111,9 @@ def test_croissant_is_valid_and_its_records_can_be_read(parquet: Path) -> None:
     assert [row["train/text"] for row in rows] == [b"see you", b"win", b"win now"]
     names = {row["origins/code"]: row["origins/name"] for row in dataset.records("origins")}
     assert {int(code): name for code, name in names.items()} == {
-        0: b"real",
-        1: b"synthetic",
-        2: b"resampled",
+        0: "real",
+        1: "synthetic",
+        2: "resampled",
     }
     # a changed file is not the one that is described
     parquet.write_bytes(parquet.read_bytes() + b"x")

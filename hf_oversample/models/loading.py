@@ -203,11 +203,10 @@ def check_sums(sums: Path, files: Mapping[str, Path]) -> None:
     Raises:
         ValueError: a file has another content than is written there, or is not named there.
     """
-    known = dict(
-        reversed(line.split(maxsplit=1))
-        for line in sums.read_text(encoding="utf-8").splitlines()
-        if len(line.split(maxsplit=1)) == 2
-    )
+    known: dict[str, str] = {}
+    for line in sums.read_text(encoding="utf-8").splitlines():
+        digest, _, file = line.partition("  ")
+        known[file.strip()] = digest
     for name, path in files.items():
         if known.get(name) != _sum_of(path):
             raise ValueError(
