@@ -98,7 +98,7 @@ def dataset_card(run: Mapping[str, Any], repo_id: str | None = None) -> str:
     source = repository_name(run["arguments"].get("dataset_name"))
     made = bool(run["counts"]["origin"].get("synthetic"))
     # nobody wrote or labelled made rows; of the real ones only who ran this knows
-    by_machine = {
+    by_machine: dict[str, Any] = {
         f"{what}_creators": ["machine-generated"] for what in ("annotations", "language") if made
     }
     files = [{"split": split, "path": f"{split}.parquet"} for split in _splits(run)]

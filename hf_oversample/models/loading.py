@@ -98,7 +98,7 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
         raise damaged(path, error) from error
 
 
-def damaged(name: str | Path, error: SafetensorError) -> ValueError:
+def damaged(name: str | Path, error: Exception) -> ValueError:
     """The error of weights that cannot be read."""
     return ValueError(
         f"the weights of {name} (.safetensors) are damaged or cut short ({error}): download or "

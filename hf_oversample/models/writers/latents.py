@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -52,7 +52,7 @@ class LatentPrefix(nn.Module):
 
     def __init__(self, kind: LatentKind, embedding: nn.Module):
         super().__init__()
-        table = embedding.weight
+        table = cast(Tensor, embedding.weight)
         with torch.no_grad():
             # of what the module gives, as some models scale it
             some = embedding(torch.arange(min(len(table), 4096), device=table.device))
@@ -111,7 +111,8 @@ class LatentReader:
 
         Raises:
             OSError: no such folder or name.
-            ValueError: not a MISO generator, or one that has no latents (an editor).
+            ValueError: not a MISO generator, one that has no latents (an editor), or as
+                `load_complete`.
         """
         folder = folder_or_name(name)
         if Path(folder).is_dir() and not (Path(folder) / "config.json").is_file():
@@ -124,8 +125,8 @@ class LatentReader:
                 f"latents names {name}, an editor (parts='editor'), which makes no latents: train "
                 "a generator with all of MISO's parts (hf-oversample train --parts miso)."
             )
-        model: Any = load_complete(MisoForAnchorGeneration, folder)
-        model.to(device_of_process())
+        model = load_complete(MisoForAnchorGeneration, folder)
+        model.to(device_of_process())  # type: ignore[arg-type]
         tokenizer = load_tokenizer(folder)
         longest = longest_text(model.miso, tokenizer)
         words = config.user_dictionary if config.language == "zh" else None
