@@ -111,7 +111,7 @@ def test_croissant_is_valid_and_its_records_can_be_read(parquet: Path) -> None:
     assert [row["train/text"] for row in rows] == [b"see you", b"win", b"win now"]
     names = {int(row["origins/code"]): row["origins/name"] for row in dataset.records("origins")}
     # versions of the library differ in whether inline texts are bytes
-    told = {code: name.decode() if isinstance(name, bytes) else name for code, name in names.items()}
+    told = {k: v.decode() if isinstance(v, bytes) else v for k, v in names.items()}
     assert told == {0: "real", 1: "synthetic", 2: "resampled"}
     # a changed file is not the one that is described
     parquet.write_bytes(parquet.read_bytes() + b"x")
