@@ -48,7 +48,7 @@ class TrainerLoss:
     """A loss of single-label classification for ``Trainer(compute_loss_func=...)``.
 
     Labels are class ids [n], −100 for rows that do not count; or floats [n, classes]: a row's
-    weight in the column of its class (`hf_oversample.training.row_weights`), or shares of several
+    weight in the column of its class (`hf_oversample.data.row_weights`), or shares of several
     classes (soft labels), which cross-entropy and the logit-adjusted loss alone have a meaning for.
 
     The result is Σ loss / number of rows of the update: exactly the gradient of one large batch,
