@@ -183,7 +183,7 @@ def test_balance_by_repeats_and_its_report(table: Path, capsys: pytest.CaptureFi
     )
     plan = json.loads(capsys.readouterr().out)
     assert plan["repo_type"] == "dataset"
-    assert set(plan["files"]) == {"README.md", "train.parquet"}
+    assert set(plan["files"]) == {"README.md", "croissant.json", "train.parquet"}
 
 
 def test_quiet_ends_with_the_command(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
