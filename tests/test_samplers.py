@@ -10,14 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from accelerate.data_loader import BatchSamplerShard
+from accelerate.data_loader import (
+    BatchSamplerShard,
+    prepare_data_loader,
+    skip_first_batches,
+)
 from datasets import Dataset
 from torch.utils.data import BatchSampler, DataLoader
 from transformers import Trainer
 
 from hf_oversample.training.minority_trainer import MinoritySamplingMixin, MinorityTrainer
 from hf_oversample.training.samplers import MinoritySampler, MinorityStream, class_shares
-from trainer_fixtures import new_model, rows_of, trained
+from trainer_fixtures import arguments, new_model, rows_of, trained
 from two_processes import run_two_processes
 
 IDS = [0] * 14 + [1] * 5 + [2]
@@ -195,6 +199,22 @@ class TestInTheTrainer:
         )
         assert resumed == whole[7:]
         torch.testing.assert_close(again, weights)
+
+    def test_a_resumed_process_of_several_learns_the_epoch(self, tmp_path: Path) -> None:
+        """Its loader's own call stops at Accelerate's wrappings: without the callback it would
+        draw the first epoch again."""
+        sampler = MinoritySampler(numbered())
+        trainer = MinorityTrainer(
+            new_model(), arguments(tmp_path), train_dataset=numbered(), train_sampler=sampler
+        )
+        whole = prepare_data_loader(
+            DataLoader(numbered(), batch_size=2, sampler=sampler), None, 2, 0, put_on_device=False
+        )
+        resumed = skip_first_batches(whole, 1)
+        trainer.state.epoch = 3.4
+        trainer.callback_handler.on_epoch_begin(trainer.args, trainer.state, trainer.control)
+        resumed.set_epoch(3)
+        assert sampler.epoch == 3
 
     def test_a_mixin_for_any_trainer(self, tmp_path: Path) -> None:
         class Own(Trainer):
