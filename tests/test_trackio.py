@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import sqlite3
 import subprocess
@@ -50,5 +51,5 @@ def test_trackio_logs_to_this_machine(tmp_path: Path) -> None:
     assert "tried to reach" not in answer.stderr
     (file,) = (tmp_path / "trackio").glob("*.db")
     with sqlite3.connect(file) as database:
-        told = "\n".join(database.iterdump())
-    assert '"filling": 6.25' in told or '"filling":6.25' in told
+        logged = database.execute("SELECT step, metrics FROM metrics").fetchall()
+    assert [(step, json.loads(values)) for step, values in logged] == [(3, {"filling": 6.25})]

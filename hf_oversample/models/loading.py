@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import struct
 from collections.abc import Iterator, Mapping
 from math import prod
 from pathlib import Path
@@ -137,7 +136,7 @@ def check_weights(name: str | Path, **options: Any) -> dict[str, Any]:
     try:
         with safe_open(weights, "np") as file:
             shapes = [file.get_slice(key).get_shape() for key in file.keys()]  # noqa: SIM118
-    except (SafetensorError, struct.error) as error:
+    except SafetensorError as error:
         raise damaged(name, error) from error
     _check_sizes(name, config, len(shapes), sum(map(prod, shapes)))
     sums = _first_there(name, (SUMS_FILE,), options)
