@@ -13,15 +13,16 @@ import re
 from collections.abc import Iterator, Mapping
 from math import prod
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
-from transformers import PreTrainedModel
-from transformers.utils import cached_file
 
-Model = TypeVar("Model", bound=PreTrainedModel)
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+Model = TypeVar("Model", bound="PreTrainedModel")
 
 SUMS_FILE = "SHA256SUMS"
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -120,6 +121,8 @@ def check_weights(name: str | Path, **options: Any) -> dict[str, Any]:
             more than the weights can have.
         OSError: no such folder or name.
     """
+    from transformers.utils import cached_file  # transformers: not for fitted rows alone
+
     config_file = cached_file(str(name), "config.json", **options)
     assert config_file is not None  # it raises
     try:
@@ -146,6 +149,8 @@ def check_weights(name: str | Path, **options: Any) -> dict[str, Any]:
 
 
 def _first_there(name: str | Path, files: tuple[str, ...], options: dict[str, Any]) -> Path | None:
+    from transformers.utils import cached_file
+
     for file in files:
         found = cached_file(
             str(name),
