@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -375,5 +376,6 @@ def test_smollm2_writes_english() -> None:
     train_writer(adapters, own, arguments)
     losses = adapters.record["ham"]["held_out_losses"]
     assert losses[-1] < losses[0]
-    made = written(adapters, requests_of(8))
+    # of these two classes alone
+    made = written(adapters, [replace(request, avoid=0) for request in requests_of(8)])
     assert any(isinstance(draft, str) and " " in draft for draft in made)
