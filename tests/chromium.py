@@ -72,7 +72,7 @@ class Page:
         self.evaluate(f"document.querySelector({json.dumps(where)}).focus()")
         text = "\r" if key == "Enter" else key
         codes = {"Enter": ("Enter", 13), " ": ("Space", 32)}
-        code, number = codes.get(key, (f"Key{key.upper()}", ord(key.upper())))
+        code, number = codes[key] if key in codes else (f"Key{key.upper()}", ord(key.upper()))
         ask = {"key": key, "code": code, "windowsVirtualKeyCode": number}
         self.browser.call(
             "Input.dispatchKeyEvent", ask | {"type": "keyDown", "text": text}, self.session
