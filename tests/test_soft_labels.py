@@ -10,7 +10,7 @@ import torch
 from datasets import ClassLabel, Dataset, Features, Value
 from torch.nn import functional as F
 
-from hf_oversample import minority_loss
+from hf_oversample import RandomOversampler, minority_loss
 from hf_oversample.oversamplers.anchors.judge import (
     FOLDS,
     LinearJudge,
@@ -43,7 +43,7 @@ def balanced_set() -> Dataset:
         "text": texts + made,
         "label": [*labels, 1, 1, 1],
         "origin": [0] * len(texts) + [1, 1, 2],
-        "parent": [*range(len(texts)), 0, 35, 35],
+        "parent": [-1] * len(texts) + [0, 35, 35],
     }
     kinds = Features(
         text=Value("string"),
@@ -92,12 +92,27 @@ def test_the_loss_of_the_trainer_reads_them() -> None:
     assert float(found) == pytest.approx(float(F.cross_entropy(logits, labels)), abs=1e-6)
 
 
+def test_it_reads_what_an_oversampler_writes() -> None:
+    """Rows that `balance` returns, with a made row in place of a repeated one."""
+    real = balanced_set().select(range(30)).remove_columns(["origin", "parent"])
+    grown = RandomOversampler(seed=0).balance(real)
+    last = len(grown) - 1
+    made = grown.map(
+        lambda row, i: {"origin": 1} if i == last else {},
+        with_indices=True,
+        features=grown.features,
+    )
+    soft = np.asarray(with_soft_labels(made, Thermometer())["label"][:])
+    assert ((soft > 0) & (soft < 1)).any(axis=1).tolist() == [False] * last + [True]
+
+
 def test_what_cannot_be_told_is_refused() -> None:
     balanced = balanced_set()
     with pytest.raises(ValueError, match=r"share is 1\.5"):
         with_soft_labels(balanced, Thermometer(), share=1.5)
-    with pytest.raises(ValueError, match="row 35 was made from row 0, which is not among"):
-        with_soft_labels(balanced.select(range(1, 39)), Thermometer())
+    for rows in (balanced.select(range(1, 39)), balanced.select(range(38, -1, -1))):
+        with pytest.raises(ValueError, match="before it is filtered or shuffled"):
+            with_soft_labels(rows, Thermometer())
     with pytest.raises(ValueError, match="real rows are of one class"):
         with_soft_labels(balanced.select([*range(18, 39)]), Thermometer())
     with pytest.raises(ValueError, match="parent"):

@@ -86,8 +86,8 @@ def with_soft_labels(
     and `"logit_adjusted"` read such labels.
 
     Args:
-        balanced: with the columns `origin` and `parent` that oversamplers write, its real rows
-            among them.
+        balanced: as `Oversampler.balance` returns it, with the columns `origin` and `parent`: the
+            real rows, then the others.
         embedder: of the teacher, see `teacher_probabilities`.
         text_column: the texts.
         label_column: a ClassLabel, or integers from 0.
@@ -98,8 +98,8 @@ def with_soft_labels(
     Returns: the rows, their label `[classes]` float32.
 
     Raises:
-        ValueError: no such column, a share that is none, made rows whose parent is not among the
-            real rows, or real rows of one class.
+        ValueError: no such column, a share that is none, rows that were filtered or shuffled since,
+            or real rows of one class.
     """
     require_columns(balanced, text_column, label_column, "origin", "parent")
     if not 0 <= share <= 1:
@@ -116,20 +116,19 @@ def with_soft_labels(
                 f"the {len(real)} real rows are of one class: a teacher learns from rows of two or "
                 "more. Give the balanced set whole, its real rows among them."
             )
-        place = {row: i for i, row in enumerate(np.asarray(plain["parent"][:])[real].tolist())}
-        parents = [place.get(row, -1) for row in np.asarray(plain["parent"][:])[made].tolist()]
-        if -1 in parents:
-            row = int(made[parents.index(-1)])
+        parents = np.asarray(plain["parent"][:])[made]
+        if not np.array_equal(real, np.arange(len(real))) or parents.max() >= len(real):
             raise ValueError(
-                f"row {row} was made from row {plain[row]['parent']}, which is not among the real "
-                "rows: give the balanced set whole."
+                "parents are numbers of real rows, and the real rows do not come first, or not "
+                f"all of them are there ({len(real)} are): give the balanced set whole and as "
+                "balance returned it, before it is filtered or shuffled."
             )
         texts = as_list(plain[text_column])
         told = teacher_probabilities(
             embedder.embed([texts[i] for i in real.tolist()]),
             labels[real],
             embedder.embed([texts[i] for i in made.tolist()]),
-            np.asarray(parents),
+            parents,
             len(names),
             seed=seed,
         )
