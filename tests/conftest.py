@@ -99,4 +99,6 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[Any]:
         monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", cache)
+        # transformers keeps a client, with the endpoint of when it was first needed
+        monkeypatch.setattr("transformers.utils.hub._hf_api", None, raising=False)
         yield server

@@ -101,7 +101,8 @@ class MisoPairs:
 
         Returns: the class, `[size]` of its rows, and `[size]` majority neighbours of theirs.
         """
-        rng = noise.generator(arguments.seed, noise.stream("pairs"), step)
+        # the last counter was a process's number: what one process draws is as it was
+        rng = noise.generator(arguments.seed, noise.stream("pairs"), step, 0)
         classes = list(self.rows)
         weights = (
             np.asarray([len(self.rows[c]) for c in classes], float) ** arguments.class_smoothing

@@ -51,7 +51,8 @@ class CriticSteps:
             step, draw: address the derangement, with the seed; it is the same in all processes.
         """
         stream = noise.stream("derangement")
-        key = int(noise.hash_counters(self.arguments.seed, stream, step, draw))
+        # 0 as in `MisoPairs.draw`
+        key = int(noise.hash_counters(self.arguments.seed, stream, step, 0, draw))
         generator = torch.Generator().manual_seed(key % 2**63)
         return critic_pairs(self.mode, q, k, z, generator)
 
