@@ -367,15 +367,15 @@ def test_starts_are_whole_words() -> None:
 def test_smollm2_writes_english() -> None:
     file = installed_smollm2()
     assert file is not None
-    adapters = ClassAdapters.new(file, None, ["ham", "spam"], 24)
+    adapters = ClassAdapters.new(file, None, ["ham", "spam"], 64)  # it ends texts late
     assert adapters.model.num_parameters() > 134_000_000
     assert {p.dtype for p in adapters.model.parameters()} == {torch.float32}
     texts, labels = make_corpus((16, 16))
     own = {c: [texts[i] for i in np.flatnonzero(labels == c)] for c in (0, 1)}
-    arguments = WriterTrainingArguments(max_updates=2, batch_size=8, evaluation_updates=2, rank=4)
+    arguments = WriterTrainingArguments(max_updates=12, batch_size=8, evaluation_updates=6)
     train_writer(adapters, own, arguments)
     losses = adapters.record["ham"]["held_out_losses"]
     assert losses[-1] < losses[0]
     # of these two classes alone
     made = written(adapters, [replace(request, avoid=0) for request in requests_of(8)])
-    assert any(isinstance(draft, str) and " " in draft for draft in made)
+    assert any(isinstance(draft, str) and " " in draft for draft in made), made
