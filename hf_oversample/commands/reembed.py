@@ -85,7 +85,7 @@ class ReembedRun:
         with self.timed("plain members"):
             return average(
                 reembedded,
-                # no checkpoint, and the anchors, heads and weights that are the other's alone
+                # plain means plain: a head from nothing, and weights as training leaves them
                 lambda **changes: self.new_reembedder(
                     **changes, save_steps=0, interpolate=False, head_first=False
                 ),
