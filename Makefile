@@ -5,6 +5,7 @@ LOWEST ?= .venv-lowest
 OUTPUT ?= demo_output
 # accelerate gives a process one thread unless it is told otherwise
 CORES ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
+EXTRAS := demo report metrics imblearn writers space trackio docs dev
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
@@ -12,7 +13,7 @@ STAMP := $(VENV)/.installed
 
 # A second call is fast; a changed pyproject.toml installs again.
 $(STAMP): pyproject.toml scripts/install.py
-	$(PYTHON) scripts/install.py $(VENV) demo report metrics imblearn writers docs dev
+	$(PYTHON) scripts/install.py $(VENV) $(EXTRAS)
 	@touch $@
 
 install: $(STAMP)
@@ -60,7 +61,7 @@ test-slow: $(STAMP)
 
 # The same tests with the lowest versions that pyproject.toml allows, in an environment of its own.
 $(LOWEST)/.installed: pyproject.toml scripts/install.py
-	$(PYTHON) scripts/install.py $(LOWEST) demo report metrics imblearn writers docs dev --lowest
+	$(PYTHON) scripts/install.py $(LOWEST) $(EXTRAS) --lowest
 	@touch $@
 
 test-lowest: export OMP_NUM_THREADS = 1

@@ -6,10 +6,14 @@ import ast
 import importlib
 import importlib.util
 import inspect
+import json
+import os
 import re
 import subprocess
 import sys
+import sysconfig
 import tomllib
+import venv
 import zipfile
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
@@ -341,6 +345,45 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
         "hf_oversample",
         f"hf_oversample-{hf_oversample.__version__}.dist-info",
     }
+
+
+@pytest.mark.slow
+def test_the_wheel_alone_gives_the_command_the_templates_and_the_metrics(tmp_path: Path) -> None:
+    """In an environment of its own, away from the clone; what it depends on is this one's."""
+
+    def run(*words: str | Path) -> str:
+        answer = subprocess.run(
+            words, capture_output=True, text=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": ""}
+        )
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+        return answer.stdout
+
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path]
+    run(*build, PROJECT)
+    (wheel,) = tmp_path.glob("*.whl")
+    venv.create(tmp_path / "venv", with_pip=True)
+    binaries = tmp_path / "venv" / "bin"
+    run(binaries / "pip", "install", "--quiet", "--no-deps", "--no-index", wheel)
+    packages = next((tmp_path / "venv" / "lib").glob("python*/site-packages"))
+    # a path in such a file is searched, and its own .pth files, of a clone perhaps, are not read
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
+
+    python, command = binaries / "python", binaries / "hf-oversample"
+    where = run(python, "-c", "import hf_oversample; print(hf_oversample.__file__)")
+    assert str(packages) in where
+    assert "balance" in run(command, "--help")
+    lines = [f"see you at {n},ham" for n in range(12)] + [f"win prize {n},spam" for n in range(4)]
+    (tmp_path / "rows.csv").write_text("\n".join(["text,label", *lines]), encoding="utf-8")
+    columns = ["rows.csv", "--text", "text", "--label", "label"]
+    assert json.loads(run(command, "audit", *columns, "--format", "json"))
+    run(command, "balance", *columns, "--method", "random", "-o", "out")
+    assert "origin" in (tmp_path / "out" / "balanced" / "README.md").read_text(encoding="utf-8")
+    load = (
+        "import evaluate, hf_oversample.metrics, pathlib; "
+        "folder = pathlib.Path(hf_oversample.metrics.__path__[0]) / 'distinct_n'; "
+        "print(evaluate.load(str(folder)).compute(data=['a b', 'a c']))"
+    )
+    assert "distinct" in run(python, "-c", load)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import json
 import os
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
@@ -93,8 +95,14 @@ def test_nobody_looks_around_on_the_machine(app: ModuleType, name: str) -> None:
         app.make_anchors(app.read_rows(corpus_csv()), name, "spam", 3)
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the app keeps what it lets people download."""
+    return tmp_path_factory.mktemp("space")
+
+
+@pytest.fixture(scope="module")
+def server(files: Path) -> Iterator[str]:
     """The app as a Space starts it, on a free port of this machine."""
     import socket
 
@@ -106,16 +114,16 @@ def server(tmp_path: Path) -> Iterator[str]:
         "GRADIO_ANALYTICS_ENABLED": "False",
         "GRADIO_SERVER_PORT": str(port),
         "GRADIO_SERVER_NAME": "127.0.0.1",
-        "GRADIO_TEMP_DIR": str(tmp_path / "gradio"),
+        "GRADIO_TEMP_DIR": str(files),
     }
     address = f"http://127.0.0.1:{port}"
-    with (tmp_path / "log").open("wb") as log:
+    with (files / "log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, SPACE / "app.py"], env=environment, stdout=log, stderr=log
         )
         try:
             for _ in range(600):
-                assert process.poll() is None, (tmp_path / "log").read_text()
+                assert process.poll() is None, (files / "log").read_text()
                 try:
                     urlopen(address, timeout=5).close()
                     break
@@ -125,6 +133,71 @@ def server(tmp_path: Path) -> Iterator[str]:
         finally:
             process.kill()
             process.wait()
+
+
+@has_gradio
+@pytest.mark.slow
+def test_an_agent_uses_the_same_steps_as_tools(server: str) -> None:
+    """Over the MCP server, with the client of the protocol's own package."""
+    import asyncio
+
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamable_http_client
+
+    rows = [
+        dict(zip(("label", "text"), line.split(",", 1), strict=True))
+        for line in corpus_csv().splitlines()[1:]
+    ]
+    spam = sum(one["label"] == "spam" for one in rows)
+
+    async def talk() -> dict[str, Any]:
+        async with (
+            streamable_http_client(f"{server}/gradio_api/mcp/") as streams,
+            ClientSession(streams[0], streams[1]) as session,
+        ):
+            await session.initialize()
+            tools = (await session.list_tools()).tools
+
+            async def call(name: str, **values: Any) -> tuple[bool, str]:
+                answer = await session.call_tool(name, values)
+                return answer.isError, answer.content[0].text
+
+            return {
+                "tools": {tool.name: tool.description for tool in tools},
+                "difficult": await call("difficult_rows", rows=rows, rare="spam"),
+                "made": await call(
+                    "make_anchors",
+                    rows=rows,
+                    generator=str(trained_generator_folder()),
+                    rare="spam",
+                    number=2,
+                ),
+                "class": await call("difficult_rows", rows=rows, rare="eggs"),
+                "row": await call("difficult_rows", rows=[*rows, {"text": "x"}], rare="spam"),
+                "folder": await call(
+                    "make_anchors", rows=rows, generator="/etc", rare="spam", number=2
+                ),
+                "place": await call("balanced_rows", rows=rows, made=[], accepted=[3]),
+            }
+
+    told = asyncio.run(talk())
+    assert {"read_rows", "difficult_rows", "make_anchors", "balanced_rows"} <= set(told["tools"])
+    assert all(told["tools"].values())
+    failed, table = told["difficult"]
+    assert not failed
+    assert len(ast.literal_eval(table)) == spam  # gradio writes lists as Python does
+    failed, made = told["made"]
+    assert not failed
+    assert {one["label"] for one in ast.literal_eval(made)} <= {"spam"}
+    for name, message in {
+        "class": "No row is of the class 'eggs'; the classes are ham, spam.",
+        "row": "Row 34 has no text or no label.",
+        "folder": "Choose a generator of the list",
+        "place": "There is no new text 3: 0 were made",
+    }.items():
+        failed, text = told[name]
+        assert failed
+        assert message in text
 
 
 FILL = """(text => {
@@ -137,7 +210,7 @@ FILL = """(text => {
 @has_gradio
 @pytest.mark.slow
 @pytest.mark.skipif(chromium.installed() is None, reason=chromium.MISSING)
-def test_the_page_from_rows_to_a_download(server: str, tmp_path: Path) -> None:
+def test_the_page_from_rows_to_a_download(server: str, files: Path, tmp_path: Path) -> None:
     path = chromium.installed()
     assert path is not None
     with chromium.running(path, tmp_path / "browser") as browser:
@@ -162,5 +235,5 @@ def test_the_page_from_rows_to_a_download(server: str, tmp_path: Path) -> None:
         page.press("#write", "Enter")
         until("document.querySelector('#kept').innerText.includes('1 rejected')")
         assert f"{made - 1} accepted" in page.evaluate("document.querySelector('#kept').innerText")
-        (file,) = (tmp_path / "gradio").rglob("balanced.jsonl")
+        (file,) = files.rglob("balanced.jsonl")
         assert len(file.read_text(encoding="utf-8").splitlines()) == 34 + made - 1

@@ -48,7 +48,8 @@ def read_rows(text: str) -> list[dict[str, str]]:
     Args:
         text: csv with a head line.
 
-    Returns: the rows, in their order.
+    Returns:
+        the rows, in their order, each with `text` and `label`.
     """
     reader = csv.DictReader(io.StringIO(text.strip()))
     missing = [name for name in ("text", "label") if name not in (reader.fieldnames or ())]
@@ -57,17 +58,29 @@ def read_rows(text: str) -> list[dict[str, str]]:
             f"There is no column {' or '.join(missing)}; the first line names "
             f"{reader.fieldnames or 'nothing'}. It must name text and label."
         )
-    rows = []
-    for number, row in enumerate(reader, start=2):
-        one = {name: (row[name] or "").strip() for name in ("text", "label")}
-        if not one["text"] or not one["label"]:
-            raise gr.Error(f"Line {number} has no text or no label.")
-        rows.append(one)
+    return _checked(
+        [{name: (row[name] or "").strip() for name in ("text", "label")} for row in reader],
+        first_line=2,
+    )
+
+
+def _checked(rows: list[dict[str, str]], *, first_line: int = 0) -> list[dict[str, str]]:
+    """Rows that every step can work with; a tool is called with whatever its caller has."""
     if len(rows) > MAX_ROWS:
-        raise gr.Error(f"{len(rows)} rows are too many for this page, which takes {MAX_ROWS}.")
+        raise gr.Error(f"{len(rows)} rows are too many for this app, which takes {MAX_ROWS}.")
+    for number, one in enumerate(rows, start=first_line):
+        if not all(isinstance(one.get(name), str) and one[name] for name in ("text", "label")):
+            where = f"Line {number}" if first_line else f"Row {number}"
+            raise gr.Error(f"{where} has no text or no label.")
     if len({one["label"] for one in rows}) < 2 or len(rows) < 3:
         raise gr.Error("Give at least three rows, of two classes.")
     return rows
+
+
+def _checked_class(rows: list[dict[str, str]], rare: str) -> None:
+    names = sorted({one["label"] for one in _checked(rows)})
+    if rare not in names:
+        raise gr.Error(f"No row is of the class {rare!r}; the classes are {', '.join(names)}.")
 
 
 def difficult_rows(rows: list[dict[str, str]], rare: str) -> list[list[Any]]:
@@ -78,10 +91,10 @@ def difficult_rows(rows: list[dict[str, str]], rare: str) -> list[list[Any]]:
         rows: each with `text` and `label`.
         rare: the class to look at.
 
-    Returns: for each row of the class its text, the part of its neighbours' votes that other
-        classes have (votes weighed by class size), whether these outvote it, and the nearest text
-        of another class.
+    Returns:
+        of each its text, the weighed share of others' votes, if outvoted, the nearest other text.
     """
+    _checked_class(rows, rare)
     texts = [one["text"] for one in rows]
     names = sorted({one["label"] for one in rows})
     labels = np.asarray([names.index(one["label"]) for one in rows])
@@ -114,8 +127,10 @@ def make_anchors(
         rare: the class to write.
         number: texts to make, 50 at most.
 
-    Returns: `text`, `label`, `parent` (the row's number) and `parent_text` of each.
+    Returns:
+        `text`, `label`, `parent` (the row's number) and `parent_text` of each.
     """
+    _checked_class(rows, rare)
     if generator not in GENERATORS and repository_name(generator) is None:
         # who may call this may not look around on the machine that it runs on
         raise gr.Error("Choose a generator of the list, or name one on the Hub as user/name.")
@@ -156,9 +171,12 @@ def balanced_rows(
         made: what `make_anchors` gave.
         accepted: which of these, by their place.
 
-    Returns: a line for each row, with `origin` ("real", "synthetic") and `parent`, −1 for real
-        ones.
+    Returns:
+        a line for each row, with `origin` ("real" or "synthetic") and `parent`, −1 for real rows.
     """
+    outside = [place for place in accepted if not 0 <= int(place) < len(made)]
+    if outside:
+        raise gr.Error(f"There is no new text {outside[0]}: {len(made)} were made, counted from 0.")
     lines: list[dict[str, Any]] = [{**one, "origin": "real", "parent": -1} for one in rows]
     for place in sorted(map(int, accepted)):
         one = made[place]
