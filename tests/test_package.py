@@ -146,6 +146,20 @@ def test_type_checkers_see_the_same_names() -> None:
         public_names.with_imports(source.replace("_MODULE_OF = {", "_OTHER = {"))
 
 
+@pytest.mark.parametrize("name", ["comparison", "sklearn"])
+def test_type_checkers_see_the_same_names_of_a_package(name: str) -> None:
+    package = importlib.import_module(f"hf_oversample.{name}")
+    tree = ast.parse((PACKAGE / name / "__init__.py").read_text(encoding="utf-8"))
+    block = next(n for n in tree.body if isinstance(n, ast.If) and "TYPE" in ast.unparse(n.test))
+    seen = {
+        alias.name: str(node.module).removeprefix(f"hf_oversample.{name}.")
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert seen == package._MODULE_OF
+
+
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A folder for each Auto class: a tiny model of ours, saved."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from collections import Counter
@@ -195,6 +196,26 @@ def test_without_imbalanced_learn_it_names_the_extra() -> None:
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "pip install hf_oversample[imblearn]" in answer.stdout, answer.stderr
+
+
+def test_smote_imports_nothing_that_it_does_not_use() -> None:
+    """A process that makes rows of arrays; imbalanced-learn itself takes most of its start."""
+    code = (
+        "import sys\n"
+        "from hf_oversample.sklearn import SmoteSampler\n"
+        "imported = {name.split('.')[0] for name in sys.modules}\n"
+        "import numpy as np\n"
+        "X = np.arange(40.0).reshape(20, 2)\n"
+        "SmoteSampler(k_neighbors=2).fit_resample(X, np.arange(20) > 14)\n"
+        "used = {name.split('.')[0] for name in sys.modules}\n"
+        "ours = sorted(name for name in sys.modules if name.startswith('hf_oversample.'))\n"
+        "print(sorted(imported), sorted(used), ours, sep='\\n')"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    imported, used, ours = (set(ast.literal_eval(line)) for line in answer.stdout.splitlines())
+    assert not {"torch", "transformers", "accelerate", "jieba", "nltk"} & imported
+    assert not {"transformers", "accelerate", "tokenizers", "jieba", "nltk"} & used
+    assert not [name for name in ours if ".amo" in name or ".models.classifiers" in name]
 
 
 def test_every_embedding_method_has_a_sampler() -> None:
