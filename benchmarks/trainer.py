@@ -4,7 +4,10 @@ Demo SMS with one spam to 99 ham in training; the other parts have the ratio tha
 with, and measures are taken at one in a hundred where they depend on it. Texts are cut at 32
 tokens. For each of five seeds: another choice of rows, another start.
 
-OMP_NUM_THREADS=1 python benchmarks/trainer.py --output benchmarks/trainer.jsonl
+    OMP_NUM_THREADS=1 python benchmarks/trainer.py
+    OMP_NUM_THREADS=1 python benchmarks/trainer.py --steps 150 --losses none logit_adjusted
+
+Each line of the output is a training; a run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -110,26 +113,37 @@ def measures(name: str, seed: int, parts: dict[str, Dataset], steps: int) -> dic
 
 def summary(lines: list[dict[str, Any]]) -> str:
     """A table: mean and standard deviation over the seeds."""
-    rows = ["| loss | AP at 1 % | F1 as predicted | F1, threshold from validation |"]
-    rows.append("|---|---|---|---|")
-    for name in LOSSES:
-        own = [line for line in lines if line["loss"] == name]
-        cells = []
+    rows = [
+        "| updates | loss | seeds | AP at 1 % | F1 as predicted | F1, threshold from validation |"
+    ]
+    rows.append("|---:|---|---:|---:|---:|---:|")
+    for steps, name in dict.fromkeys((line["steps"], line["loss"]) for line in lines):
+        own = [line for line in lines if (line["steps"], line["loss"]) == (steps, name)]
+        cells = [str(steps), name, str(len(own))]
         for measure in ("average_precision_at_1_percent", "f1_as_predicted", "f1_tuned"):
             values = [100 * line[measure] for line in own]
             spread = statistics.stdev(values) if len(values) > 1 else 0.0
             cells.append(f"{statistics.mean(values):.1f} ± {spread:.1f}")
-        rows.append(f"| {name} | {' | '.join(cells)} |")
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The lines of a file, none where there is no file."""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return [json.loads(line) for line in text.splitlines()]
 
 
 def main() -> None:
     """Measure, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--losses", nargs="+", choices=LOSSES, default=list(LOSSES))
     parser.add_argument("--rows", type=int, default=2000, help="ham rows in training at most")
-    parser.add_argument("--output", type=Path)
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/trainer.jsonl"))
     options = parser.parse_args()
     about = {
         "steps": options.steps,
@@ -137,18 +151,16 @@ def main() -> None:
         "transformers": metadata.version("transformers"),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
     }
-    lines = []
+    done = {(line["loss"], line["seed"], line["steps"]) for line in read(options.output)}
     for seed in range(options.seeds):
-        parts = parts_of(seed, options.rows)
-        for name in LOSSES:
-            lines.append(measures(name, seed, parts, options.steps) | about)
-            print(json.dumps(lines[-1]), flush=True)
-    print(summary(lines))
-    if options.output:
-        text = "".join(json.dumps(line) + "\n" for line in lines)
-        unfinished = options.output.with_suffix(".unfinished")
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(options.output)
+        for name in options.losses:
+            if (name, seed, options.steps) in done:
+                continue
+            found = measures(name, seed, parts_of(seed, options.rows), options.steps) | about
+            print(json.dumps(found), flush=True)
+            with options.output.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(found) + "\n")
+    print(summary(read(options.output)))
 
 
 if __name__ == "__main__":
