@@ -12,7 +12,7 @@ STAMP := $(VENV)/.installed
 
 # A second call is fast; a changed pyproject.toml installs again.
 $(STAMP): pyproject.toml scripts/install.py
-	$(PYTHON) scripts/install.py $(VENV) demo report metrics imblearn writers docs dev
+	$(PYTHON) scripts/install.py $(VENV) demo report metrics imblearn writers sentence-transformers setfit docs dev
 	@touch $@
 
 install: $(STAMP)
@@ -60,7 +60,7 @@ test-slow: $(STAMP)
 
 # The same tests with the lowest versions that pyproject.toml allows, in an environment of its own.
 $(LOWEST)/.installed: pyproject.toml scripts/install.py
-	$(PYTHON) scripts/install.py $(LOWEST) demo report metrics imblearn writers docs dev --lowest
+	$(PYTHON) scripts/install.py $(LOWEST) demo report metrics imblearn writers sentence-transformers setfit docs dev --lowest
 	@touch $@
 
 test-lowest: export OMP_NUM_THREADS = 1

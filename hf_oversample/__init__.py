@@ -45,6 +45,7 @@ _MODULE_OF = {
     "difficult_samples": "hf_oversample.neighbors.difficult",
     "MisoTrainingArguments": "hf_oversample.training.arguments",
     "MisoTrainer": "hf_oversample.training.miso",
+    "contrastive_dataset": "hf_oversample.training.contrastive_dataset",
     "minority_loss": "hf_oversample.training.trainer_losses",
 }
 
@@ -98,6 +99,9 @@ if TYPE_CHECKING:  # written by scripts/public_names.py
     from hf_oversample.training.bayesian_gan import BayesianGanTrainer as BayesianGanTrainer
     from hf_oversample.training.bayesian_gan_arguments import (
         BayesianGanTrainingArguments as BayesianGanTrainingArguments,
+    )
+    from hf_oversample.training.contrastive_dataset import (
+        contrastive_dataset as contrastive_dataset,
     )
     from hf_oversample.training.miso import MisoTrainer as MisoTrainer
     from hf_oversample.training.trainer_losses import minority_loss as minority_loss
