@@ -23,6 +23,7 @@ _MODULE_OF = {
     "AmoOversampler": "hf_oversample.oversamplers.amo.oversampler",
     "SimporOversampler": "hf_oversample.oversamplers.simpor.oversampler",
     "BayesianGanOversampler": "hf_oversample.oversamplers.bayesian_gan",
+    "EmcoOversampler": "hf_oversample.oversamplers.emco",
     "MisoOversampler": "hf_oversample.oversamplers.miso.oversampler",
     "LanguageModelOversampler": "hf_oversample.oversamplers.language_model.oversampler",
     "BayesianNetwork": "hf_oversample.models.bayesian_gan.network",
@@ -87,6 +88,7 @@ if TYPE_CHECKING:  # written by scripts/public_names.py
     from hf_oversample.oversamplers.borderline_smote import (
         BorderlineSmoteOversampler as BorderlineSmoteOversampler,
     )
+    from hf_oversample.oversamplers.emco import EmcoOversampler as EmcoOversampler
     from hf_oversample.oversamplers.language_model.oversampler import (
         LanguageModelOversampler as LanguageModelOversampler,
     )
