@@ -27,8 +27,8 @@ class EmcoOversampler(Oversampler):
     as in the texts of all other classes after the words that the class has. So a text may have
     words that the class never had, and its vocabulary grows; after such a word any word of the
     class may come, by its frequency. Nothing is trained, and no model is needed. The texts are no
-    sentences: they are for classifiers that count words, and tell one that reads how they were
-    made.
+    sentences: they are for classifiers that count words. One that reads can tell them from real
+    texts.
 
     A text has as many words as its `parent`, of its class. Its words are the whole class's. One
     that comes out word for word as a real text of the class is that row, marked `resampled`.
