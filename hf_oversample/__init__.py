@@ -23,6 +23,7 @@ _MODULE_OF = {
     "AmoOversampler": "hf_oversample.oversamplers.amo.oversampler",
     "SimporOversampler": "hf_oversample.oversamplers.simpor.oversampler",
     "BayesianGanOversampler": "hf_oversample.oversamplers.bayesian_gan",
+    "EmcoOversampler": "hf_oversample.oversamplers.emco",
     "MisoOversampler": "hf_oversample.oversamplers.miso.oversampler",
     "LanguageModelOversampler": "hf_oversample.oversamplers.language_model.oversampler",
     "BayesianNetwork": "hf_oversample.models.bayesian_gan.network",
@@ -45,6 +46,7 @@ _MODULE_OF = {
     "difficult_samples": "hf_oversample.neighbors.difficult",
     "MisoTrainingArguments": "hf_oversample.training.arguments",
     "MisoTrainer": "hf_oversample.training.miso",
+    "contrastive_dataset": "hf_oversample.training.contrastive_dataset",
     "minority_loss": "hf_oversample.training.trainer_losses",
 }
 
@@ -86,6 +88,7 @@ if TYPE_CHECKING:  # written by scripts/public_names.py
     from hf_oversample.oversamplers.borderline_smote import (
         BorderlineSmoteOversampler as BorderlineSmoteOversampler,
     )
+    from hf_oversample.oversamplers.emco import EmcoOversampler as EmcoOversampler
     from hf_oversample.oversamplers.language_model.oversampler import (
         LanguageModelOversampler as LanguageModelOversampler,
     )
@@ -98,6 +101,9 @@ if TYPE_CHECKING:  # written by scripts/public_names.py
     from hf_oversample.training.bayesian_gan import BayesianGanTrainer as BayesianGanTrainer
     from hf_oversample.training.bayesian_gan_arguments import (
         BayesianGanTrainingArguments as BayesianGanTrainingArguments,
+    )
+    from hf_oversample.training.contrastive_dataset import (
+        contrastive_dataset as contrastive_dataset,
     )
     from hf_oversample.training.miso import MisoTrainer as MisoTrainer
     from hf_oversample.training.trainer_losses import minority_loss as minority_loss

@@ -153,6 +153,10 @@ CASES: dict[str, Case] = {
     "BayesianGanOversampler": Case(
         make=make_bayesian_gan, fit_columns={"embedding_column": "embedding"}
     ),
+    "EmcoOversampler": Case(
+        make=lambda **params: load_class("EmcoOversampler")(**params),
+        fit_columns={"text_column": "text"},
+    ),
     "MisoOversampler": Case(
         make=make_miso,
         fit_columns={"text_column": "text"},

@@ -353,7 +353,7 @@ def test_every_remedy_says_where_it_does_not_apply(remedy: Remedy) -> None:
         if kind in ("finetune", "textcnn-pretrained-words"):
             assert refusal is not None  # no encoder is named
             assert "encoder" in refusal
-        elif remedy.name in ("none", "class weights", "duplicates", "EDA edits"):
+        elif remedy.name in ("none", "class weights", "duplicates", "EDA edits", "EMCO"):
             assert refusal is None
         elif remedy.name == "SMOTE":
             assert (refusal is None) == (kind in ("linear", "mlp"))

@@ -39,7 +39,8 @@ from miso_fixtures import arguments, encoder_folder
 from test_comparison_fold import make_fold
 
 TRAINED = ["none", "class weights", "effective number weights", "focal loss", "dice loss"]
-TRAINED += ["LDAM-DRW", "DRS", "cRT", "tau normalisation", "TMix", "duplicates", "EDA edits"]
+TRAINED += ["LDAM-DRW", "DRS", "cRT", "tau normalisation", "TMix"]
+TRAINED += ["duplicates", "EDA edits", "EMCO"]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def test_remedies_of_networks_differ_from_none(fold: Fold, kind: str) -> None:
         assert np.isfinite(scores.test).all()
         np.testing.assert_allclose(scores.test.sum(axis=1), 1, rtol=1e-6)
         assert (name == "none") == np.array_equal(scores.test, none), name
-        if name in ("TMix", "EDA edits"):
+        if name in ("TMix", "EDA edits", "EMCO"):
             again = REMEDIES[name].fit(fold, classifier, 1).test
             np.testing.assert_array_equal(scores.test, again, name)
 

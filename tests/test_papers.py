@@ -38,6 +38,7 @@ TABLES = {
     "AmoOversampler": "amo defaults",
     "SimporOversampler": "simpor defaults",
     "BayesianGanOversampler": "bayesian_gan defaults",
+    "EmcoOversampler": "emco defaults",
     "LanguageModelOversampler": "language_model defaults",
 }
 

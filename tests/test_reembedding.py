@@ -117,7 +117,7 @@ def test_rare_classes_are_held_against_all_the_rest() -> None:
     generator = np.random.default_rng(0)
     labels = np.repeat([0, 1, 2], [30, 8, 6])
     embeddings = generator.normal(size=(44, 4)).astype(np.float32) + labels[:, None]
-    found = rare_classes(embeddings, labels, [1, 2], ReembeddingArguments(hard_neighbors=3))
+    found = rare_classes(embeddings, labels, [1, 2], neighbors=5, hard_neighbors=3)
     assert set(found) == {1, 2}
     for label, one in found.items():
         assert (labels[one.rows] == label).all()

@@ -144,6 +144,8 @@ def new_oversampler(
             "max_length": a.training.max_length,
             "precision": run.precision,
         }
+    if a.method == "emco":
+        values |= {"language": run.data.language, "user_dictionary": a.user_dictionary}
     if writer is not None:
         values |= {
             "writer": writer.name,

@@ -16,6 +16,7 @@ METHODS: dict[str, str] = {
     "amo": "hf_oversample.oversamplers.amo.oversampler:AmoOversampler",
     "simpor": "hf_oversample.oversamplers.simpor.oversampler:SimporOversampler",
     "random": "hf_oversample.oversamplers.random:RandomOversampler",
+    "emco": "hf_oversample.oversamplers.emco:EmcoOversampler",
     "miso": "hf_oversample.oversamplers.miso.oversampler:MisoOversampler",
     "language_model": (
         "hf_oversample.oversamplers.language_model.oversampler:LanguageModelOversampler"
@@ -23,7 +24,8 @@ METHODS: dict[str, str] = {
 }
 """Where each method's class is; strings, because a command line's help loads none of them."""
 
-NOT_OF_EMBEDDINGS = ("random", "miso", "language_model")
+NOT_OF_EMBEDDINGS = ("random", "emco", "miso", "language_model")
+WITHOUT_MODELS = ("random", "emco")
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,20 @@ class OversampleRunArguments(BalancingRunArguments):
     """
 
     method: Literal[
-        "miso", "language_model", "random", "smote", "borderline_smote", "adasyn", "amo", "simpor"
+        "miso",
+        "language_model",
+        "emco",
+        "random",
+        "smote",
+        "borderline_smote",
+        "adasyn",
+        "amo",
+        "simpor",
     ] = argument(
         "miso",
         "how rows are made: miso edits real texts, language_model writes new ones with a "
-        "pretrained language model, random repeats texts, the others make embeddings, which a "
-        "generator writes as texts",
+        "pretrained language model, emco draws words by a Markov chain, random repeats texts, the "
+        "others make embeddings, which a generator writes as texts",
     )
     writer: str | None = argument(
         None,
@@ -123,10 +133,11 @@ class OversampleRunArguments(BalancingRunArguments):
 
     @property
     def needs_encoder(self) -> bool:
-        """Whether a pretrained encoder is of use: repeated rows need none."""
-        return self.method != "random"
+        """Whether a pretrained encoder is of use: repeated rows and chains need none."""
+        return self.method not in WITHOUT_MODELS
 
     @property
     def needs_generator(self) -> bool:
         """Whether texts can only come out by a MISO generator."""
-        return self.method not in ("random", "language_model") and super().needs_generator
+        without = (*WITHOUT_MODELS, "language_model")
+        return self.method not in without and super().needs_generator

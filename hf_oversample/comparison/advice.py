@@ -42,6 +42,9 @@ _LINES = {
     "duplicates": (
         "from hf_oversample import RandomOversampler\nbalanced = RandomOversampler().balance(train)"
     ),
+    "EMCO": (
+        "from hf_oversample import EmcoOversampler\nbalanced = EmcoOversampler().balance(train)"
+    ),
     "anchors": (
         "from hf_oversample import MisoOversampler\n"
         "balanced = MisoOversampler(generator).balance(train)"

@@ -254,6 +254,12 @@ add_remedy(
     _needs_encoder,
     _made_by("synonym_texts"),
 )
+add_remedy(
+    "EMCO",
+    "Avela and Ilmonen 2026, γ 1: texts by a Markov chain of words",
+    _by("emco"),
+    texts=_made_by("emco_texts"),
+)
 for _method in VECTOR_METHODS:
     add_remedy(_method, "this library", _by("made_embeddings", _method), _vectors_only)
 add_remedy(

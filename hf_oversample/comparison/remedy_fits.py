@@ -155,6 +155,7 @@ deferred_resampling = _trained(
 mixed_hidden_states = _trained(lambda fold: Training(mix_hidden=True))
 duplicates = _trained(resampling.duplicates)
 eda_edits = _seeded(resampling.eda_edits)
+emco = _seeded(resampling.emco)
 synonym_edits = _seeded(resampling.synonym_edits)
 
 

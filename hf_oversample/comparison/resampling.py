@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable
 
 import numpy as np
+from datasets import Dataset
 
 from hf_oversample.comparison.classifiers import (
     Training,
@@ -17,6 +18,7 @@ from hf_oversample.comparison.remedies import VECTOR_METHODS
 from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.numeric import noise
 from hf_oversample.oversamplers import OVERSAMPLERS
+from hf_oversample.oversamplers.emco import EmcoOversampler
 from hf_oversample.text.edits import Neighbors, eda, neighbor_edit, word_neighbors
 
 EDITS_A_ROW = 10
@@ -59,12 +61,36 @@ def synonym_texts(fold: Fold, seed: int) -> Texts:
     return _edited(fold, seed, fold.cache.get("word neighbors", make))
 
 
+def emco(fold: Fold, seed: int) -> Training:
+    """Texts of Markov chains of words, partly learnt from the other classes (EMCO)."""
+    return half_new(fold, emco_texts(fold, seed))
+
+
+def emco_texts(fold: Fold, seed: int) -> Texts:
+    """The texts of `emco`, as many as there are edits."""
+    wanted, counts = _edits_wanted(fold), fold.counts
+    oversampler = EmcoOversampler(
+        sampling_strategy={int(k): int(counts[k] + wanted[k]) for k in np.flatnonzero(wanted)},
+        seed=seed,
+        language=fold.segmenter.language,
+        user_dictionary=fold.segmenter.user_dictionary or None,
+    )
+    rows = {"text": fold.train.texts, "label": fold.train.labels}
+    oversampler.fit(Dataset.from_dict(rows))
+    labels = np.asarray(oversampler.label_values_)[oversampler.fitted_plan().label]
+    return Texts(oversampler.texts_, labels.astype(np.int64))
+
+
+def _edits_wanted(fold: Fold) -> np.ndarray:
+    """`[classes]` new texts of each class: those asked for, or ten a row, to the largest class."""
+    if fold.edits is not None:
+        return fold.edits
+    return np.minimum(EDITS_A_ROW * fold.counts, fold.counts.max() - fold.counts)
+
+
 def _edited(fold: Fold, seed: int, neighbors: Neighbors | None) -> Texts:
     """Edits of rare rows, each row as often."""
-    counts = fold.counts
-    wanted = fold.edits
-    if wanted is None:
-        wanted = np.minimum(EDITS_A_ROW * counts, counts.max() - counts)
+    wanted = _edits_wanted(fold)
     texts: list[str] = []
     labels: list[int] = []
     for label in np.flatnonzero(wanted):

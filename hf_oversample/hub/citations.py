@@ -50,6 +50,15 @@ _BAYESIAN = """@inproceedings{he2021interpretable,
   booktitle = {Proceedings of the 30th International Joint Conference on Artificial Intelligence},
   year = {2021}
 }"""
+_EMCO = """@article{avela2026extrapolated,
+  title = {Extrapolated Markov Chain Oversampling Method for Imbalanced Text Classification},
+  author = {Avela, Aleksi and Ilmonen, Pauliina},
+  journal = {Journal of Machine Learning Research},
+  volume = {27},
+  number = {18},
+  pages = {1--28},
+  year = {2026}
+}"""
 PAPERS: dict[str, str] = {
     "miso": _MISO,
     "smote": _SMOTE,
@@ -58,6 +67,7 @@ PAPERS: dict[str, str] = {
     "amo": _AMO,
     "simpor": _SIMPOR,
     "bayesian_gan": _BAYESIAN,
+    "emco": _EMCO,
 }
 """Method → its paper, as BibTeX. What is not listed (repeats, language models) has none here."""
 

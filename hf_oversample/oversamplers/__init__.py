@@ -16,6 +16,7 @@ OVERSAMPLERS: dict[str, str] = {
     "AmoOversampler": "hf_oversample.oversamplers.amo.oversampler:AmoOversampler",
     "SimporOversampler": "hf_oversample.oversamplers.simpor.oversampler:SimporOversampler",
     "BayesianGanOversampler": "hf_oversample.oversamplers.bayesian_gan:BayesianGanOversampler",
+    "EmcoOversampler": "hf_oversample.oversamplers.emco:EmcoOversampler",
     "MisoOversampler": "hf_oversample.oversamplers.miso.oversampler:MisoOversampler",
     "LanguageModelOversampler": (
         "hf_oversample.oversamplers.language_model.oversampler:LanguageModelOversampler"

@@ -42,7 +42,9 @@ def rare_classes(
     embeddings: np.ndarray,
     labels: np.ndarray,
     targets: Sequence[int],
-    arguments: ReembeddingArguments,
+    *,
+    neighbors: int,
+    hard_neighbors: int,
 ) -> dict[int, RareClass]:
     """
     Each rare class's rows, which of them are difficult, and their nearest rows of other classes.
@@ -51,16 +53,18 @@ def rare_classes(
         embeddings: `[n, d]` of the training texts by the frozen encoder.
         labels: `[n]`, theirs.
         targets: the rare classes.
-        arguments: `neighbors` and `hard_neighbors`.
+        neighbors: k of the difficult samples; fewer where there are fewer other rows.
+        hard_neighbors: nearest rows of other classes that are a rare row's hard negatives; fewer
+            where there are fewer.
     """
-    k = min(arguments.neighbors, len(labels) - 1)
+    k = min(neighbors, len(labels) - 1)
     samples = difficult_samples(embeddings, labels, k=k, minority=list(targets))
     found = {}
     for label in targets:
         own = samples.labels == label
         rows = samples.rows[own]
         others = np.flatnonzero(labels != label)
-        number = min(arguments.hard_neighbors, len(others))
+        number = min(hard_neighbors, len(others))
         _, nearest = nearest_neighbors(embeddings[rows], embeddings[others], number)
         found[label] = RareClass(
             rows, samples.is_outvoted[own], others[np.asarray(nearest)], others
@@ -117,7 +121,9 @@ def draw_batch(
     number = min(number, a.rare_rows - 1)
     own = rng.permutation(len(of.rows))[: a.rare_rows - number]
     chosen = rng.permutation(made)[:number]
-    negatives = _negatives(of, own, a, rng)
+    negatives = draw_negatives(
+        of.hard_negatives[own], of.others, a.majority_rows, a.hard_share, rng
+    )
     difficult = of.is_difficult[own]
     # made texts are no queries: what they are pulled to is nobody's measured place
     targets = np.concatenate([~difficult, np.ones(number, bool)])
@@ -129,15 +135,23 @@ def draw_batch(
     return ContrastiveBatch(np.concatenate([of.rows[own], negatives]), chosen, positives)
 
 
-def _negatives(
-    of: RareClass, own: np.ndarray, a: ReembeddingArguments, rng: np.random.Generator
+def draw_negatives(
+    hard: np.ndarray, others: np.ndarray, number: int, hard_share: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Rows of other classes, none twice: near ones of the batch's rare rows, then any."""
-    number = min(a.majority_rows, len(of.others))
-    near = np.unique(of.hard_negatives[own])
-    hard = rng.permutation(near)[: round(a.hard_share * number)]
-    rest = np.setdiff1d(of.others, hard)
-    return np.concatenate([hard, rng.permutation(rest)[: number - len(hard)]])
+    """
+    Rows of other classes, none twice: first hard ones, then any of the rest.
+
+    Args:
+        hard: rows near rare ones, in any shape; each is among `others`.
+        others: `[o]` all rows of other classes.
+        number: how many rows; o where that is less.
+        hard_share: share of them that are hard, where there are as many.
+        rng: draws both.
+    """
+    number = min(number, len(others))
+    near = rng.permutation(np.unique(hard))[: round(hard_share * number)]
+    rest = np.setdiff1d(others, near)
+    return np.concatenate([near, rng.permutation(rest)[: number - len(near)]])
 
 
 def contrastive_loss(vectors: Tensor, positives: Tensor, temperature: float) -> Tensor:

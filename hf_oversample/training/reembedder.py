@@ -212,7 +212,9 @@ class Reembedder:
         model.to(process_state().device)
         encoded = _encoded(self.tokenizer, train.texts, self.max_length)
         frozen = text_vectors(model, encoded) if embeddings is None else embeddings
-        neighborhoods = rare_classes(frozen, train.labels, targets, a)
+        neighborhoods = rare_classes(
+            frozen, train.labels, targets, neighbors=a.neighbors, hard_neighbors=a.hard_neighbors
+        )
         frozen_head = solve_head(
             frozen, train.labels, classes=classes, targets=targets, seed=a.seed
         )

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from datasets import Dataset
 
 from hf_oversample.data.labeled_texts import Texts
-from hf_oversample.numeric import noise
 from hf_oversample.training.averaging import Averaged
 from hf_oversample.training.reembedder import Reembedded
+from hf_oversample.training.triplets import draw_triplets
 
 # https://sbert.net/docs/package_reference/sentence_transformer/modules.html: the modules that
 # sentence-transformers puts one behind the other, under the names that all its versions know.
@@ -89,32 +88,27 @@ def triplets(
         train: the training rows.
         anchors: made texts, which may be positives.
         per_text: triplets of each rare text; less where it has fewer hard negatives.
-        anchor_share: share of the positives that are made texts, where there are any of the class.
+        anchor_share: chance of a positive to be a made text, where there are any of the class.
         seed: of the positives.
 
     Returns: a data set of the columns `anchor` (a rare text), `positive` (another rare text that is
         not difficult, or a made one) and `negative` (a near text of another class), in this order.
     """
-    columns: dict[str, list[str]] = {"anchor": [], "positive": [], "negative": []}
-    for label, of in reembedded.classes.items():
-        made: Sequence[str] = []
-        if anchors is not None:
-            made = [anchors.texts[i] for i in np.flatnonzero(anchors.labels == label)]
-        for place, row in enumerate(of.rows.tolist()):
-            others = np.delete(np.arange(len(of.rows)), place)
-            easy = others[~of.is_difficult[others]]
-            pulled_to = of.rows[easy if len(easy) else others]
-            for number, negative in enumerate(of.hard_negatives[place, :per_text].tolist()):
-                rng = noise.generator(seed, noise.stream("triplets"), row, number)
-                is_made = len(made) and (not len(pulled_to) or rng.random() < anchor_share)
-                if not is_made and not len(pulled_to):
-                    continue  # the only text of its class
-                positive = (
-                    made[int(rng.integers(len(made)))]
-                    if is_made
-                    else train.texts[int(rng.choice(pulled_to))]
-                )
-                columns["anchor"].append(train.texts[row])
-                columns["positive"].append(positive)
-                columns["negative"].append(train.texts[negative])
-    return Dataset.from_dict(columns)
+    made = {}
+    if anchors is not None:
+        made = {label: np.flatnonzero(anchors.labels == label) for label in reembedded.classes}
+    drawn = draw_triplets(
+        reembedded.classes, made, per_text=per_text, made_share=anchor_share, seed=seed
+    )
+    made_texts = [] if anchors is None else anchors.texts
+    positives = [
+        (made_texts if is_made else train.texts)[number]
+        for number, is_made in zip(drawn.positive.tolist(), drawn.is_made.tolist(), strict=True)
+    ]
+    return Dataset.from_dict(
+        {
+            "anchor": [train.texts[row] for row in drawn.anchor],
+            "positive": positives,
+            "negative": [train.texts[row] for row in drawn.negative],
+        }
+    )
