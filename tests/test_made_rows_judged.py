@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +15,13 @@ from datasets import ClassLabel, Dataset, DatasetDict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from comparison_fixtures import made_up
 from hf_oversample import RandomOversampler
 from hf_oversample.commands.main import main
 from hf_oversample.comparison import as_given_rows, compare, given_splits, judge_rows
 from hf_oversample.comparison.advice import given_lines
+from hf_oversample.comparison.answer import USE_REMEDY
+from hf_oversample.comparison.decision import decide
 from hf_oversample.comparison.embedders import LatentSemanticEmbedder
 from hf_oversample.comparison.fold import Fold
 from hf_oversample.comparison.given_rows import GivenRows, leaks, used_rows
@@ -130,19 +134,21 @@ def test_other_rows_under_a_name_are_refused(
     other = tmp_path / "told.jsonl"
     made([*PHRASES[:6]]).to_json(str(other))
     words = [str(folder / "train.csv"), "--folds", "2", "--methods", "none"]
-    before = records(folder / "out")
-    assert run(*words, "--made", str(other), "-o", str(folder / "out")) == 2
+    out = tmp_path / "out"
+    shutil.copytree(folder / "out", out)
+    before = records(out)
+    assert run(*words, "--made", str(other), "-o", str(out)) == 2
     error = capsys.readouterr().err
     assert "holds cells of 'told' from another source" in error
     assert "--made NAME=path" in error
-    assert records(folder / "out") == before
+    assert records(out) == before
     # the same rows in a file of another kind go on: nothing is trained again
     again = tmp_path / "again.parquet"
     Dataset.from_json(str(folder / "told.jsonl")).to_parquet(str(again))
-    assert run(*words, "--made", f"told={again}", "-o", str(folder / "out")) == 0
-    assert records(folder / "out") == before
-    assert run(*words, "--made", f"others={other}", "-o", str(folder / "out")) == 0
-    assert {cell["remedy"] for cell in records(folder / "out")[len(before) :]} == {"others"}
+    both = ["--made", f"told={again}", "--made", f"others={other}"]
+    assert run(*words, *both, "-o", str(out)) == 0
+    assert records(out)[: len(before)] == before
+    assert {cell["remedy"] for cell in records(out)[len(before) :]} == {"others"}
 
 
 BAD: dict[str, tuple[Dataset, list[str], str]] = {
@@ -243,11 +249,12 @@ def test_what_counts_as_a_leak() -> None:
         "Call me  back in the EVENING please",  # but for case and spaces
         "please call me back in the late evening",  # most of the words
         "the cat sat on the mat today ok",  # nearer to a training row
+        "hello my dear, will you call me back in the evening please or do you not want to",
         "something else altogether",
     ]
     equal, near = leaks(texts, train, held_out)
-    assert equal.tolist() == [True, False, False, False]
-    assert near.tolist() == [False, True, False, False]
+    assert equal.tolist() == [True, False, False, False, False]
+    assert near.tolist() == [False, True, False, True, False]
 
     def meaning(rows: Sequence[str]) -> np.ndarray:
         return np.array([[1.0, 0.1 * ("else" in row)] if "e" in row else [0, 1] for row in rows])
@@ -272,6 +279,22 @@ def test_a_fold_trains_on_no_child_of_what_it_holds_out(parents: list[int], seed
     may = [n for n, row in enumerate(parents) if row < 0 or normalized(TEXTS[row]) in own]
     assert used.texts.texts == [texts[n] for n in may]
     assert used.withheld == {"parent": len(texts) - len(may), "equal": 0, "near": 0}
+
+
+def test_a_decision_for_made_rows_says_how_and_what_limits_it(folder: Path) -> None:
+    """As if the remedy that helps in made-up results had been rows without parents."""
+    told = json.loads((folder / "out" / "verdict.json").read_text())["made"]["copied"]
+    comparison = made_up()
+    cells = [
+        replace(cell, remedy="copied") if cell.remedy == "SMOTE" else cell
+        for cell in comparison.cells
+    ]
+    found = decide(replace(comparison, cells=cells, made={"copied": told}))
+    for one in found.classifiers:
+        assert (one.recommendation.action, one.recommendation.remedy) == (USE_REMEDY, "copied")
+        assert given_lines() in str(one.recommendation.python)
+        assert any("the figures of copied may be too good" in line for line in one.warnings)
+    assert found.made["copied"]["identity"] == told["identity"]
 
 
 # ---- what a data set says -----------------------------------------------------------------------

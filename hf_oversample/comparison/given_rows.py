@@ -21,12 +21,15 @@ from hf_oversample.comparison.remedies import REMEDIES, Remedy, remedy_key
 from hf_oversample.comparison.resampling import half_of_each
 from hf_oversample.comparison.scores import Scores
 from hf_oversample.data.labeled_texts import Texts
-from hf_oversample.metrics.texts import copy_rate
+from hf_oversample.metrics.texts import copy_rate, passage_overlap
 from hf_oversample.text.words import Language, normalized
 
 NEAR_COSINE = 0.95
 """Texts whose embeddings have a larger cosine are nearly equal: of real messages against others
 about as many as share four of five words (1.7 % of 1,000 SMS, all-MiniLM-L6-v2)."""
+
+NEAR_PASSAGE = 0.8
+"""Texts that share more runs of three words, of the shorter one's, are nearly equal."""
 
 PARENT, EQUAL, NEAR = "parent", "equal", "near"
 WHY = {
@@ -205,9 +208,11 @@ def leaks(
     """Which texts are held-out texts, or nearly.
 
     Equal: but for case and spaces. Nearly equal: they share four of five words (Jaccard similarity
-    of 0.8, :func:`~hf_oversample.metrics.texts.copy_rate`) or, with an encoder, have a cosine above
-    `NEAR_COSINE`; and no training text is as near. Real rows repeat each other too: what is nearer
-    to a training row tells nothing of the held-out one that the training row has not told.
+    of 0.8, :func:`~hf_oversample.metrics.texts.copy_rate`), or four of five runs of three words of
+    the shorter one (:func:`~hf_oversample.metrics.texts.passage_overlap`), or, with an encoder,
+    have a cosine above `NEAR_COSINE`; and no training text is as near. Real rows repeat each other
+    too: what is nearer to a training row tells nothing of the held-out one that the training row
+    has not told.
 
     Args:
         texts: n made texts, at least one.
@@ -219,6 +224,8 @@ def leaks(
     """
     ours, theirs = (copy_rate(texts, part, language=language) for part in (train, held_out))
     is_near = theirs.near & (theirs.similarity > ours.similarity)
+    passages = [passage_overlap(texts, part, language=language) for part in (train, held_out)]
+    is_near |= (passages[1] >= NEAR_PASSAGE) & (passages[1] > passages[0])
     if embed is not None:
         made = _directions(embed(texts))
         nearest = [_largest_cosine(made, _directions(embed(part))) for part in (train, held_out)]

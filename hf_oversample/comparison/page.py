@@ -109,10 +109,11 @@ only a low one tells something.</p>
 {% endif %}{% if given %}<section>
 <h2>Rows that were given</h2>
 <p class="quiet">Of each {{ run }}, rows are left out whose parents are not among its training rows
-and rows that equal a held-out row or nearly do (they share four of five words, or, with an encoder,
-have a cosine above {{ cosine }}, and no training row is as near): sums over the
-{{ runs }}. Copies are of any real row that they may be made of. “Of their class”: placed there by
-logistic regression on real rows that saw neither the row's parent nor the row that it is most like,
+and rows that equal a held-out row or nearly do (they share four of five words, or four of five runs
+of three words of the shorter one, or, with an encoder, have a cosine above {{ cosine }}, and no
+training row is as near): sums over the {{ runs }}. Copies are of any real row that they may be made
+of. “Of their class”: placed there by logistic regression on real rows that saw neither the row's
+parent nor, where none is told, the row that it is most like,
 beside the same of real rows, each held out.</p>
 <div class="scroll" role="region" aria-label="Table: rows that were given" tabindex="0"><table>
 <thead><tr>{% for head in given_heads %}<th scope="col">{{ head }}</th>{% endfor %}</tr></thead>
