@@ -394,6 +394,8 @@ def test_agreement_is_that_of_judges_which_have_not_seen_the_source() -> None:
     real = judge_rows(TRAIN, made(copies, parent=SPAM), language="en")
     assert real.with_parent == len(SPAM)
     assert real.label_agreement == found.label_agreement
+    # no judge has missed what is made of everything
+    assert judge_rows(TRAIN, made(PHRASES[:1], parent=[[*range(80)]])).label_agreement == {}
 
 
 def test_given_test_rows_leave_no_doubt(tmp_path: Path) -> None:

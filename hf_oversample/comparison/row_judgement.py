@@ -47,9 +47,9 @@ class RowsJudgement:
         texts: ``exact_copies`` and ``near_copies`` of real rows, shares of all made rows;
             ``distinct_1``, ``distinct_2`` and ``self_bleu`` of 200 of them.
         label_agreement: class name → share of its rows that judges place there: logistic regression
-            on embeddings of real rows, without the row's parent, or, where none is told, the real
-            row that it shares most words with. "" → of all rows. Empty where a class has too few
-            rows to hold any out.
+            on embeddings of real rows, without the row's parents, or, where none is told, the real
+            row that it shares most words with. "" → of all rows. Rows without a judge, whose class
+            has no other row or whose parents are all over the data, are none of them.
         label_agreement_real: the same of the real rows of these classes, each out of fold.
         screen: :func:`~hf_oversample.metrics.screening.screen_classes`.
         cost: what making them took: "tokens", "seconds", "usd", "cost"; empty where nothing is
@@ -252,26 +252,26 @@ def _agreement(
     # of fewer rows than folds, each is held out by itself
     fold = spread_over_folds(own, real.labels, FOLDS, seed)
     place = {normalized(text): row for row, text in enumerate(real.texts)}
-    sources = [
-        next((row for text in parents if (row := place.get(normalized(text), -1)) >= 0), near)
+    # what a judge may not have seen, as folds of real rows: of each made row, then of each real one
+    unseen = [
+        frozenset(fold[[place[key] for key in map(normalized, parents) if key in place]].tolist())
+        or frozenset(fold[[near] if near >= 0 else []].tolist())
         for parents, near in zip(rows.parents, nearest.tolist(), strict=True)
     ]
-    held = np.where(np.asarray(sources) >= 0, fold[np.asarray(sources)], 0)
-    new = _scaled(embed(made.texts))
-    told, told_real = np.full(len(made), -1), np.full(len(real), -1)
-    for number in range(FOLDS):
-        rest = fold != number
+    unseen += [frozenset([number]) for number in fold.tolist()]
+    labels = np.concatenate([made.labels, real.labels])
+    vectors = np.concatenate([_scaled(embed(made.texts)), own])
+    told = np.full(len(labels), -1)
+    for numbers in set(unseen):
+        rest = ~np.isin(fold, [*numbers])
         learnt = np.unique(real.labels[rest])
-        if len(learnt) < 2:
+        if len(learnt) < 2:  # parents in all folds, or a class of one row
             continue
         judge = LinearJudge.fit(own[rest], real.labels[rest], len(class_names), PENALTY)
-        for answers, part, vectors, labels in (
-            (told, held == number, new, made.labels),
-            (told_real, ~rest, own, real.labels),
-        ):
-            judged = np.flatnonzero(part & np.isin(labels, learnt))
-            if len(judged):
-                answers[judged] = judge.logits(vectors[judged]).argmax(axis=1)
+        judged = np.array([one == numbers for one in unseen]) & np.isin(labels, learnt)
+        if judged.any():
+            told[judged] = judge.logits(vectors[judged]).argmax(axis=1)
+    told, told_real = told[: len(made)], told[len(made) :]
     compared = np.isin(real.labels, made.labels)
     return (
         _by_class(told, made.labels, class_names),
