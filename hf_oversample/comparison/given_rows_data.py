@@ -70,7 +70,7 @@ def as_given_rows(
         if name is not None and name not in made.column_names:
             raise ValueError(
                 f"there is no {what} column {name!r}; there are {made.column_names}: name yours "
-                f"with made_{what} (--made_{what}), or rename it"
+                f"with {what}_column, on a command line --made_{what}"
             )
     made = made.with_format(None)
     kind = arrow_column(made, text_column).type

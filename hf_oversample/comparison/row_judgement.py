@@ -207,7 +207,7 @@ def judged(name: str, rows: GivenRows, problem: Problem, embed: Embed | None) ->
         raise ValueError(
             f"{name}: none of the {len(told)} parents that are told is a row of {problem.name!r}, "
             f"the first is {told[0][:80]!r}: name the column that holds training rows' numbers or "
-            "texts (made_parent), or rename the one that is called parent"
+            "texts (--made_parent), or rename the one that is called parent"
         )
     real, held_out = split.train, split.validation.texts + split.test.texts
     if problem.overlap:
