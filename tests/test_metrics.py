@@ -17,7 +17,13 @@ from hf_oversample.metrics.classification import (
     multiclass_report,
 )
 from hf_oversample.metrics.statistics import holm, paired_test, pooled_test
-from hf_oversample.metrics.texts import copy_rate, distinct_n, distinct_share, self_bleu
+from hf_oversample.metrics.texts import (
+    copy_rate,
+    distinct_n,
+    distinct_share,
+    passage_overlap,
+    self_bleu,
+)
 
 LABELS = [0, 0, 0, 1, 1]
 SCORES = [0.1, 0.6, 0.2, 0.9, 0.4]
@@ -244,3 +250,28 @@ class TestStatistics:
         assert holm([]) == []
         with pytest.raises(ValueError, match="p-values"):
             holm([1.2])
+
+
+@given(st.lists(st.text("ab c", max_size=30), min_size=1, max_size=6), st.integers(1, 3))
+@settings(deadline=None, max_examples=40)
+def test_the_overlap_of_passages_is_that_of_their_n_grams(texts: list[str], n: int) -> None:
+    reference = ["a b a c b a", "c c c", *texts[:1]]
+
+    def grams(text: str) -> set[tuple[str, ...]]:
+        words = text.split()
+        return {tuple(words[i : i + n]) for i in range(len(words) - n + 1)}
+
+    expected = [
+        max(
+            len(grams(text) & grams(other)) / smaller
+            if (smaller := min(len(grams(text)), len(grams(other)))) >= 2
+            else 0.0
+            for other in reference
+        )
+        for text in texts
+    ]
+    assert passage_overlap(texts, reference, n=n, fewest=2) == pytest.approx(expected)
+    with pytest.raises(ValueError, match="none may be empty"):
+        passage_overlap([], reference)
+    with pytest.raises(ValueError, match="must be at least 1"):
+        passage_overlap(texts, reference, n=0)

@@ -19,6 +19,11 @@ def argument(default: Any, help: str) -> Any:
     return field(default=default, metadata={"help": help})
 
 
+def repeated(help: str) -> Any:
+    """A field of several values, whose flag is given once for each: by default none."""
+    return field(default=(), metadata={"help": help, "repeated": True})
+
+
 def license_argument() -> Any:
     """The field `license` of runs that write cards."""
     return argument(

@@ -23,6 +23,7 @@ from hf_oversample.commands.data import (
     warn_of_lookalikes,
 )
 from hf_oversample.commands.encoder import chosen_encoder
+from hf_oversample.commands.given_rows import read_given_rows
 from hf_oversample.commands.messages import note, warn
 from hf_oversample.commands.output import OutputFolder
 from hf_oversample.commands.writer import chosen_writer
@@ -65,6 +66,7 @@ def run_compare(arguments: CompareRunArguments) -> Comparison:
     _check_report(a)
     problem = read_problem(a)
     _check_metric(a, problem)
+    made = read_given_rows(a)
     output = OutputFolder(a.output_dir)
     folder = output.path
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,6 +95,7 @@ def run_compare(arguments: CompareRunArguments) -> Comparison:
     comparison = compare(
         problem,
         remedies=remedies,
+        made=made,
         classifiers=a.classifiers,
         steps=a.steps,
         encoder_name=encoder.name,

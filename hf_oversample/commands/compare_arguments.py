@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hf_oversample.commands.arguments import RunArguments, argument
+from hf_oversample.commands.arguments import RunArguments, argument, repeated
 from hf_oversample.comparison.remedies import REMEDIES
 
 EVERYTHING = "all"
@@ -49,6 +49,19 @@ class CompareRunArguments(RunArguments):
         "remedies, comma-separated, or all. One or more of "
         + ", ".join(name.replace(" ", "-") for name in REMEDIES),
     )
+    made: tuple[str, ...] = repeated(
+        "rows that somebody made, compared as a remedy and judged: a csv, tsv, jsonl or parquet "
+        "file, a saved data set or a data set on the Hub, named by its stem or as NAME=ROWS; may "
+        "be given several times"
+    )
+    made_text: str | None = argument(None, "column of the made rows' texts (default: as --text)")
+    made_label: str | None = argument(None, "of their classes (default: as --label)")
+    made_parent: str | None = argument(
+        None,
+        "of what each was made of, the number of a training row, from 0, or its text (default: "
+        "parent, where there is such a column): a fold leaves out what was made of rows that it "
+        "holds out",
+    )
     classifiers: tuple[str, ...] = argument(
         ("textcnn", "linear"),
         "among textcnn, textcnn-pretrained-words, textrnn, linear, mlp, finetune",
@@ -87,5 +100,8 @@ class CompareRunArguments(RunArguments):
             raise ValueError("test_split goes with dataset_name.")
         if not self.methods or not self.classifiers:
             raise ValueError("methods and classifiers must each name one at least.")
+        given = [n for n in ("text", "label", "parent") if getattr(self, f"made_{n}") is not None]
+        if given and not self.made:
+            raise ValueError(f"made_{given[0]} goes with made, the rows whose column it names.")
         if self.steps < 1:
             raise ValueError(f"steps is {self.steps}; it must be at least 1.")

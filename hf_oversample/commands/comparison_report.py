@@ -49,6 +49,7 @@ def write_reports(
         "classifiers": comparison.classifiers,
         "skipped": comparison.skipped,
         "cells": [list(cell.key) for cell in comparison.cells],
+        "made": comparison.made,
     }
     output.write(RECORD, json.dumps(record, ensure_ascii=False) + "\n")
 
@@ -77,6 +78,7 @@ def report_again(folder: Path) -> tuple[Comparison, str]:
             [cells[CellKey(*key)] for key in record["cells"]],
             [(kind, remedy, why) for kind, remedy, why in record["skipped"]],
             record["classifiers"],
+            record.get("made", {}),  # of a comparison without any
         )
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(

@@ -11,8 +11,10 @@ import torch
 from hf_oversample.commands.compare import read_problem
 from hf_oversample.commands.compare_arguments import EVERYTHING, CompareRunArguments
 from hf_oversample.commands.data import read_data
+from hf_oversample.commands.given_rows import read_given_rows
 from hf_oversample.commands.miso_arguments import MisoRunArguments
 from hf_oversample.commands.outcome import Outcome
+from hf_oversample.comparison.given_rows import given_remedy
 from hf_oversample.comparison.remedies import REMEDIES, remedy_named
 from hf_oversample.oversamplers.strategy import children_per_class, class_counts
 
@@ -89,6 +91,8 @@ def plan_comparison(arguments: CompareRunArguments) -> Outcome:
     problem = read_problem(a)
     names = list(REMEDIES) if EVERYTHING in a.methods else list(a.methods)
     remedies = list(dict.fromkeys(["none", *(remedy_named(name).name for name in names)]))
+    for name, rows in read_given_rows(a).items():
+        remedies.append(given_remedy(name, rows, problem.class_names).name)
     cells = {kind: len(problem.splits) * len(remedies) for kind in a.classifiers}
     seconds = sum(SECONDS_PER_TRAINING.get(kind, 60) * cells[kind] for kind in cells)
     record = {

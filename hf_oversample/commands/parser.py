@@ -138,13 +138,15 @@ def add_fields(
         default = None if required else own
         told = ",".join(default) if isinstance(default, tuple) else default
         source = item.metadata.get("source")
-        if not required and default is not None and default is not MISSING:
+        if not required and default not in (None, MISSING, ()):
             # where a default is from is told where there is something to tell
             noted = f"; {source}" if source and source != "choice" else ""
             text += f" (default {told}{noted})"
         options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text.replace("%", "%%")}
         if kind is bool:
             options |= {"type": _boolean, "nargs": "?", "const": True, "metavar": "BOOL"}
+        elif item.metadata.get("repeated"):
+            options |= {"action": "append", "metavar": item.name.upper()}
         elif kind is tuple:
             options |= {"type": _names, "metavar": "NAMES"}
         else:
@@ -164,11 +166,13 @@ def _metavar(name: str, kind: type) -> str:
 
 def chosen_fields(options: argparse.Namespace, arguments: type) -> dict[str, Any]:
     """Fields of a dataclass that were given on the command line; the others keep their defaults."""
-    return {
+    given = {
         item.name: getattr(options, item.name)
         for item in fields(arguments)
         if hasattr(options, item.name)
     }
+    # what was given several times
+    return {k: tuple(value) if isinstance(value, list) else value for k, value in given.items()}
 
 
 def _kind(hint: Any) -> tuple[type, list[Any] | None]:

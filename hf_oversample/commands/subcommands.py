@@ -80,7 +80,7 @@ SUBCOMMANDS: dict[str, Subcommand] = {
         run="hf_oversample.commands.answers:compare",
         plan="hf_oversample.commands.estimate:plan_comparison",
         example="hf-oversample compare my.csv --text text --label label -o compared",
-        everyday=(*_DATA, "methods", "classifiers"),
+        everyday=(*_DATA, "methods", "made", "classifiers"),
         trains=True,
         goes_on=True,
     ),

@@ -58,6 +58,16 @@ _LINES = {
 }
 
 
+def given_lines() -> str:
+    """Lines that train with rows that somebody made: `made`, with the columns of `train`."""
+    return (
+        "from datasets import concatenate_datasets\n"
+        "from hf_oversample import RandomOversampler\n"
+        "balanced = RandomOversampler().balance(concatenate_datasets([train, made]))"
+        "  # made: the rows that were given, with the columns of train"
+    )
+
+
 def remedy_lines(remedy: str, classifier: str, encoder: str | None) -> str:
     """Lines that train with a remedy.
 

@@ -162,6 +162,9 @@ class Verdict:
         classifier: kind of the classifier that ranks best with what is recommended for it.
         classifiers: an answer each.
         notes: how it was tested and what was left out, sentences.
+        made: name of rows that were given → what they are like
+            (:class:`~hf_oversample.comparison.row_judgement.RowsJudgement`), and under "runs", fold
+            → how many it does not train on, by reason.
     """
 
     data: str
@@ -173,6 +176,7 @@ class Verdict:
     classifier: str | None
     classifiers: list[ClassifierAnswer]
     notes: list[str]
+    made: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def recommendation(self) -> Recommendation | None:

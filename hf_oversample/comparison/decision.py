@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from hf_oversample.comparison import answer as a
-from hf_oversample.comparison.advice import remedy_lines, threshold_lines
+from hf_oversample.comparison.advice import given_lines, remedy_lines, threshold_lines
 from hf_oversample.comparison.answer import (
     BestArea,
     ClassifierAnswer,
@@ -35,6 +35,7 @@ from hf_oversample.comparison.findings import (
     findings,
     outcome_of,
 )
+from hf_oversample.comparison.given_rows_report import given_rows_summary
 from hf_oversample.comparison.notes import notes, warnings
 from hf_oversample.comparison.protocol import Comparison
 from hf_oversample.comparison.records import Cell
@@ -105,6 +106,7 @@ def decide(comparison: Comparison, metric: str = "average_precision") -> Verdict
         classifier=ranked[0].classifier if ranked else None,
         classifiers=answers,
         notes=notes(comparison),
+        made=given_rows_summary(comparison),
     )
 
 
@@ -350,7 +352,8 @@ def _with_threshold(
     lines = threshold_lines(problem.class_names, problem.minority, threshold, of_all)
     if chosen.remedy != "none":
         encoder = comparison.header.get("encoder")
-        lines = f"{remedy_lines(chosen.remedy, kind, encoder)}\n{lines}"
+        do = given_lines() if chosen.remedy in comparison.made else None
+        lines = f"{do or remedy_lines(chosen.remedy, kind, encoder)}\n{lines}"
     return replace(
         chosen,
         threshold=threshold,

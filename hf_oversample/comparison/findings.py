@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hf_oversample.comparison.chance import ChanceTest, chance_test
+from hf_oversample.comparison.given_rows_report import given_rows_table
 from hf_oversample.comparison.protocol import Comparison
 from hf_oversample.comparison.records import Cell
 from hf_oversample.comparison.remedies import CONTROL, moves_scores
@@ -266,6 +267,9 @@ def table(comparison: Comparison, metric: str = "average_precision") -> str:
     heads, texts = made_texts_rows(comparison)
     if texts:
         blocks.append(f"### Texts that were made\n\n{markdown_table(heads, texts)}")
+    heads, rows = given_rows_table(comparison)
+    if rows:
+        blocks.append(f"### Rows that were given\n\n{markdown_table(heads, rows)}")
     return "\n\n".join(blocks)
 
 

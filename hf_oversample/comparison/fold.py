@@ -123,6 +123,7 @@ class Fold:
 
     Attributes:
         left_out: how many made texts :meth:`admit` left out since it was set to 0.
+        withheld: of rows that were given, how many it does not train on, by reason.
 
     Raises:
         LeakError: a validation or test text is among the training texts, or a test text among the
@@ -145,6 +146,7 @@ class Fold:
     seed: int = 0
     cache: SharedValues = field(default_factory=SharedValues)
     left_out: int = 0
+    withheld: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         held_out = self.validation.texts + self.test.texts

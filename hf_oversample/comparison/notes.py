@@ -15,6 +15,7 @@ from hf_oversample.comparison.findings import (
     points,
     signed_points,
 )
+from hf_oversample.comparison.given_rows_report import given_rows_notes, too_good
 from hf_oversample.comparison.protocol import Comparison
 from hf_oversample.comparison.records import Cell
 from hf_oversample.comparison.registry import CLASSIFIERS
@@ -62,19 +63,21 @@ def notes(comparison: Comparison) -> list[str]:
     # the same texts are made for every classifier
     by_remedy: dict[tuple[str, str], int] = {}
     for cell in comparison.cells:
+        if cell.remedy in comparison.made:
+            continue  # they have lines of their own
         key = (cell.remedy, cell.fold)
         by_remedy[key] = max(by_remedy.get(key, 0), cell.left_out)
     left_out = sum(by_remedy.values())
     if left_out:
         lines.append(f"{left_out} made texts happened to equal a held-out text and were left out.")
-    return lines + _told_from_real(comparison)
+    return lines + _told_from_real(comparison) + given_rows_notes(comparison)
 
 
 def _told_from_real(comparison: Comparison) -> list[str]:
     """Remedies whose texts show that they were made, and by what."""
     by_remedy: dict[str, dict[str, Cell]] = {}
     for cell in comparison.cells:  # the same texts for every classifier
-        if "two_sample_auc" in cell.texts:
+        if "two_sample_auc" in cell.texts and cell.remedy not in comparison.made:
             by_remedy.setdefault(cell.remedy, {})[cell.fold] = cell
     lines = []
     for remedy, cells in by_remedy.items():
@@ -140,6 +143,9 @@ def warnings(
             f"{100 * moving.half_width:.1f} points is not shown to hold beyond these runs; it "
             "costs nothing to try."
         )
+    chosen = answer.recommendation.remedy
+    if chosen in comparison.made and (why := too_good(comparison, chosen)):
+        lines.append(why)
     lines += _far_thresholds(comparison, kind, answer)
     lines += _not_fitted(comparison, own)
     lines += _against_control(comparison, kind, own)

@@ -21,6 +21,8 @@ from hf_oversample.comparison.findings import (
     points,
     signed_points,
 )
+from hf_oversample.comparison.given_rows import NEAR_COSINE
+from hf_oversample.comparison.given_rows_report import given_rows_table
 from hf_oversample.comparison.made_texts import SAMPLE
 from hf_oversample.comparison.protocol import Comparison
 from hf_oversample.comparison.wording import classifier_lines, overall_lines
@@ -104,6 +106,22 @@ only a low one tells something.</p>
 {% endfor %}</tbody>
 </table></div>
 </section>
+{% endif %}{% if given %}<section>
+<h2>Rows that were given</h2>
+<p class="quiet">Of each {{ run }}, rows are left out whose parents are not among its training rows
+and rows that equal a held-out row or nearly do (they share four of five words, or four of five runs
+of three words of the shorter one, or, with an encoder, have a cosine above {{ cosine }}, and no
+training row is as near): sums over the {{ runs }}. Copies are of any real row that they may be made
+of. “Of their class”: placed there by logistic regression on real rows that saw neither the row's
+parent nor, where none is told, the row that it is most like,
+beside the same of real rows, each held out.</p>
+<div class="scroll" role="region" aria-label="Table: rows that were given" tabindex="0"><table>
+<thead><tr>{% for head in given_heads %}<th scope="col">{{ head }}</th>{% endfor %}</tr></thead>
+<tbody>
+{% for row in given %}<tr>{% for value in row %}<td>{{ value }}</td>{% endfor %}</tr>
+{% endfor %}</tbody>
+</table></div>
+</section>
 {% endif %}</main>
 <footer><details><summary>Settings of this comparison</summary><pre>{{ header }}</pre></details>
 </footer>
@@ -128,6 +146,7 @@ def write_page(comparison: Comparison, path: str | Path, metric: str = "average_
         raise ValueError("no classifier has results to show")
     titles, told = comparison.classifiers, decide(comparison, metric)
     heads, texts = made_texts_rows(comparison)
+    given_heads, given = given_rows_table(comparison)
     text = (
         Environment(autoescape=True)
         .from_string(_NUMBER + _PAGE)
@@ -152,6 +171,10 @@ def write_page(comparison: Comparison, path: str | Path, metric: str = "average_
             ],
             texts=texts,
             text_heads=heads,
+            given=given,
+            given_heads=given_heads,
+            run=_runs(comparison).removesuffix("s"),
+            cosine=NEAR_COSINE,
             sample=SAMPLE,
             level=f"{100 * LEVEL:.0f}",
             header=json.dumps(comparison.header, indent=2, ensure_ascii=False),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,13 @@ from hf_oversample.comparison.fold import (
     Fold,
     LeakError,
 )
+from hf_oversample.comparison.given_rows import GivenRows, given_remedy
 from hf_oversample.comparison.made_texts import MadeTexts, made_texts_of
 from hf_oversample.comparison.problem import Problem, Split
 from hf_oversample.comparison.records import DATA, EMBEDDINGS, Cell, CellKey, Records
 from hf_oversample.comparison.registry import classifier_named, classifier_title
 from hf_oversample.comparison.remedies import Remedy, remedy_named
+from hf_oversample.comparison.row_judgement import judged
 from hf_oversample.comparison.scores import cell_curves, cell_metrics, chosen_threshold
 from hf_oversample.numeric.precision import has_fast_bfloat16
 from hf_oversample.text.words import Segmenter
@@ -46,6 +48,8 @@ class Comparison:
         cells: of the classifiers and remedies asked for, in their order.
         skipped: (classifier, remedy, why), what does not apply.
         classifiers: kind → name for people.
+        made: name of rows that were given → what they are like
+            (:meth:`~hf_oversample.comparison.row_judgement.RowsJudgement.to_dict`).
     """
 
     problem: Problem
@@ -53,12 +57,14 @@ class Comparison:
     cells: list[Cell]
     skipped: list[tuple[str, str, str]] = field(default_factory=list)
     classifiers: dict[str, str] = field(default_factory=dict)
+    made: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def compare(
     problem: Problem,
     *,
     remedies: Sequence[str],
+    made: Mapping[str, GivenRows] | None = None,
     classifiers: Sequence[str] = ("textcnn", "linear"),
     steps: int = 400,
     encoder_name: str | None = None,
@@ -78,6 +84,9 @@ def compare(
             :func:`~hf_oversample.comparison.problem.given_splits`.
         remedies: names among :data:`~hf_oversample.comparison.remedies.REMEDIES`; "none" is added
             where it is missing, since all others are held against it.
+        made: name → rows that somebody made, each compared as a remedy of that name and judged
+            beside (:func:`~hf_oversample.comparison.judge_rows`). Their cells go on only where they
+            are of the same rows.
         classifiers: names among :data:`~hf_oversample.comparison.registry.CLASSIFIERS`.
         steps: updates of each training.
         encoder_name: a pretrained encoder, for embeddings, word vectors and fine-tuning.
@@ -95,9 +104,10 @@ def compare(
         progress: gets a line for each cell.
 
     Raises:
-        ValueError: an unknown name or split, records of another comparison or of other anchors, or
-            a part without rows of the minority or of the others, or with too few test rows for
-            their neighbours.
+        ValueError: an unknown name or split, records of another comparison, of other anchors or of
+            other made rows, made rows of an unknown class or with parents that are no rows, or a
+            part without rows of the minority or of the others, or with too few test rows for their
+            neighbours.
         LeakError: held-out rows among training rows.
     """
     splits = [split for split in problem.splits if folds is None or split.key in folds]
@@ -107,6 +117,8 @@ def compare(
         known = [split.key for split in problem.splits]
         raise ValueError(f"there are no splits {sorted(unknown)}; there are {known}")
     chosen = [remedy_named(name) for name in dict.fromkeys(("none", *remedies))]
+    given = dict(made or {})
+    chosen += [given_remedy(name, rows, problem.class_names) for name, rows in given.items()]
     kinds = [classifier_named(name, steps) for name in dict.fromkeys(classifiers)]
     header = {
         "version": CODE_VERSION,
@@ -126,11 +138,14 @@ def compare(
     shared = _shared_embedder(encoder_name, embed)
     results = Records(records, header, overwrite=overwrite)
     if generator is not None:
-        _check_anchors(results, generator, [r for r in chosen if r.needs_generator])
+        own = generator.identity()
+        _check_anchors(results, {r.name: own for r in chosen if r.needs_generator})
     if writer is not None:
-        _check_anchors(results, writer, [r for r in chosen if r.needs_writer])
+        _check_anchors(results, {r.name: writer.identity() for r in chosen if r.needs_writer})
+    _check_anchors(results, {r.name: r.identity for r in chosen if r.identity is not None})
     embeds = encoder_name or ("given" if embed else None)
     titles = {kind.kind: classifier_title(kind.kind, embeds) for kind in kinds}
+    judgements = {name: judged(name, rows, problem, shared) for name, rows in given.items()}
     skipped: dict[tuple[str, str], str] = {}
     wanted: list[CellKey] = []
     total = len(splits) * len(kinds) * len(chosen)
@@ -167,19 +182,21 @@ def compare(
         ],
         [(kind, remedy, why) for (kind, remedy), why in skipped.items()],
         titles,
+        judgements,
     )
 
 
-def _check_anchors(results: Records, generator: AnchorSource, remedies: Sequence[Remedy]) -> None:
-    """That cells of anchors are of this source's."""
-    asked = {remedy.name for remedy in remedies}
-    own = generator.identity()
+def _check_anchors(results: Records, identities: Mapping[str, str]) -> None:
+    """That cells of remedies which make or bring along texts are of these sources'."""
     for cell in results:
-        if cell.remedy in asked and cell.refused is None and cell.anchors != own:
+        own = identities.get(cell.remedy, cell.anchors)
+        # of what was refused, a training that diverged alone is not tried again
+        if cell.anchors != own and (cell.refused is None or cell.diverged):
             raise ValueError(
                 f"{results.path} holds cells of {cell.remedy!r} from another source of "
                 "anchors (its settings, or the texts given, were others). They cannot be put in "
-                "one table: write to another folder, or overwrite it (--overwrite)"
+                "one table: write to another folder, give other rows another name "
+                "(--made NAME=path), or overwrite it (--overwrite)"
             )
 
 
@@ -214,7 +231,7 @@ def run_cell(fold: Fold, classifier: Classifier, remedy: Remedy, seed: int) -> C
         LeakError: held-out rows among the training rows.
     """
     fold.cache.costs.start()
-    fold.left_out = 0
+    fold.left_out, fold.withheld = 0, {}
     key = CellKey(classifier.kind, remedy.name, fold.key)
     start = time.perf_counter()
     try:
@@ -228,7 +245,10 @@ def run_cell(fold: Fold, classifier: Classifier, remedy: Remedy, seed: int) -> C
         return Cell(
             *key,
             seconds=seconds,
+            left_out=fold.left_out,
+            withheld=fold.withheld,
             shared=_rounded(fold.cache.costs.made),
+            anchors=_source_identity(fold, remedy),
             refused=str(error),
             diverged=isinstance(error, FloatingPointError),
         )
@@ -239,6 +259,7 @@ def run_cell(fold: Fold, classifier: Classifier, remedy: Remedy, seed: int) -> C
         seconds=round(seconds, 3),
         made=scores.made,
         left_out=fold.left_out,
+        withheld=fold.withheld,
         curves=curves,
         texts=texts.metrics,
         giveaways=texts.giveaways,
@@ -250,6 +271,8 @@ def run_cell(fold: Fold, classifier: Classifier, remedy: Remedy, seed: int) -> C
 
 def _source_identity(fold: Fold, remedy: Remedy) -> str | None:
     """Of the source of texts that a remedy uses."""
+    if remedy.identity is not None:
+        return remedy.identity
     source = fold.generator if remedy.needs_generator else None
     if remedy.needs_writer:
         source = fold.writer

@@ -37,7 +37,9 @@ class Cell:
         seconds: that this remedy would take alone: resampling, training and scoring, with what it
             shares with others.
         made: rows that it added to the training part.
-        left_out: made texts left out because they happen to equal a held-out text.
+        left_out: made texts left out because they happen to equal a held-out text, or, of rows that
+            were given, nearly do.
+        withheld: of rows that were given, how many the fold does not train on, by reason.
         curves: see :func:`hf_oversample.comparison.scores.cell_curves`.
         texts: what the texts that it made are like, see
             :func:`hf_oversample.comparison.made_texts.made_texts_of`.
@@ -48,7 +50,9 @@ class Cell:
         diverged: whether that was a training whose loss was no longer finite
             (``FloatingPointError``): the same seed would diverge again.
         anchors: of a remedy with anchors or their encoder, what they come from
-            (:meth:`~hf_oversample.comparison.fold.AnchorSource.identity`); else None.
+            (:meth:`~hf_oversample.comparison.fold.AnchorSource.identity`), and of rows that were
+            given, which (:meth:`~hf_oversample.comparison.given_rows.GivenRows.identity`); else
+            None.
         threshold: on the minority's probability, chosen by F1 on validation rows.
     """
 
@@ -59,6 +63,7 @@ class Cell:
     seconds: float = 0.0
     made: int = 0
     left_out: int = 0
+    withheld: dict[str, int] = field(default_factory=dict)
     curves: dict[str, list[Any]] = field(default_factory=dict)
     texts: dict[str, float] = field(default_factory=dict)
     giveaways: list[str] = field(default_factory=list)

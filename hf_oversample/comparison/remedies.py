@@ -60,6 +60,7 @@ class Remedy:
         is_free: whether it costs no more than the plain training: no rows are made, nothing else
             is trained, and one argument of any library does it. What costs more has to beat it.
         control: what it is held against besides none, an average of as many models.
+        identity: of the rows that it brings along, if any: cells of others are not of its kind.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Remedy:
     moves_scores: bool = False
     is_free: bool = False
     control: str | None = None
+    identity: str | None = None
 
     def refusal(self, fold: Fold, classifier: Classifier) -> str | None:
         """Why it cannot be compared, in words; None where it can."""
@@ -89,12 +91,13 @@ def remedy_named(name: str) -> Remedy:
         ValueError: there is none; those that there are are listed.
     """
     for known, remedy in REMEDIES.items():
-        if _key(known) == _key(name):
+        if remedy_key(known) == remedy_key(name):
             return remedy
     raise ValueError(f"there is no remedy {name!r}; there are {', '.join(REMEDIES)}")
 
 
-def _key(name: str) -> str:
+def remedy_key(name: str) -> str:
+    """The same for all ways to write a remedy's name."""
     return " ".join(name.casefold().replace("-", " ").replace("_", " ").replace("+", " + ").split())
 
 

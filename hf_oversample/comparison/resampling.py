@@ -157,11 +157,17 @@ def written_texts(fold: Fold, seed: int) -> Texts:
 
 def half_new(fold: Fold, made: Texts) -> Training:
     """Every class drawn as often; of a class with new texts, half real rows and half new ones."""
-    made = fold.admit(made)
-    added = np.bincount(made.labels, minlength=len(fold.counts))
+    return half_of_each(fold, fold.admit(made))
+
+
+def half_of_each(fold: Fold, made: Texts, weights: np.ndarray | None = None) -> Training:
+    """The same of texts that the fold has admitted; `weights` `[m]` say in what proportions those
+    of a class are drawn (default: alike)."""
+    own = np.ones(len(made)) if weights is None else weights
+    added = np.bincount(made.labels, own, minlength=len(fold.counts))
     share = np.where(added > 0, 0.5, 1.0)
     real = (share / np.maximum(fold.counts, 1))[fold.train.labels]
-    new = (0.5 / np.maximum(added, 1))[made.labels]
+    new = own * 0.5 / added[made.labels]
     return Training(made=made, row_weights=np.concatenate([real, new]))
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "distinct_share",
     "label_agreement",
     "normalized",
+    "passage_overlap",
     "self_bleu",
     "text_report",
 ]
@@ -114,6 +115,69 @@ def copy_rate(
                 similarity[start + row] = jaccard[best]
                 nearest[start + row] = columns[best]
     return Copies(exact, similarity, nearest, exact | (similarity >= threshold))
+
+
+def passage_overlap(
+    texts: Sequence[str],
+    reference: Sequence[str],
+    n: int = 3,
+    fewest: int = 5,
+    language: Language = "en",
+) -> NDArray[np.float64]:
+    """How much of a reference text stands in a text word by word, or of the text in it: the largest
+    overlap coefficient of their sets of word n-grams (those in both, of the smaller set's). Unlike
+    `copy_rate`, it finds a copy that has a sentence more, and a part of one.
+
+    Args:
+        texts: the texts to judge, at least one.
+        reference: the texts that they may be copied from, at least one.
+        n: words of an n-gram.
+        fewest: n-grams that the smaller set needs; a pair with fewer has no overlap, since short
+            phrases are everybody's.
+        language: decides how words are found.
+
+    Returns: `[len(texts)]`, from 0 to 1.
+
+    Raises:
+        ValueError: a collection is empty, a text is null (its row is named), or n or `fewest` is
+            below 1.
+    """
+    if n < 1 or fewest < 1:
+        raise ValueError(f"n={n} and fewest={fewest} must be at least 1")
+    if not len(texts) or not len(reference):
+        raise ValueError(f"{len(texts)} texts and {len(reference)} references: none may be empty")
+    words = [_tokenized(part, language) for part in (texts, reference)]
+    grams = [[_grams(row, n) for row in part] for part in words]
+    columns: dict[tuple[str, ...], int] = {}
+    for row in grams[1]:
+        for gram in row:
+            columns.setdefault(gram, len(columns))
+    own, other = (_indicators(part, columns) for part in grams)
+    sizes = np.array([len(row) for row in grams[0]])
+    other_sizes = np.array([len(row) for row in grams[1]])
+    transposed = csr_matrix(other.T)
+    result = np.zeros(len(texts))
+    for start in range(0, len(texts), _CHUNK):
+        shared = (own[start : start + _CHUNK] @ transposed).tocoo()
+        smaller = np.minimum(sizes[start + shared.row], other_sizes[shared.col])
+        share = np.where(smaller >= fewest, shared.data / np.maximum(smaller, 1), 0.0)
+        np.maximum.at(result, start + shared.row, share)
+    return result
+
+
+def _grams(words: Sequence[str], n: int) -> set[tuple[str, ...]]:
+    return {tuple(words[start : start + n]) for start in range(len(words) - n + 1)}
+
+
+def _indicators(
+    grams: Sequence[set[tuple[str, ...]]], columns: dict[tuple[str, ...], int]
+) -> csr_matrix:
+    """Which n-grams each text has, of those that have a column: `[texts, columns]` of 0 and 1."""
+    found = [sorted(columns[gram] for gram in row if gram in columns) for row in grams]
+    ends = np.cumsum([0, *map(len, found)])
+    indices = np.fromiter((column for row in found for column in row), np.int64, int(ends[-1]))
+    shape = (len(grams), max(1, len(columns)))
+    return csr_matrix((np.ones(len(indices), np.int32), indices, ends), shape=shape)
 
 
 def distinct_share(texts: Sequence[str]) -> float:
