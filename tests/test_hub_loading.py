@@ -6,6 +6,7 @@ Every flow is over real HTTP against the loopback hub, with the real clients.
 from __future__ import annotations
 
 import json
+import os
 import logging
 import shutil
 import subprocess
@@ -355,7 +356,7 @@ def test_no_pickle_is_in_what_is_pushed(hub: Any, tmp_path: Path, name: str) -> 
 
 
 def test_a_balanced_set_reloads_with_its_origins(hub: Any, tmp_path: Path) -> None:
-    texts, labels = make_corpus((12, 4))
+    texts, labels = make_corpus((14, 7))
     rows = [
         {"text": text, "label": ["ham", "spam"][code]}
         for text, code in zip(texts, labels, strict=True)
@@ -377,5 +378,12 @@ def test_a_balanced_set_reloads_with_its_origins(hub: Any, tmp_path: Path) -> No
         "print(rows['origin'][:].count(2), *rows.features['origin'].names, *rows.column_names)"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    expected = "8 real synthetic resampled text label origin parent"
+    expected = "7 real synthetic resampled text label origin parent"
     assert answer.stdout.strip() == expected, answer.stderr
+    # and as rows that compare is to judge
+    command = [sys.executable, "-m", "hf_oversample.commands.main", "compare", str(file)]
+    command += ["--made", "copies=someone/balanced", "--language", "en", "--dry-run"]
+    environment = os.environ | {"HF_DATASETS_CACHE": str(tmp_path / "c")}
+    answer = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert answer.returncode == 0, answer.stderr
+    assert "copies: left out 21 real rows" in answer.stderr
