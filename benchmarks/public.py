@@ -28,7 +28,6 @@ from typing import Any
 
 import numpy as np
 from datasets import ClassLabel, Dataset
-from hf_oversample.oversamplers.emco import EmcoOversampler
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
@@ -38,6 +37,7 @@ from hf_oversample.data.files import read_file
 from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.hub.tables import markdown_table
 from hf_oversample.metrics.decisions import choose_decision
+from hf_oversample.oversamplers.emco import EmcoOversampler
 from hf_oversample.training.reembedder import Reembedder
 from hf_oversample.training.reembedding_arguments import ReembeddingArguments
 from hf_oversample.training.reembedding_heads import averaged_scores, solve_head

@@ -6,8 +6,8 @@ Every flow is over real HTTP against the loopback hub, with the real clients.
 from __future__ import annotations
 
 import json
-import os
 import logging
+import os
 import shutil
 import subprocess
 import sys
