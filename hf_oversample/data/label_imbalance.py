@@ -1,8 +1,9 @@
 """How imbalanced the labels of a multi-label data set are.
 
 The measures of Charte, Rivera, del Jesus and Herrera (Neurocomputing 163, 2015, "Addressing
-imbalance in multilabel classification", section 3.2), and their SCUMBLE (HAIS 2014, "Concurrence
-among imbalanced labels and its influence on multilabel resampling algorithms", section 3).
+imbalance in multilabel classification: Measures and random resampling algorithms"), and their
+SCUMBLE (HAIS 2014, "Concurrence among imbalanced labels and its influence on multilabel resampling
+algorithms"), as the authors' R package mldr computes it: over the labels that a row has.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def imbalance_ratios(counts: npt.ArrayLike) -> Floats:
-    """IRLbl of each label: rows of the most frequent label over its own (equation 3).
+    """IRLbl of each label: rows of the most frequent label over its own.
 
     Args:
         counts: rows that have each label [labels].
@@ -34,7 +35,7 @@ def imbalance_ratios(counts: npt.ArrayLike) -> Floats:
 
 
 def mean_imbalance_ratio(counts: npt.ArrayLike) -> float:
-    """MeanIR: the mean of IRLbl over the labels that have rows (equation 4)."""
+    """MeanIR: the mean of IRLbl over the labels that have rows."""
     ratios = imbalance_ratios(counts)
     return float(ratios[np.isfinite(ratios)].mean())
 

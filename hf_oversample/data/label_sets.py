@@ -145,8 +145,23 @@ def with_label_lists(
     return in_format_of(made, dataset)
 
 
+def label_columns(named: str, present: Sequence[str]) -> list[str]:
+    """The columns that a command line names: one, or several with commas between.
+
+    Args:
+        named: "labels", or "toxic,obscene,threat". A column that has a comma in its name is taken
+            for one where it is there.
+        present: all columns.
+    """
+    if named in present or "," not in named:
+        return [named]
+    return [name.strip() for name in named.split(",") if name.strip()]
+
+
 def is_label_lists(features: Features, column: str) -> bool:
-    """Whether a column holds lists, so that a row may have several labels."""
+    """Whether a column is there and holds lists, so that a row may have several labels."""
+    if column not in features:
+        return False
     kind = features.arrow_schema.field(column).type
     return _is_list(getattr(kind, "storage_type", kind))
 
