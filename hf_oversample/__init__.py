@@ -25,6 +25,8 @@ _MODULE_OF = {
     "BayesianGanOversampler": "hf_oversample.oversamplers.bayesian_gan",
     "MisoOversampler": "hf_oversample.oversamplers.miso.oversampler",
     "LanguageModelOversampler": "hf_oversample.oversamplers.language_model.oversampler",
+    "MlsmoteOversampler": "hf_oversample.oversamplers.mlsmote",
+    "MlRosOversampler": "hf_oversample.oversamplers.ml_ros",
     "BayesianNetwork": "hf_oversample.models.bayesian_gan.network",
     "BayesianGanConfig": "hf_oversample.models.bayesian_gan.configuration_bayesian_gan",
     "BayesianGanModel": "hf_oversample.models.bayesian_gan.modeling_bayesian_gan",
@@ -91,6 +93,8 @@ if TYPE_CHECKING:  # written by scripts/public_names.py
     )
     from hf_oversample.oversamplers.miso.latent_decoder import LatentDecoder as LatentDecoder
     from hf_oversample.oversamplers.miso.oversampler import MisoOversampler as MisoOversampler
+    from hf_oversample.oversamplers.ml_ros import MlRosOversampler as MlRosOversampler
+    from hf_oversample.oversamplers.mlsmote import MlsmoteOversampler as MlsmoteOversampler
     from hf_oversample.oversamplers.random import RandomOversampler as RandomOversampler
     from hf_oversample.oversamplers.simpor.oversampler import SimporOversampler as SimporOversampler
     from hf_oversample.oversamplers.smote import SmoteOversampler as SmoteOversampler

@@ -26,7 +26,7 @@ import hf_oversample
 from hf_oversample.hub.oversampler_card import oversampler_card
 from hf_oversample.hub.push import push_folder
 from hf_oversample.models.loading import load_arrays, write_sums
-from hf_oversample.oversamplers import OVERSAMPLERS
+from hf_oversample.oversamplers import MULTI_LABEL_OVERSAMPLERS, OVERSAMPLERS
 from hf_oversample.oversamplers.plan import Plan
 from hf_oversample.oversamplers.saved_files import check_files, read_config, told_of
 
@@ -345,18 +345,22 @@ class FittedState:
                 commit_message=commit_message or f"Upload {type(self).__name__}",
             ).commit_url
 
+    def _card_counts(self) -> list[tuple[str, int, int]]:
+        """Of each class its name, its rows and its children."""
+        before = np.bincount(self.labels_, minlength=len(self.label_names_)).tolist()
+        made = np.bincount(self.fitted_plan().label, minlength=len(before)).tolist()
+        return list(zip(self.label_names_, before, made, strict=True))
+
     def card(self, repo_id: str) -> ModelCard:
         """A short card: values, and rows and children of each class.
 
         Args:
             repo_id: what a reader passes to `from_pretrained`.
         """
-        before = np.bincount(self.labels_, minlength=len(self.label_names_)).tolist()
-        made = np.bincount(self.fitted_plan().label, minlength=len(before)).tolist()
         return oversampler_card(
             type(self).__name__,
             self.get_params(),
-            list(zip(self.label_names_, before, made, strict=True)),
+            self._card_counts(),
             repo_id=repo_id,
             version=hf_oversample.__version__,
             columns={role: getattr(self, f"{role}_") for role in COLUMNS},
@@ -366,12 +370,13 @@ class FittedState:
 def _class_named(name: object, asked: type[Any], folder: Path) -> type[Any]:
     if name == asked.__name__:  # also a class of the user's own
         return asked
-    if name not in OVERSAMPLERS:
+    known = {**OVERSAMPLERS, **MULTI_LABEL_OVERSAMPLERS}
+    if name not in known:
         raise ValueError(
             f"{folder} names the oversampler {name!r}, which this version does not know; it knows "
-            f"{sorted(OVERSAMPLERS)}: upgrade hf_oversample, or check the folder"
+            f"{sorted(known)}: upgrade hf_oversample, or check the folder"
         )
-    module, _, attribute = OVERSAMPLERS[str(name)].partition(":")
+    module, _, attribute = known[str(name)].partition(":")
     return getattr(importlib.import_module(module), attribute)
 
 
