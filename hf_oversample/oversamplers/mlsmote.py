@@ -7,10 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-from datasets import Dataset, Features, List, Value
 
-from hf_oversample.data.columns import as_arrow
 from hf_oversample.numeric import noise
 from hf_oversample.oversamplers.base import FloatMatrix
 from hf_oversample.oversamplers.embedding import EmbeddingOversampler, MadeEmbeddings
@@ -20,7 +17,7 @@ from hf_oversample.oversamplers.interpolation import (
     class_neighbors,
     points_between,
 )
-from hf_oversample.oversamplers.multi_label import MultiLabelOversampler
+from hf_oversample.oversamplers.multi_label import MultiLabelOversampler, array_dataset
 from hf_oversample.oversamplers.plan import IntArray, Plan
 
 
@@ -131,21 +128,7 @@ class MlsmoteOversampler(MultiLabelOversampler, EmbeddingOversampler):
                 "embeddings must have shape [rows, width] and labels [rows, labels], got "
                 f"{given.shape} and {wanted.shape}"
             )
-        vectors = given if given.dtype == np.float64 else given.astype(np.float32)
-        features = Features(
-            {
-                "embedding": List(Value(str(vectors.dtype)), length=vectors.shape[1]),
-                "label": List(Value("float32"), length=wanted.shape[1]),
-            }
-        )
-        table = pa.table(
-            [
-                as_arrow(np.ascontiguousarray(vectors), features["embedding"]),
-                as_arrow(wanted.astype(np.float32), features["label"]),
-            ],
-            schema=features.arrow_schema,
-        )
-        return self.fit(Dataset(table))
+        return self.fit(array_dataset(wanted, given))
 
     def new_rows(
         self,

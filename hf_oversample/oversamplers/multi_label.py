@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from datasets import Dataset, DatasetDict
+import pyarrow as pa
+from datasets import Dataset, DatasetDict, Features, List, Value
 
-from hf_oversample.data.columns import Labels
+from hf_oversample.data.columns import Labels, as_arrow
 from hf_oversample.data.label_imbalance import minority_labels
 from hf_oversample.data.label_sets import BoolMatrix, LabelSets, read_label_sets
 from hf_oversample.data.reading import arrow_column
@@ -206,6 +207,28 @@ class MultiLabelOversampler(Oversampler):
             text_column=text_column,
             embedding_column=embedding_column,
         )
+
+
+def array_dataset(labels: npt.ArrayLike, embeddings: npt.ArrayLike | None = None) -> Dataset:
+    """Arrays as a data set with the columns ``label``, multi-hot, and ``embedding``.
+
+    Args:
+        labels: [n, labels], 0 or 1.
+        embeddings: [n, d]; float64 stays that, all else becomes float32.
+    """
+    matrices = {"label": np.asarray(labels, dtype=np.float32)}
+    if embeddings is not None:
+        vectors = np.asarray(embeddings)
+        kind = np.float64 if vectors.dtype == np.float64 else np.float32
+        matrices["embedding"] = np.ascontiguousarray(vectors, dtype=kind)
+    features = Features(
+        {
+            name: List(Value(str(matrix.dtype)), length=matrix.shape[1])
+            for name, matrix in matrices.items()
+        }
+    )
+    columns = [as_arrow(matrix, features[name]) for name, matrix in matrices.items()]
+    return Dataset(pa.table(columns, schema=features.arrow_schema))
 
 
 def _named(has: npt.NDArray[np.bool_], names: Sequence[str]) -> str:
