@@ -19,7 +19,7 @@ from hf_oversample.data.label_imbalance import (
     scumble,
     scumble_of_rows,
 )
-from hf_oversample.data.label_sets import is_label_lists, read_label_sets, with_label_lists
+from hf_oversample.data.label_sets import multi_label_columns, read_label_sets, with_label_lists
 
 NAMES = ["threat", "toxic", "insult"]
 MATRIX = st.integers(2, 4).flatmap(
@@ -78,7 +78,7 @@ def test_all_forms_are_read_alike_and_written_back(rows: list[list[bool]]) -> No
             again = read_label_sets(made, "labels", names if multi_hot else None)
             assert np.array_equal(again.matrix, matrix)
             assert again.names == names
-            assert is_label_lists(made.features, "labels")
+            assert multi_label_columns(made.features, "labels") == ["labels"]
 
 
 def test_label_numbers_in_rows_of_different_lengths() -> None:
@@ -92,6 +92,15 @@ def test_label_numbers_in_rows_of_different_lengths() -> None:
     assert named.names == NAMES
     # one number a row is a label, not a multi-hot list of one
     assert read_label_sets(of(List(Value("int64")), [[1], [0]]), "labels").matrix.shape == (2, 2)
+
+
+def test_columns_that_a_command_line_names() -> None:
+    features = Features(
+        {"toxic": Value("int64"), "threat": Value("int64"), "a,b": ClassLabel(names=["x", "y"])}
+    )
+    assert multi_label_columns(features, "toxic, threat") == ["toxic", "threat"]
+    for one_class in ("toxic", "a,b", "missing"):
+        assert multi_label_columns(features, one_class) is None
 
 
 def test_other_columns_and_the_format_stay() -> None:

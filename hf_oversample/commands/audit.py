@@ -25,7 +25,7 @@ from hf_oversample.data.auditing import (
     leaks,
 )
 from hf_oversample.data.classes import lookalike_advice, lookalike_classes
-from hf_oversample.data.label_sets import is_label_lists, label_columns
+from hf_oversample.data.label_sets import multi_label_columns
 from hf_oversample.neighbors.difficult import difficult_samples
 from hf_oversample.text.words import Language, Segmenter, guess_language
 
@@ -134,8 +134,8 @@ def run_audit(arguments: AuditArguments) -> AuditReport | MultiLabelAuditReport:
     a = arguments
     parts = read_parts(a)
     first = next(iter(parts.values()))
-    columns = label_columns(a.label_column, first.column_names)
-    if len(columns) > 1 or is_label_lists(first.features, columns[0]):
+    columns = multi_label_columns(first.features, a.label_column)
+    if columns is not None:
         if a.strip_labels or a.lowercase_labels:
             raise ValueError(
                 "strip_labels and lowercase_labels are for one class a row, and these rows have "

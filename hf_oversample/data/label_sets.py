@@ -145,25 +145,23 @@ def with_label_lists(
     return in_format_of(made, dataset)
 
 
-def label_columns(named: str, present: Sequence[str]) -> list[str]:
-    """The columns that a command line names: one, or several with commas between.
+def multi_label_columns(features: Features, named: str) -> list[str] | None:
+    """The label columns that a command line names, where rows have any number of labels.
 
     Args:
-        named: "labels", or "toxic,obscene,threat". A column that has a comma in its name is taken
-            for one where it is there.
-        present: all columns.
+        features: of the data set.
+        named: a column, or several with commas between, such as "toxic,obscene,threat". A column
+            that has a comma in its name is taken for one where it is there.
+
+    Returns:
+        one column of lists, or several columns; None where the column named has one class a row, or
+        is not there.
     """
-    if named in present or "," not in named:
-        return [named]
-    return [name.strip() for name in named.split(",") if name.strip()]
-
-
-def is_label_lists(features: Features, column: str) -> bool:
-    """Whether a column is there and holds lists, so that a row may have several labels."""
-    if column not in features:
-        return False
-    kind = features.arrow_schema.field(column).type
-    return _is_list(getattr(kind, "storage_type", kind))
+    if named not in features:
+        columns = [name.strip() for name in named.split(",") if name.strip()]
+        return columns if len(columns) > 1 else None
+    kind = features.arrow_schema.field(named).type
+    return [named] if _is_list(getattr(kind, "storage_type", kind)) else None
 
 
 def _of_lists(dataset: Dataset, column: str, names: Sequence[str] | None) -> LabelSets:
