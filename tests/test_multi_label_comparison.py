@@ -87,7 +87,7 @@ def test_the_verdict_and_the_table(comparison: Comparison) -> None:
     }
     json.dumps(told.to_dict(), allow_nan=False)
     shown = table(comparison, METRIC)
-    assert "frozen encoder (latent semantic analysis) + logistic regressions" in shown
+    assert "latent semantic analysis + logistic regressions, one a label" in shown
     assert "average precision, rare labels" in shown
     assert "| MLSMOTE |" in shown
     text = verdict_text(comparison, METRIC)
@@ -143,7 +143,7 @@ def test_a_given_embedder_and_repeats(tmp_path: Path) -> None:
 
     done = compare_multi_label(problem, remedies=[], embed=embed, records=tmp_path / "cells.jsonl")
     assert len(done.header["embeddings"]) == 36
-    assert done.classifiers["linear"].startswith("frozen encoder (given)")
+    assert done.classifiers["linear"].startswith("frozen encoder + ")
 
 
 def test_what_cannot_be_compared_is_named(tmp_path: Path) -> None:

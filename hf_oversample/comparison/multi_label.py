@@ -116,10 +116,12 @@ def compare_multi_label(
                 f"{shown} ({cell.seconds:.1f} s)"
             )
     found = {cell.key: cell for cell in results}
-    embeds = encoder_name or ("given" if embed else "latent semantic analysis")
-    title = f"frozen encoder ({embeds}) + logistic regressions"
+    by = "latent semantic analysis" if shared is None else "frozen encoder"
     return Comparison(
-        problem, header, [found[key] for key in wanted], classifiers={CLASSIFIER: title}
+        problem,
+        header,
+        [found[key] for key in wanted],
+        classifiers={CLASSIFIER: f"{by} + logistic regressions, one a label"},
     )
 
 
