@@ -120,7 +120,9 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert found["task"] == "multi-label"
     assert found["parts"]["train"]["labels"]["mean_imbalance_ratio"] == pytest.approx(13 / 3)
     assert main(words) == 0
-    assert "MeanIR 4.33" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "MeanIR 4.33" in told
+    assert f"hf-oversample compare {file} --text comment --label toxic,insult,threat -o" in told
     file.write_text(file.read_text(encoding="utf-8").replace("get lost,1", "get lost,2"))
     assert main(words) == 2
     error = capsys.readouterr().err

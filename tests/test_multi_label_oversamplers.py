@@ -121,10 +121,11 @@ def test_ml_ros_repeats_until_labels_are_not_rare(seed: int, rows: int, percenta
     assert matrix[parents][:, rare].any(axis=1).all()  # each repeats a rare label
     budget = int(rows * percentage / 100)
     assert len(parents) <= budget
-    after = imbalance_ratios(counts + matrix[parents].sum(axis=0))
-    assert len(parents) == budget or len(rare) == 0 or (after[rare] < np.inf).all()
-    if len(parents) == 0:
-        assert budget == 0 or not len(rare)
+    if budget >= len(rare):  # each had a turn
+        assert matrix[parents][:, rare].any(axis=0).all() or not len(rare)
+    if len(parents) < budget:  # all have come down to MeanIR; later turns may have raised the most
+        final = counts + matrix[parents].sum(axis=0)
+        assert (counts.max() <= mean * final[rare]).all()
     balanced = oversampler.balance(dataset)
     for made in rows_of(balanced)[rows:]:
         parent = dataset[made["parent"]]

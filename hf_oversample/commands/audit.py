@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -147,6 +147,8 @@ def run_audit(arguments: AuditArguments) -> AuditReport | MultiLabelAuditReport:
             text_column=a.text_column,
             language=a.language,
             examples=a.examples,
+            # compare makes folds of the training rows here, and takes no other part
+            source=source_words(replace(a, test_file=None, test_split=None)),
         )
     return audit(
         parts,

@@ -97,6 +97,7 @@ def audit_multi_label(
     label_names: Sequence[str] | None = None,
     language: Language | None = None,
     examples: int = 3,
+    source: str = "DATA",
 ) -> MultiLabelAuditReport:
     """
     Audit rows that have any number of labels.
@@ -108,6 +109,7 @@ def audit_multi_label(
         text_column: of the texts.
         language: "en" or "zh"; found from the texts by default.
         examples: of each finding.
+        source: the words that name the data on a command line, for the next steps.
 
     Returns:
         What was found. Texts are counted as they are; labels must be readable.
@@ -154,7 +156,7 @@ def audit_multi_label(
         lookalikes=lookalikes,
         problems=problems,
         language=language,
-        next_steps=_next_steps(training, bool(lookalikes), len(contradicted), bool(found)),
+        next_steps=_next_steps(training, bool(lookalikes), len(contradicted), bool(found), source),
     )
 
 
@@ -213,7 +215,7 @@ def _problems(name: str, part: MultiLabelPartAudit, training: LabelSetsAudit) ->
 
 
 def _next_steps(
-    training: LabelSetsAudit, has_lookalikes: bool, contradicted: int, leaked: bool
+    training: LabelSetsAudit, has_lookalikes: bool, contradicted: int, leaked: bool, source: str
 ) -> list[str]:
     steps = []
     if has_lookalikes:
@@ -223,12 +225,10 @@ def _next_steps(
     if leaked:
         steps.append("take texts that stand in two parts out of one")
     rare = [name for name, label in training.labels.items() if label.is_minority]
-    steps.append("choose a threshold for each label on validation rows: choose_label_decision")
-    if rare:
-        steps.append(
-            f"see what helps the {len(rare)} rare labels (IRLbl above MeanIR): "
-            "hf_oversample.comparison.multi_label, with MLSMOTE, ML-ROS and pos_weight"
-        )
+    steps.append(
+        f"see what helps the {len(rare)} rare labels (IRLbl above MeanIR), or whether a threshold "
+        f"for each label does as much: hf-oversample compare {source} -o compared"
+    )
     if rare and training.scumble > HIGH_SCUMBLE:
         steps.append(
             f"expect little of repeated rows: SCUMBLE is {training.scumble:.2f}, so that rare "
