@@ -108,5 +108,5 @@ def balance_labels(
         values = [sets.written(row) for row in has]
         made = made.remove_columns([TARGET, label_column])
         made = made.add_column(label_column, values, feature=dataset.features[label_column])
-        parts.append(made.select_columns(parts[0].column_names).cast(parts[0].features))
+        parts.append(made.select_columns(parts[0].column_names))
     return in_format_of(concatenate_datasets(parts), dataset)
