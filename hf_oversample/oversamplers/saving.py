@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -28,10 +27,16 @@ from hf_oversample.hub.push import push_folder
 from hf_oversample.models.loading import load_arrays, write_sums
 from hf_oversample.oversamplers import MULTI_LABEL_OVERSAMPLERS, OVERSAMPLERS
 from hf_oversample.oversamplers.plan import Plan
-from hf_oversample.oversamplers.saved_files import check_files, read_config, told_of
+from hf_oversample.oversamplers.saved_files import (
+    CONFIG_FILE,
+    check_files,
+    move_into,
+    read_config,
+    told_of,
+)
 
 FORMAT = 1
-CONFIG_FILE, STATE_FILE = "config.json", "state.safetensors"
+STATE_FILE = "state.safetensors"
 _FITTED_VALUES = (
     "label_column_",
     "text_column_",
@@ -189,7 +194,7 @@ class FittedState:
                 json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
             )
             write_sums(scratch)
-            _move_into(scratch, target)
+            move_into(scratch, target)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -386,19 +391,3 @@ def _plain(value: Any) -> Any:
 
 def _under(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     return {name.removeprefix(prefix): v for name, v in arrays.items() if name.startswith(prefix)}
-
-
-def _move_into(scratch: Path, target: Path) -> None:
-    """Move a finished folder to its place; into an existing one file by file, config.json last."""
-    if not target.exists():
-        # mkdtemp makes folders that only their owner can read; a saved folder has usual rights.
-        mask = os.umask(0)
-        os.umask(mask)
-        scratch.chmod(0o777 & ~mask)
-        scratch.rename(target)
-        return
-    for path in sorted(scratch.iterdir(), key=lambda path: path.name == CONFIG_FILE):
-        place = target / path.name
-        if path.is_dir() and place.exists():
-            shutil.rmtree(place)
-        os.replace(path, place)
