@@ -26,6 +26,8 @@ _MODULE_OF = {
     "EmcoOversampler": "hf_oversample.oversamplers.emco",
     "MisoOversampler": "hf_oversample.oversamplers.miso.oversampler",
     "LanguageModelOversampler": "hf_oversample.oversamplers.language_model.oversampler",
+    "MlsmoteOversampler": "hf_oversample.oversamplers.mlsmote",
+    "MlRosOversampler": "hf_oversample.oversamplers.ml_ros",
     "BayesianNetwork": "hf_oversample.models.bayesian_gan.network",
     "BayesianGanConfig": "hf_oversample.models.bayesian_gan.configuration_bayesian_gan",
     "BayesianGanModel": "hf_oversample.models.bayesian_gan.modeling_bayesian_gan",
@@ -94,6 +96,8 @@ if TYPE_CHECKING:  # written by scripts/public_names.py
     )
     from hf_oversample.oversamplers.miso.latent_decoder import LatentDecoder as LatentDecoder
     from hf_oversample.oversamplers.miso.oversampler import MisoOversampler as MisoOversampler
+    from hf_oversample.oversamplers.ml_ros import MlRosOversampler as MlRosOversampler
+    from hf_oversample.oversamplers.mlsmote import MlsmoteOversampler as MlsmoteOversampler
     from hf_oversample.oversamplers.random import RandomOversampler as RandomOversampler
     from hf_oversample.oversamplers.simpor.oversampler import SimporOversampler as SimporOversampler
     from hf_oversample.oversamplers.smote import SmoteOversampler as SmoteOversampler

@@ -204,6 +204,7 @@ def test_files_are_read_and_the_next_command_reads_the_same(tmp_path: Path) -> N
         label_column="kind",
     )
     found = run_audit(arguments)
+    assert isinstance(found, AuditReport)
     assert found.parts["test"].classes == {"a": 30, "b": 10}
     assert found.imbalance_ratio == 3.0
     file, *words = shlex.split(found.next_steps[-1].partition("hf-oversample compare ")[2])

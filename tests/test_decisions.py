@@ -19,9 +19,9 @@ from transformers import (
 
 import miso_fixtures
 from hf_oversample.metrics.classification import expected_calibration_error
-from hf_oversample.metrics.decisions import CONFIG_KEY, Decision, choose_decision, decide
+from hf_oversample.metrics.decisions import Decision, choose_decision, decide
 from hf_oversample.metrics.evaluation import MinorityMetrics
-from hf_oversample.metrics.thresholds import moved
+from hf_oversample.metrics.thresholds import CONFIG_KEY, moved
 from hf_oversample.transforms.pipeline import MinorityTextClassificationPipeline
 from trainer_fixtures import new_model, rows_of, trained
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+import hf_oversample
 from hf_oversample import BayesianGanTrainingArguments, MisoConfig, MisoTrainingArguments
-from hf_oversample.oversamplers import OVERSAMPLERS
+from hf_oversample.oversamplers import MULTI_LABEL_OVERSAMPLERS, OVERSAMPLERS
 from hf_oversample.training.reembedding_arguments import ReembeddingArguments
 from hf_oversample.training.writer_arguments import WriterTrainingArguments
-from oversampler_checks import load_class
 
 PROJECT = Path(__file__).resolve().parent.parent
 PAPERS = (PROJECT / "PAPERS.md").read_text(encoding="utf-8")
@@ -40,6 +40,8 @@ TABLES = {
     "BayesianGanOversampler": "bayesian_gan defaults",
     "EmcoOversampler": "emco defaults",
     "LanguageModelOversampler": "language_model defaults",
+    "MlsmoteOversampler": "mlsmote defaults",
+    "MlRosOversampler": "ml_ros defaults",
 }
 
 
@@ -75,9 +77,9 @@ def test_every_default_of_the_model_is_in_papers() -> None:
     assert defaults_in_papers("model defaults") == shown(code)
 
 
-@pytest.mark.parametrize("name", OVERSAMPLERS)
+@pytest.mark.parametrize("name", [*OVERSAMPLERS, *MULTI_LABEL_OVERSAMPLERS])
 def test_every_default_of_an_oversampler_is_in_papers(name: str) -> None:
-    parameters = inspect.signature(load_class(name).__init__).parameters.values()
+    parameters = inspect.signature(getattr(hf_oversample, name).__init__).parameters.values()
     code = {
         p.name: p.default
         for p in parameters

@@ -71,9 +71,11 @@ def train(arguments: MisoRunArguments, resume: str | None = None) -> Outcome | N
 def compare(arguments: CompareRunArguments, resume: str | None = None) -> Outcome:
     """Compare remedies."""
     from hf_oversample.commands.compare import run_compare
+    from hf_oversample.commands.label_comparison import shown_metric
 
     comparison = run_compare(arguments)
-    return _compared(comparison, arguments.metric, Path(arguments.output_dir))
+    metric = shown_metric(comparison, arguments)
+    return _compared(comparison, metric, Path(arguments.output_dir))
 
 
 def _compared(comparison: Comparison, metric: str, folder: Path) -> Outcome:

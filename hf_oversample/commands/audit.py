@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from datasets import Dataset
 
 from hf_oversample.commands.audit_arguments import AuditArguments
+from hf_oversample.commands.audit_data import read_parts, source_words
+from hf_oversample.commands.multi_label_audit import MultiLabelAuditReport, audit_multi_label
 from hf_oversample.comparison.embedders import LatentSemanticEmbedder, pretrained_embedder
 from hf_oversample.data.auditing import (
     LONG_TEXT_WORDS,
@@ -24,8 +25,7 @@ from hf_oversample.data.auditing import (
     leaks,
 )
 from hf_oversample.data.classes import lookalike_advice, lookalike_classes
-from hf_oversample.data.demo import demo_bbc, demo_sms
-from hf_oversample.data.reading import load_text_dataset
+from hf_oversample.data.label_sets import multi_label_columns
 from hf_oversample.neighbors.difficult import difficult_samples
 from hf_oversample.text.words import Language, Segmenter, guess_language
 
@@ -119,17 +119,39 @@ class AuditReport:
         return "\n".join(lines)
 
 
-def run_audit(arguments: AuditArguments) -> AuditReport:
+def run_audit(arguments: AuditArguments) -> AuditReport | MultiLabelAuditReport:
     """
     Read a data set and audit it. Rows that other commands refuse are counted.
 
+    Where the label column holds lists, or several columns of 0 and 1 are named, rows have any
+    number of labels (`audit_multi_label`).
+
     Raises:
-        ValueError: a file or data set that cannot be read at all; the message names the line.
+        ValueError: a file or data set that cannot be read at all; the message names the line. Or
+            labels of multi-label rows that cannot be read; the message names the row.
         FileNotFoundError: there is no such file.
     """
     a = arguments
+    parts = read_parts(a)
+    first = next(iter(parts.values()))
+    columns = multi_label_columns(first.features, a.label_column)
+    if columns is not None:
+        if a.strip_labels or a.lowercase_labels:
+            raise ValueError(
+                "strip_labels and lowercase_labels are for one class a row, and these rows have "
+                "lists of labels: mend the names in the file"
+            )
+        return audit_multi_label(
+            parts,
+            columns,
+            text_column=a.text_column,
+            language=a.language,
+            examples=a.examples,
+            # compare makes folds of the training rows here, and takes no other part
+            source=source_words(replace(a, test_file=None, test_split=None)),
+        )
     return audit(
-        _read(a),
+        parts,
         text_column=a.text_column,
         label_column=a.label_column,
         strip_labels=a.strip_labels,
@@ -140,7 +162,7 @@ def run_audit(arguments: AuditArguments) -> AuditReport:
         difficult_rows=a.difficult_rows,
         examples=a.examples,
         seed=a.seed,
-        source=_source(a),
+        source=source_words(a),
     )
 
 
@@ -218,46 +240,6 @@ def audit(
         language=language,
         next_steps=_next_steps(problems, lookalikes, len(contradicted), found, ratio, source),
     )
-
-
-def _read(a: AuditArguments) -> dict[str, Dataset]:
-    if a.demo is not None:
-        return {"train": {"sms": demo_sms, "bbc": demo_bbc}[a.demo]()}
-    if a.train_file is not None:
-        files = {"train": a.train_file, "validation": a.validation_file, "test": a.test_file}
-        return {
-            name: load_text_dataset(train_file=path, encoding=a.encoding)
-            for name, path in files.items()
-            if path is not None
-        }
-    splits = {"train": "train", "validation": a.validation_split, "test": a.test_split}
-    return {
-        name: load_text_dataset(
-            dataset_name=a.dataset_name,
-            dataset_config=a.dataset_config,
-            revision=a.revision,
-            split=split,
-        )
-        for name, split in splits.items()
-        if split is not None
-    }
-
-
-def _source(a: AuditArguments) -> str:
-    """The words that name the same data to another command."""
-    data = a.train_file or a.dataset_name or f"demo:{a.demo}"
-    names = [
-        *("test_file", "validation_file", "encoding", "dataset_config", "revision", "test_split"),
-        *("encoder_name", "language"),
-    ]
-    words = [shlex.quote(data)]
-    words += [f"--{n} {shlex.quote(getattr(a, n))}" for n in names if getattr(a, n) is not None]
-    if a.text_column != "text":
-        words.append(f"--text {shlex.quote(a.text_column)}")
-    if a.label_column != "label":
-        words.append(f"--label {shlex.quote(a.label_column)}")
-    words += [f"--{n}" for n in ("strip_labels", "lowercase_labels") if getattr(a, n)]
-    return " ".join(words)
 
 
 def _ratio(part: PartAudit) -> float | None:

@@ -33,7 +33,11 @@ class AuditArguments:
     test_split: str | None = argument(None, "with dataset_name: the split to report on")
     demo: Literal["sms", "bbc"] | None = argument(None, "data of the demo extra: sms or bbc")
     text_column: str = argument("text", "column of the texts")
-    label_column: str = argument("label", "column of the classes")
+    label_column: str = argument(
+        "label",
+        "column of the classes; a column of lists of labels, or several columns of 0 and 1 with "
+        "commas between, for rows with any number of labels",
+    )
     strip_labels: bool = argument(
         False, "take white space from both ends of class names: 'ham ' is 'ham'"
     )

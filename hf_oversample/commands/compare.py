@@ -24,6 +24,7 @@ from hf_oversample.commands.data import (
 )
 from hf_oversample.commands.encoder import chosen_encoder
 from hf_oversample.commands.given_rows import read_given_rows
+from hf_oversample.commands.label_comparison import run_label_comparison, shown_metric
 from hf_oversample.commands.messages import note, warn
 from hf_oversample.commands.output import OutputFolder
 from hf_oversample.commands.writer import chosen_writer
@@ -35,6 +36,7 @@ from hf_oversample.comparison.registry import classifier_named
 from hf_oversample.comparison.remedies import REMEDIES, remedy_named
 from hf_oversample.comparison.scores import METRICS, OF_SEVERAL
 from hf_oversample.data.classes import in_class_order
+from hf_oversample.data.label_sets import multi_label_columns
 from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.data.reading import load_text_dataset, prepare_labels
 from hf_oversample.text.words import Segmenter
@@ -43,6 +45,8 @@ from hf_oversample.text.words import Segmenter
 def run_compare(arguments: CompareRunArguments) -> Comparison:
     """
     Compare remedies, and write the answer.
+
+    Rows with any number of labels are compared by :func:`run_label_comparison`.
 
     Writes to `output_dir`: `comparison.jsonl` (a line a cell; a run that was stopped goes on from
     it), `table.md`, `verdict.md`, `verdict.json`, `report.png`, `report.html`, `comparison.json`
@@ -61,10 +65,14 @@ def run_compare(arguments: CompareRunArguments) -> Comparison:
             for the report, or an output folder with another comparison.
     """
     a = arguments
+    parts = read_parts(a)
+    columns = multi_label_columns(parts["train"].features, a.label_column)
+    if columns is not None:
+        return run_label_comparison(a, parts["train"], columns)
     names = list(REMEDIES) if EVERYTHING in a.methods else list(a.methods)
     remedies = [remedy_named(name).name for name in names]
     _check_report(a)
-    problem = read_problem(a)
+    problem = read_problem(a, parts)
     _check_metric(a, problem)
     made = read_given_rows(a)
     output = OutputFolder(a.output_dir)
@@ -111,7 +119,8 @@ def run_compare(arguments: CompareRunArguments) -> Comparison:
 
 def compare_summary(arguments: CompareRunArguments) -> str:
     """Compare, and give what a command prints."""
-    return summary(run_compare(arguments), arguments.metric, Path(arguments.output_dir))
+    comparison = run_compare(arguments)
+    return summary(comparison, shown_metric(comparison, arguments), Path(arguments.output_dir))
 
 
 def _check_report(a: CompareRunArguments) -> None:
@@ -139,15 +148,21 @@ def _check_metric(a: CompareRunArguments, problem: Problem) -> None:
         )
 
 
-def read_problem(arguments: CompareRunArguments) -> Problem:
+def read_problem(
+    arguments: CompareRunArguments, parts: dict[str, Dataset] | None = None
+) -> Problem:
     """
     Read and check the rows of a comparison, and split them.
+
+    Args:
+        arguments: the run's.
+        parts: its rows by part, where they are read already.
 
     Raises:
         ValueError: a missing column, a bad text or label, an unknown class, or too few rows.
     """
     a = arguments
-    parts = _read(a)
+    parts = parts if parts is not None else read_parts(a)
     for name, part in parts.items():
         check_columns(part, f"The {name} rows", a)
     class_names, parts = _with_classes(parts, a)
@@ -178,7 +193,7 @@ def read_problem(arguments: CompareRunArguments) -> Problem:
     return replace(problem, protection=a.protection, user_dictionary=segmenter.user_dictionary)
 
 
-def _read(a: CompareRunArguments) -> dict[str, Dataset]:
+def read_parts(a: CompareRunArguments) -> dict[str, Dataset]:
     """The training rows, and those to choose by and to report on where they are given."""
     parts = {"train": read_rows(a)}
     for part, path in (("validation", a.validation_file), ("test", a.test_file)):

@@ -23,6 +23,11 @@ class CompareRunArguments(RunArguments):
     """
 
     # ---- the data
+    label_column: str = argument(
+        "label",
+        "column of the classes; a column of lists of labels, or several columns of 0 and 1 with "
+        "commas between, for rows with any number of labels",
+    )
     validation_file: str | None = argument(None, "rows to choose by, with test_file")
     test_file: str | None = argument(
         None, "rows to report on; without it, folds of the training file"
@@ -87,7 +92,8 @@ class CompareRunArguments(RunArguments):
         "what the tables are sorted by: average_precision, f1_tuned, f1, macro_f1, "
         "balanced_accuracy, roc_auc, ece and others, which a wrong name lists. The verdict rests "
         "on average precision and on F1 at a threshold that validation rows chose in any case; of "
-        "several classes, on their macro averages where the metric is one of all classes",
+        "several classes, on their macro averages where the metric is one of all classes. Of rows "
+        "with any number of labels: macro_average_precision",
     )
 
     def __post_init__(self) -> None:

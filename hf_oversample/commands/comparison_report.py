@@ -26,7 +26,8 @@ def write_reports(
 ) -> None:
     """
     Write `table.md`, `verdict.md`, `verdict.json`, `report.png` and `report.html`, and last
-    `comparison.json`: with `comparison.jsonl` all that they are made of.
+    `comparison.json`: with `comparison.jsonl` all that they are made of. Of rows with any number of
+    labels there are no pictures: the two reports show one class against the rest.
 
     Args:
         output: the comparison's folder.
@@ -38,10 +39,11 @@ def write_reports(
     told = decide(comparison, metric)
     output.write("verdict.md", markdown(told))
     output.write("verdict.json", json.dumps(told.to_dict(), indent=2, allow_nan=False) + "\n")
-    with output.file("report.png") as path:
-        write_figure(comparison, path, metric)
-    with output.file("report.html") as path:
-        write_page(comparison, path, metric)
+    if not comparison.problem.multi_label:
+        with output.file("report.png") as path:
+            write_figure(comparison, path, metric)
+        with output.file("report.html") as path:
+            write_page(comparison, path, metric)
     record = {
         "metric": metric,
         "encoder": encoder,
@@ -100,11 +102,12 @@ def summary(comparison: Comparison, metric: str, folder: Path) -> str:
     """What is printed: the tables, the verdict with the lines of Python that do what it says, where
     the pictures are, and last the verdict in one line for programs."""
     told = decide(comparison, metric)
+    pictures = [f"Pictures: {folder / 'report.html'}, {folder / 'report.png'}"]
     return "\n".join(
         [
             tables(comparison, metric),
             markdown(told),
-            f"Pictures: {folder / 'report.html'}, {folder / 'report.png'}",
+            *([] if comparison.problem.multi_label else pictures),
             verdict_line(told),
         ]
     )

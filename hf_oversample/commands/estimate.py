@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from hf_oversample.commands.compare import read_problem
+from hf_oversample.commands.compare import read_parts, read_problem
 from hf_oversample.commands.compare_arguments import EVERYTHING, CompareRunArguments
 from hf_oversample.commands.data import read_data
 from hf_oversample.commands.given_rows import read_given_rows
+from hf_oversample.commands.label_comparison import plan_label_comparison
 from hf_oversample.commands.miso_arguments import MisoRunArguments
 from hf_oversample.commands.outcome import Outcome
 from hf_oversample.comparison.given_rows import given_remedy
 from hf_oversample.comparison.remedies import REMEDIES, remedy_named
+from hf_oversample.data.label_sets import multi_label_columns
 from hf_oversample.oversamplers.strategy import children_per_class, class_counts
 
 # all-MiniLM-L6-v2's layers, and roughly what a small encoder from scratch has.
@@ -88,7 +90,11 @@ def plan_comparison(arguments: CompareRunArguments) -> Outcome:
         ValueError: as the comparison itself, for data that it would refuse.
     """
     a = arguments
-    problem = read_problem(a)
+    parts = read_parts(a)
+    columns = multi_label_columns(parts["train"].features, a.label_column)
+    if columns is not None:
+        return plan_label_comparison(a, parts["train"], columns)
+    problem = read_problem(a, parts)
     names = list(REMEDIES) if EVERYTHING in a.methods else list(a.methods)
     remedies = list(dict.fromkeys(["none", *(remedy_named(name).name for name in names)]))
     for name, rows in read_given_rows(a).items():

@@ -57,6 +57,23 @@ _LINES = {
     ),
 }
 
+_MULTI_LABEL_LINES = {
+    "class weights": (
+        "from hf_oversample import minority_loss\n"
+        'loss = minority_loss("pos_weight", train, label_column="labels")'
+        "  # Trainer(compute_loss_func=loss)"
+    ),
+    "ML-ROS": (
+        "from hf_oversample import MlRosOversampler\n"
+        'balanced = MlRosOversampler().balance(train, label_column="labels")'
+    ),
+    "MLSMOTE": (
+        "from hf_oversample import MlsmoteOversampler, TextEmbedder\n"
+        "embedded = TextEmbedder(encoder).embed_dataset(train)  # encoder: what embeds texts\n"
+        'balanced = MlsmoteOversampler().balance(embedded, label_column="labels")'
+    ),
+}
+
 
 def given_lines() -> str:
     """Lines that train with rows that somebody made: `made`, with the columns of `train`."""
@@ -86,6 +103,18 @@ def remedy_lines(remedy: str, classifier: str, encoder: str | None) -> str:
         "  # fold: a hf_oversample.comparison.fold.Fold of your rows\n"
         "validation_probabilities, probabilities = scores.validation, scores.test"
     )
+
+
+def multi_label_lines(remedy: str) -> str:
+    """Lines that train with a remedy, where rows have any number of labels, and choose a threshold
+    for each label. They take as given `train`, a data set with the columns text and labels (lists);
+    `validation_logits` and `validation_labels` [m, labels], and `logits` [n, labels]."""
+    lines = (
+        "from hf_oversample.metrics.label_decisions import choose_label_decision\n"
+        "decision = choose_label_decision(validation_logits, validation_labels)\n"
+        "taken = decision.labels(decision.probabilities(logits))"
+    )
+    return f"{_MULTI_LABEL_LINES[remedy]}\n{lines}" if remedy in _MULTI_LABEL_LINES else lines
 
 
 def threshold_lines(

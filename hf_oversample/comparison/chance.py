@@ -46,7 +46,7 @@ def area_behind(problem: Problem, metric: str) -> tuple[str, str | None]:
         which answers for macro averages of several classes.
     """
     minority = problem.class_names[problem.minority]
-    if len(problem.class_names) == 2:
+    if problem.is_binary:
         return "roc_auc", minority
     _, slash, name = metric.partition("/")
     if slash:
@@ -89,9 +89,14 @@ def chance_sd(labels: np.ndarray, code: int | None = None) -> float:
     rows of a class and m others (Mann and Whitney 1947).
 
     Args:
-        labels: `[n + m]` class ids.
+        labels: `[n + m]` class ids; or bool `[n + m, labels]`.
         code: the class; None: of the mean over the classes that have rows, at most.
     """
+    if labels.ndim == 2:
+        kinds = labels if code is None else labels[:, [code]]
+        kinds = kinds[:, kinds.any(axis=0) & ~kinds.all(axis=0)]
+        having = kinds.sum(axis=0).astype(float)
+        return float(np.sqrt((len(labels) + 1) / (12 * having * (len(labels) - having))).mean())
     present = np.unique(labels) if code is None else [code]
     own = np.array([(labels == one).sum() for one in present], float)
     return float(np.sqrt((len(labels) + 1) / (12 * own * (len(labels) - own))).mean())

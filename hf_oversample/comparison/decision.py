@@ -15,7 +15,12 @@ from dataclasses import replace
 import numpy as np
 
 from hf_oversample.comparison import answer as a
-from hf_oversample.comparison.advice import given_lines, remedy_lines, threshold_lines
+from hf_oversample.comparison.advice import (
+    given_lines,
+    multi_label_lines,
+    remedy_lines,
+    threshold_lines,
+)
 from hf_oversample.comparison.answer import (
     BestArea,
     ClassifierAnswer,
@@ -53,9 +58,11 @@ Own = dict[str, dict[str, Finding]]
 
 def measures_of(comparison: Comparison, metric: str) -> tuple[str, str, str]:
     """The measures that an answer rests on: of ranking, of F1 at a chosen threshold, and F1 at the
-    usual one. They are the minority's, but for several classes and a metric of all of them."""
-    several = len(comparison.problem.class_names) > 2
-    return _OF_ALL if several and metric in OF_ALL_CLASSES else _BINARY
+    usual one. They are the minority's, but for several classes and a metric of all of them, and
+    for rows with any number of labels."""
+    problem = comparison.problem
+    of_all = not problem.is_binary and metric in OF_ALL_CLASSES
+    return _OF_ALL if of_all or problem.multi_label else _BINARY
 
 
 def rests_on(comparison: Comparison, metric: str) -> str:
@@ -349,6 +356,8 @@ def _with_threshold(
         if (cell.classifier, cell.remedy) == (kind, chosen.remedy) and cell.threshold is not None
     ]
     threshold = float(np.median(known)) if known and not of_all else None
+    if problem.multi_label:
+        return replace(chosen, python=multi_label_lines(chosen.remedy))
     lines = threshold_lines(problem.class_names, problem.minority, threshold, of_all)
     if chosen.remedy != "none":
         encoder = comparison.header.get("encoder")
@@ -373,6 +382,6 @@ def _not_learnt(comparison: Comparison, own: Own) -> BestArea | None:
         return None
     best, test = max(tests.items(), key=lambda pair: pair[1].area)
     bounds = [test.area] + ([plain.area + plain.half_width] if plain else [])
-    several = len(comparison.problem.class_names) > 2
+    several = not comparison.problem.is_binary
     label = area_behind(comparison.problem, measure)[1] if several else None
     return BestArea(best, test.area, test.half_width, label, max(bounds) < CHANCE_AUC)

@@ -27,6 +27,9 @@ SHOWN = (
     "macro_f1_tuned",
     "f1",
     "macro_f1",
+    "rare_average_precision",
+    "micro_f1_tuned",
+    "micro_f1",
     "balanced_accuracy",
     "f1_outvoted",
     "f1_not_outvoted",
@@ -37,6 +40,9 @@ TITLES = {
     "f1": "F1 of the minority",
     "macro_f1": "macro-F1",
     "macro_f1_tuned": "tuned macro-F1",
+    "micro_f1": "micro-F1",
+    "micro_f1_tuned": "tuned micro-F1",
+    "rare_average_precision": "average precision, rare labels",
     "balanced_accuracy": "balanced accuracy",
     "average_precision": "average precision",
     "average_precision_at_train": "average precision at the training prior",
@@ -66,7 +72,7 @@ TEXT_TITLES = {
 SMALLER_IS_BETTER = ("ece", "outvoted_share", "difficult_share")
 RANKING = (
     *("average_precision", "roc_auc", "average_precision_at_train"),
-    *("macro_average_precision", "macro_roc_auc"),
+    *("macro_average_precision", "macro_roc_auc", "rare_average_precision"),
 )
 """Measures that no threshold changes."""
 
@@ -205,10 +211,12 @@ def findings(comparison: Comparison, metric: str = "average_precision") -> list[
 
 
 def _untestable(comparison: Comparison, metric: str) -> tuple[str, ...]:
-    """What is no hypothesis: the control, and of two classes, where ranking is measured or a
-    threshold is chosen anyway, remedies that leave the ranking as it is. They would only make the
-    others' tests weaker."""
-    unmoved = metric in (*RANKING, "f1_tuned") and len(comparison.problem.class_names) == 2
+    """What is no hypothesis: the control, and of two classes or several labels, where ranking is
+    measured or a threshold is chosen anyway, remedies that leave the ranking as it is. They would
+    only make the others' tests weaker."""
+    problem = comparison.problem
+    leaves_ranks = problem.is_binary or problem.multi_label
+    unmoved = leaves_ranks and metric in (*RANKING, "f1_tuned", "macro_f1_tuned")
     remedies = {cell.remedy for cell in comparison.cells}
     return (CONTROL, *(name for name in remedies if unmoved and moves_scores(name)))
 

@@ -44,6 +44,8 @@ class Problem:
         removed: rows left out before splitting, by reason.
         protection: what edits of texts leave as it is.
         user_dictionary: words that jieba knows besides its own.
+        multi_label: whether a row may have any number of labels: ``class_names`` are the labels'
+            then, and the labels of texts bool `[n, labels]`.
     """
 
     name: str
@@ -55,6 +57,12 @@ class Problem:
     removed: Mapping[str, int] = field(default_factory=dict)
     protection: Protection = DEFAULT_PROTECTION
     user_dictionary: UserDictionary = ()
+    multi_label: bool = False
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether a row is of one of two classes."""
+        return len(self.class_names) == 2 and not self.multi_label
 
     def digests(self) -> list[str]:
         """Of the rows of each split: 16 hexadecimal digits."""
@@ -103,7 +111,7 @@ def repeated_folds(
             raise ValueError(f"{setting}={number} must be at least {fewest}")
     if not 0 < validation_share < 1:
         raise ValueError(f"validation_share={validation_share} must be between 0 and 1")
-    kept, removed = _first_of_each(texts)
+    kept, removed = first_of_each(texts)
     counts = np.bincount(kept.labels, minlength=len(class_names))
     present = np.flatnonzero(counts)
     if len(present) < 2:
@@ -121,7 +129,7 @@ def repeated_folds(
     for number, (outside, test) in enumerate(splitter.split(np.zeros(len(kept)), kept.labels)):
         key = f"repeat{number // folds}-fold{number % folds}"
         train, validation = _held_back(kept.labels, outside, validation_share, seed, number)
-        parts = [_pick(kept, rows) for rows in (train, validation, test)]
+        parts = [pick(kept, rows) for rows in (train, validation, test)]
         splits.append(Split(key, seed + number, *parts))
     return Problem(
         name,
@@ -164,16 +172,16 @@ def given_splits(
         raise ValueError(f"seeds={seeds} must be at least 1")
     if not 0 < validation_share < 1:
         raise ValueError(f"validation_share={validation_share} must be between 0 and 1")
-    test, removed = _first_of_each(test)
+    test, removed = first_of_each(test)
     known = {normalized(text) for text in test.texts}
     if validation is not None:
         validation, dropped = _without(validation, known)
-        validation, repeated = _first_of_each(validation)
+        validation, repeated = first_of_each(validation)
         removed["validation rows whose text is a test text"] = dropped
         removed = _added(removed, repeated)
         known |= {normalized(text) for text in validation.texts}
     train, dropped = _without(train, known)
-    train, repeated = _first_of_each(train)
+    train, repeated = first_of_each(train)
     removed["training rows whose text is a test or validation text"] = dropped
     removed = _added(removed, repeated)
     counts = np.bincount(train.labels, minlength=len(class_names))
@@ -196,7 +204,7 @@ def given_splits(
         if chooses is None:
             everything = np.arange(len(train))
             kept, held = _held_back(train.labels, everything, validation_share, seed, number)
-            own, chooses = _pick(train, kept), _pick(train, held)
+            own, chooses = pick(train, kept), pick(train, held)
         splits.append(Split(f"seed{seed + number}", seed + number, own, chooses, test))
     return Problem(
         name,
@@ -219,22 +227,23 @@ def _check_no_class_is_empty(counts: np.ndarray, class_names: Sequence[str]) -> 
         )
 
 
-def _pick(texts: Texts, rows: np.ndarray) -> Texts:
+def pick(texts: Texts, rows: np.ndarray) -> Texts:
+    """Some rows, by their numbers."""
     return Texts([texts.texts[row] for row in rows.tolist()], texts.labels[rows])
 
 
-def _first_of_each(texts: Texts) -> tuple[Texts, dict[str, int]]:
+def first_of_each(texts: Texts) -> tuple[Texts, dict[str, int]]:
     """The first row of each text (but for case and spaces), and how many rows were left out, by
     reason."""
     first: dict[str, int] = {}
     conflicts = 0
     for row, text in enumerate(texts.texts):
         kept = first.setdefault(normalized(text), row)
-        conflicts += int(texts.labels[kept] != texts.labels[row])
+        conflicts += int(np.any(texts.labels[kept] != texts.labels[row]))
     removed = {"repeats of a text": len(texts) - len(first) - conflicts}
     if conflicts:
         removed["repeats of a text with another label than its first one's"] = conflicts
-    return _pick(texts, np.fromiter(first.values(), np.int64)), removed
+    return pick(texts, np.fromiter(first.values(), np.int64)), removed
 
 
 def _added(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
@@ -243,7 +252,7 @@ def _added(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
 
 def _without(texts: Texts, known: set[str]) -> tuple[Texts, int]:
     rows = [row for row, text in enumerate(texts.texts) if normalized(text) not in known]
-    return _pick(texts, np.asarray(rows, np.int64)), len(texts) - len(rows)
+    return pick(texts, np.asarray(rows, np.int64)), len(texts) - len(rows)
 
 
 def _held_back(

@@ -11,7 +11,7 @@ import numpy as np
 from hf_oversample.comparison.problem import Problem, Split
 from hf_oversample.data.labeled_texts import Texts
 
-FORMAT = 1
+FORMAT = 2
 
 
 def problem_record(problem: Problem) -> dict[str, Any]:
@@ -23,6 +23,7 @@ def problem_record(problem: Problem) -> dict[str, Any]:
         "language": problem.language,
         "minority": problem.minority,
         "overlap": problem.overlap,
+        "multi_label": problem.multi_label,
         "removed": dict(problem.removed),
         "digests": problem.digests(),
         "splits": [
@@ -63,6 +64,7 @@ def recorded_problem(record: dict[str, Any]) -> Problem:
             for split in record["splits"]
         ],
         overlap=record["overlap"],
+        multi_label=record["multi_label"],
         removed=record["removed"],
     )
 

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from datasets import ClassLabel, Dataset
 
-from hf_oversample.data.columns import embedding_matrix, read_labels
+from hf_oversample.data.columns import read_labels
+from hf_oversample.data.label_sets import read_label_sets
 
 CountsOf: TypeAlias = "Dataset | Sequence[int] | npt.NDArray[np.integer]"
 """A data set to count in, or the counts."""
@@ -103,26 +104,18 @@ def label_counts(
 
     Args:
         dataset: of training rows.
-        label_column: multi-hot: lists of 0 and 1, one a label.
+        label_column: of lists, in any form of `read_label_sets`; a model is trained on multi-hot
+            ones.
 
     Returns:
         int64 [labels], none 0 and none all rows; and the number of rows.
 
     Raises:
-        ValueError: no such column, values that are neither 0 nor 1 (the row is named), a label
-            that no row has, or that all rows have.
+        ValueError: as `read_label_sets`; or a label that no row has, or that all rows have.
     """
-    matrix = embedding_matrix(dataset, label_column)
-    wrong = np.argwhere((matrix != 0) & (matrix != 1))
-    if len(wrong):
-        row, place = wrong[0]
-        raise ValueError(
-            f"column {label_column!r} is {matrix[row, place]:g} in row {row}, position {place}: a "
-            "row has a label (1) or not (0)"
-        )
-    counts = matrix.sum(axis=0, dtype=np.float64).astype(np.int64)
-    check_label_counts(counts, len(matrix), f"column {label_column!r}")
-    return counts, len(matrix)
+    counts = read_label_sets(dataset, label_column).counts
+    check_label_counts(counts, len(dataset), f"column {label_column!r}")
+    return counts, len(dataset)
 
 
 def check_label_counts(counts: npt.NDArray[np.int64], rows: int, where: str) -> None:

@@ -62,12 +62,13 @@ class Labels:
 
     Attributes:
         codes: [n], the place of each row's class in ``values``; the smallest signed type.
-        values: the column's value for each code, in ascending order.
+        values: the column's value for each code: integers or strings, in ascending order; lists
+            where a row has any number of labels.
         names: the name of each code: the ClassLabel's, or the value as a string.
     """
 
     codes: npt.NDArray[np.signedinteger]
-    values: list[int] | list[str]
+    values: list[Any]
     names: list[str]
 
 

@@ -20,7 +20,7 @@ class Texts:
 
     Args:
         texts: n texts.
-        labels: `[n]` int64, class codes.
+        labels: `[n]` int64, class codes; of rows with any number of labels bool `[n, labels]`.
     """
 
     texts: list[str]

@@ -153,9 +153,13 @@ def prepare_labels(
         return _as_classes(dataset, label_column, values, list(dict.fromkeys(named)))
     kind = labels.type
     if not (_is_string(kind) or pa.types.is_boolean(kind) or pa.types.is_integer(kind)):
+        several = (
+            "; rows with any number of labels have oversamplers and measures of their own: "
+            "MlRosOversampler, MlsmoteOversampler, and the commands audit and compare"
+        )
         raise ValueError(
             f"column {label_column!r} is of type {kind}, which names no classes; cast it to "
-            "strings, booleans or integers"
+            f"strings, booleans or integers{several if hasattr(kind, 'value_type') else ''}"
         )
     values = labels.to_pylist()
     found = sorted(set(values))

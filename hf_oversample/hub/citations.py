@@ -32,6 +32,22 @@ _ADASYN = """@inproceedings{he2008adasyn,
   booktitle = {IEEE International Joint Conference on Neural Networks},
   year = {2008}
 }"""
+_MLSMOTE = """@article{charte2015mlsmote,
+  title = {{MLSMOTE}: Approaching imbalanced multilabel learning through synthetic instance generation},
+  author = {Charte, Francisco and Rivera, Antonio J. and del Jesus, Mar{\\'i}a J. and Herrera, Francisco},
+  journal = {Knowledge-Based Systems},
+  volume = {89},
+  pages = {385--397},
+  year = {2015}
+}"""  # noqa: E501
+_ML_ROS = """@article{charte2015addressing,
+  title = {Addressing imbalance in multilabel classification: Measures and random resampling algorithms},
+  author = {Charte, Francisco and Rivera, Antonio J. and del Jesus, Mar{\\'i}a J. and Herrera, Francisco},
+  journal = {Neurocomputing},
+  volume = {163},
+  pages = {3--16},
+  year = {2015}
+}"""  # noqa: E501
 _AMO = """@inproceedings{kim2020m2m,
   title = {{M2m}: Imbalanced Classification via Major-to-minor Translation},
   author = {Kim, Jaehyung and Jeong, Jongheon and Shin, Jinwoo},
@@ -64,6 +80,8 @@ PAPERS: dict[str, str] = {
     "smote": _SMOTE,
     "borderline_smote": _BORDERLINE,
     "adasyn": _ADASYN,
+    "mlsmote": _MLSMOTE,
+    "ml_ros": _ML_ROS,
     "amo": _AMO,
     "simpor": _SIMPOR,
     "bayesian_gan": _BAYESIAN,

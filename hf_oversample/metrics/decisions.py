@@ -16,10 +16,16 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn.isotonic import IsotonicRegression
 
-from hf_oversample.metrics.thresholds import log_of, tuned_offsets
+from hf_oversample.metrics.label_decisions import LabelDecision
+from hf_oversample.metrics.thresholds import (
+    CONFIG_KEY,
+    checked_logits,
+    log_of,
+    stored_decision,
+    tuned_offsets,
+)
 from hf_oversample.text.checks import checked_labels
 
-CONFIG_KEY = "minority_decision"
 Floats = NDArray[np.float64]
 
 
@@ -65,7 +71,7 @@ class Decision:
         Raises:
             ValueError: the logits are of another number of classes, or not finite.
         """
-        scores = _logits(logits)
+        scores = checked_logits(logits)
         if scores.shape[1] != len(self.shift):
             raise ValueError(
                 f"logits of {scores.shape[1]} classes, and the decision was chosen for "
@@ -109,12 +115,7 @@ class Decision:
         Raises:
             ValueError: there is none, or it is damaged.
         """
-        stored = getattr(config, CONFIG_KEY, None)
-        if stored is None:
-            raise ValueError(
-                f"the config of this model has no {CONFIG_KEY!r}: choose one on validation rows "
-                "(choose_decision), store it in model.config and save the model again"
-            )
+        stored = stored_decision(config)
         try:
             return cls(
                 float(stored["temperature"]),
@@ -159,7 +160,7 @@ def choose_decision(
         ValueError: logits that are not finite, labels that are null or outside of the classes, a
             class without validation rows, or only one of ``trained_on`` and ``prior``.
     """
-    scores, truth = _logits(logits), checked_labels(labels)
+    scores, truth = checked_logits(logits), checked_labels(labels)
     classes = scores.shape[1]
     if truth.shape != (len(scores),) or not np.isin(truth, np.arange(classes)).all():
         raise ValueError(
@@ -188,6 +189,15 @@ def choose_decision(
     return Decision(temperature, plain.shift, tuple(offsets.tolist()), curves)
 
 
+def decision_of(config: Any) -> Decision | LabelDecision:
+    """The decision in a model's config: of one class a row, or of any number of labels.
+
+    Raises:
+        ValueError: there is none, or it is damaged.
+    """
+    return (LabelDecision if "thresholds" in stored_decision(config) else Decision).of(config)
+
+
 def decide(logits: ArrayLike, config: Any) -> tuple[NDArray[np.int64], Floats]:
     """What a model says, by the decision in its config.
 
@@ -196,24 +206,18 @@ def decide(logits: ArrayLike, config: Any) -> tuple[NDArray[np.int64], Floats]:
         config: of the model.
 
     Returns:
-        class ids [n], and calibrated probabilities [n, classes].
+        class ids [n], and calibrated probabilities [n, classes]. Of rows with any number of labels
+        (:class:`~hf_oversample.metrics.label_decisions.LabelDecision`): 0 or 1 [n, labels], and
+        probabilities [n, labels].
 
     Raises:
         ValueError: the config has no decision, or one for other classes.
     """
-    decision = Decision.of(config)
+    decision = decision_of(config)
     stated = decision.probabilities(logits)
+    if isinstance(decision, LabelDecision):
+        return decision.labels(stated).astype(np.int64), stated
     return decision.classes(stated), stated
-
-
-def _logits(logits: ArrayLike) -> Floats:
-    scores = np.asarray(logits, dtype=np.float64)
-    if scores.ndim != 2 or scores.shape[1] < 2:
-        raise ValueError(f"logits have shape {scores.shape}: [n, classes], of two or more, is due")
-    if not np.isfinite(scores).all():
-        row = int(np.argwhere(~np.isfinite(scores))[0, 0])
-        raise ValueError(f"the logits of row {row} are {scores[row].tolist()}: training diverged")
-    return scores
 
 
 def _prior_shift(

@@ -112,6 +112,23 @@ class MinorityMetrics:
 def _f1_tuned_on_halves(truth: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
     """F1 with each half's threshold chosen on the other half; NaN where a half has no row of the
     minority, or none of the rest."""
+    taken = taken_on_halves(truth, scores)
+    return float("nan") if taken is None else float(f1_score(truth, taken, zero_division=0.0))
+
+
+def taken_on_halves(
+    truth: NDArray[np.bool_], scores: NDArray[np.float64]
+) -> NDArray[np.bool_] | None:
+    """Rows above the threshold with the best F1 on the other half; halves alternate among the rows
+    of each kind.
+
+    Args:
+        truth: [n].
+        scores: [n].
+
+    Returns:
+        [n]; None where a half has no row of a kind.
+    """
     half = np.empty(len(truth), dtype=np.int64)
     for kind in (True, False):
         rows = np.flatnonzero(truth == kind)
@@ -120,7 +137,7 @@ def _f1_tuned_on_halves(truth: NDArray[np.bool_], scores: NDArray[np.float64]) -
     for part in (0, 1):
         chooses = half != part
         if len(np.unique(truth[chooses])) < 2:
-            return float("nan")
+            return None
         threshold = best_threshold(truth[chooses].astype(int), scores[chooses])
         taken[~chooses] = scores[~chooses] >= threshold
-    return float(f1_score(truth, taken, zero_division=0.0))
+    return taken

@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 
 from hf_oversample.metrics.classification import best_threshold
+
+CONFIG_KEY = "minority_decision"
+"""Where a model's config keeps its decision."""
+
+
+def stored_decision(config: Any) -> dict[str, Any]:
+    """What a model's config keeps of its decision.
+
+    Raises:
+        ValueError: there is nothing.
+    """
+    stored = getattr(config, CONFIG_KEY, None)
+    if stored is None:
+        raise ValueError(
+            f"the config of this model has no {CONFIG_KEY!r}: choose one on validation rows "
+            "(choose_decision, or choose_label_decision for any number of labels), store it in "
+            "model.config and save the model again"
+        )
+    return dict(stored)
 
 
 def moved(probabilities: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -66,3 +88,20 @@ def _macro_f1(labels: np.ndarray, predicted: np.ndarray, classes: int) -> float:
     rows, columns = table.sum(axis=1), table.sum(axis=0)
     f1 = 2 * np.diag(table) / np.maximum(rows + columns, 1)
     return float(f1[rows > 0].mean())
+
+
+def checked_logits(logits: ArrayLike, fewest: int = 2) -> NDArray[np.float64]:
+    """Logits [n, classes] as float64.
+
+    Raises:
+        ValueError: fewer classes than ``fewest``, another shape, or logits that are not finite.
+    """
+    scores = np.asarray(logits, dtype=np.float64)
+    if scores.ndim != 2 or scores.shape[1] < fewest:
+        raise ValueError(
+            f"logits have shape {scores.shape}: [n, classes], of {fewest} or more, is due"
+        )
+    if not np.isfinite(scores).all():
+        row = int(np.argwhere(~np.isfinite(scores))[0, 0])
+        raise ValueError(f"the logits of row {row} are {scores[row].tolist()}: training diverged")
+    return scores

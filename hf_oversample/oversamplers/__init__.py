@@ -23,3 +23,9 @@ OVERSAMPLERS: dict[str, str] = {
     ),
 }
 """Where each oversampler's class is, by name. Strings, so that none is imported before its use."""
+
+MULTI_LABEL_OVERSAMPLERS: dict[str, str] = {
+    "MlsmoteOversampler": "hf_oversample.oversamplers.mlsmote:MlsmoteOversampler",
+    "MlRosOversampler": "hf_oversample.oversamplers.ml_ros:MlRosOversampler",
+}
+"""The same, of those for rows that have any number of labels."""

@@ -141,7 +141,7 @@ class BalancingDatasets(GrowingBatches):
             if split == "train":
                 parts[split] = self._weighted(train, weight_column)
             else:
-                rows = self._with_provenance(rows)
+                rows = self.with_provenance(rows)
                 parts[split] = with_unit_weights(rows, weight_column) if weight_column else rows
         return DatasetDict(parts)
 
@@ -173,10 +173,10 @@ class BalancingDatasets(GrowingBatches):
                 fit_on = {name: fit_on[name] for name in fit_on if name == "label_column"}
             self.fit(dataset, **{**fit_on, **given})
         made = self.all_children(dataset, num_proc, batch_size)
-        real = self._with_provenance(dataset).with_format(None)
+        real = self.with_provenance(dataset).with_format(None)
         return in_format_of(concatenate_datasets([real, made]), dataset)
 
-    def _with_provenance(self, dataset: Dataset) -> Dataset:
+    def with_provenance(self, dataset: Dataset) -> Dataset:
         """The data set with ``origin`` "real" and ``parent`` −1, added without rewriting it."""
         features = self.output_features(dataset.features)
         for name, value in (("origin", REAL), ("parent", -1)):

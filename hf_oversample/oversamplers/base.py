@@ -21,6 +21,7 @@ import numpy.typing as npt
 from datasets import Dataset
 
 from hf_oversample.data.columns import (
+    Labels,
     check_texts,
     content_digest,
     embedding_matrix,
@@ -94,6 +95,19 @@ class Oversampler(BalancingDatasets):
 
     # ---- what a method may define ---------------------------------------------------------------
 
+    def _labels_of(self, dataset: Dataset, column: str) -> Labels:
+        """The label column as codes. Default: one class a row."""
+        return read_labels(dataset, column)
+
+    def _asked_children(self, labels: Labels) -> dict[int, int]:
+        """How many children of each code ``sampling_strategy`` asks for."""
+        return children_per_class(
+            self.sampling_strategy,
+            class_counts(labels.codes, names=labels.names),
+            labels.names,
+            labels.values,
+        )
+
     def _learn_from(
         self, dataset: Dataset, embeddings: FloatMatrix | None, children: Mapping[int, int]
     ) -> Plan:
@@ -160,13 +174,8 @@ class Oversampler(BalancingDatasets):
             )
         require_columns(dataset, label_column, text_column, embedding_column)
         refuse_provenance(dataset.column_names)
-        labels = read_labels(dataset, label_column)
-        children = children_per_class(
-            self.sampling_strategy,
-            class_counts(labels.codes, names=labels.names),
-            labels.names,
-            labels.values,
-        )
+        labels = self._labels_of(dataset, label_column)
+        children = self._asked_children(labels)
         if text_column is not None:
             check_texts(dataset, text_column)
         embeddings = None
@@ -184,9 +193,8 @@ class Oversampler(BalancingDatasets):
             self.row_keys_ = vector_keys(embeddings)
         elif text_column is not None:
             self.row_keys_ = text_keys(dataset.with_format(None)[text_column][:])
-        else:
+        elif names := key_columns(dataset.features):  # none where all columns are lists
             table = dataset.with_format("arrow")
-            names = key_columns(dataset.features)
             parts = [
                 record_keys(rows.__getitem__, dataset.features, names)
                 for rows in table.iter(batch_size=_KEY_ROWS)

@@ -143,6 +143,8 @@ class GrowingBatches(FittedState):
                     f"this is another data set; fit on it{_numbered_anew(batch)}"
                 )
             fitted = self.label_values_[self.labels_[row]]
+            if hasattr(label, "tolist"):  # lists of labels, as NumPy and torch show them
+                label = label.tolist()
             if label != fitted:
                 raise ValueError(
                     f"column {self.label_column_!r} is {label!r} in row {row} but was {fitted!r} "

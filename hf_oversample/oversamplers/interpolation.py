@@ -181,37 +181,49 @@ class Segments:
     def points(
         self, parents: IntArray, ends: IntArray, steps: npt.ArrayLike
     ) -> npt.NDArray[np.floating]:
-        """parent + step · (end − parent), [children, d] of the values' type; in float64 from the
-        nearer of the two, so that no rounding leads past the other.
+        """parent + step · (end − parent) of rows by number: see :func:`points_between`."""
+        begin, end = np.searchsorted(self.rows, parents), np.searchsorted(self.rows, ends)
+        return points_between(self.values, begin, end, steps)
 
-        Each operation is rounded by itself, so that a child does not depend on its place in a
-        block; blocks are of cache size, and nothing but the result is of the result's size.
-        """
-        import torch
 
-        from hf_oversample.numeric.workers import one_thread_if_forked
+def points_between(
+    values: npt.NDArray[np.floating], begin: IntArray, end: IntArray, steps: npt.ArrayLike
+) -> npt.NDArray[np.floating]:
+    """begin + step · (end − begin), [children, d] of the values' type; in float64 from the nearer
+    of the two, so that no rounding leads past the other.
 
-        one_thread_if_forked()
-        width = self.values.shape[1]
-        made = np.empty((len(parents), width), dtype=self.values.dtype)
-        result = torch.from_numpy(made)  # NumPy's empty memory is the cheaper one to fill
-        values = torch.from_numpy(self.values)
-        share = np.asarray(steps, dtype=self.values.dtype)
-        if self.values.dtype == np.float64:
-            is_far = share > 0.5
-            parents, ends = np.where(is_far, ends, parents), np.where(is_far, parents, ends)
-            share = np.where(is_far, 1 - share, share)
-        begin = torch.from_numpy(np.searchsorted(self.rows, parents))
-        end = torch.from_numpy(np.searchsorted(self.rows, ends))
-        step = torch.from_numpy(share).unsqueeze(1)
-        size = max(1, _BLOCK_VALUES // width)
-        for first in range(0, len(parents), size):
-            block = slice(first, first + size)
-            origin = values.index_select(0, begin[block])
-            out = result[block]
-            torch.index_select(values, 0, end[block], out=out)
-            out.sub_(origin).mul_(step[block]).add_(origin)
-        return made
+    Each operation is rounded by itself, so that a child does not depend on its place in a block;
+    blocks are of cache size, and nothing but the result is of the result's size.
+
+    Args:
+        values: [s, d].
+        begin, end: [children], places in ``values``.
+        steps: [children], in [0, 1].
+    """
+    import torch
+
+    from hf_oversample.numeric.workers import one_thread_if_forked
+
+    one_thread_if_forked()
+    width = values.shape[1]
+    made = np.empty((len(begin), width), dtype=values.dtype)
+    result = torch.from_numpy(made)  # NumPy's empty memory is the cheaper one to fill
+    known = torch.from_numpy(values)
+    share = np.asarray(steps, dtype=values.dtype)
+    if values.dtype == np.float64:
+        is_far = share > 0.5
+        begin, end = np.where(is_far, end, begin), np.where(is_far, begin, end)
+        share = np.where(is_far, 1 - share, share)
+    first_end, other_end = torch.from_numpy(begin), torch.from_numpy(end)
+    step = torch.from_numpy(share).unsqueeze(1)
+    size = max(1, _BLOCK_VALUES // width)
+    for first in range(0, len(begin), size):
+        block = slice(first, first + size)
+        origin = known.index_select(0, first_end[block])
+        out = result[block]
+        torch.index_select(known, 0, other_end[block], out=out)
+        out.sub_(origin).mul_(step[block]).add_(origin)
+    return made
 
 
 class InterpolationOversampler(EmbeddingOversampler):

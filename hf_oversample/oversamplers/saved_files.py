@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 
 from hf_oversample.models.loading import SUMS_FILE, check_sums
 
+CONFIG_FILE = "config.json"
 _NEEDED = ("oversampler", "format", "library", "params", "fitted", "state")
 
 
@@ -66,3 +69,19 @@ def told_of(folder: Path) -> Iterator[None]:
         raise ValueError(
             f"config.json of {folder} has values that its class does not take: {error}"
         ) from error
+
+
+def move_into(scratch: Path, target: Path) -> None:
+    """Move a finished folder to its place; into an existing one file by file, config.json last."""
+    if not target.exists():
+        # mkdtemp makes folders that only their owner can read; a saved folder has usual rights.
+        mask = os.umask(0)
+        os.umask(mask)
+        scratch.chmod(0o777 & ~mask)
+        scratch.rename(target)
+        return
+    for path in sorted(scratch.iterdir(), key=lambda path: path.name == CONFIG_FILE):
+        place = target / path.name
+        if path.is_dir() and place.exists():
+            shutil.rmtree(place)
+        os.replace(path, place)

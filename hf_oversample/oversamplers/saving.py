@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -26,12 +25,18 @@ import hf_oversample
 from hf_oversample.hub.oversampler_card import oversampler_card
 from hf_oversample.hub.push import push_folder
 from hf_oversample.models.loading import load_arrays, write_sums
-from hf_oversample.oversamplers import OVERSAMPLERS
+from hf_oversample.oversamplers import MULTI_LABEL_OVERSAMPLERS, OVERSAMPLERS
 from hf_oversample.oversamplers.plan import Plan
-from hf_oversample.oversamplers.saved_files import check_files, read_config, told_of
+from hf_oversample.oversamplers.saved_files import (
+    CONFIG_FILE,
+    check_files,
+    move_into,
+    read_config,
+    told_of,
+)
 
 FORMAT = 1
-CONFIG_FILE, STATE_FILE = "config.json", "state.safetensors"
+STATE_FILE = "state.safetensors"
 _FITTED_VALUES = (
     "label_column_",
     "text_column_",
@@ -189,7 +194,7 @@ class FittedState:
                 json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
             )
             write_sums(scratch)
-            _move_into(scratch, target)
+            move_into(scratch, target)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -345,18 +350,22 @@ class FittedState:
                 commit_message=commit_message or f"Upload {type(self).__name__}",
             ).commit_url
 
+    def _card_counts(self) -> list[tuple[str, int, int]]:
+        """Of each class its name, its rows and its children."""
+        before = np.bincount(self.labels_, minlength=len(self.label_names_)).tolist()
+        made = np.bincount(self.fitted_plan().label, minlength=len(before)).tolist()
+        return list(zip(self.label_names_, before, made, strict=True))
+
     def card(self, repo_id: str) -> ModelCard:
         """A short card: values, and rows and children of each class.
 
         Args:
             repo_id: what a reader passes to `from_pretrained`.
         """
-        before = np.bincount(self.labels_, minlength=len(self.label_names_)).tolist()
-        made = np.bincount(self.fitted_plan().label, minlength=len(before)).tolist()
         return oversampler_card(
             type(self).__name__,
             self.get_params(),
-            list(zip(self.label_names_, before, made, strict=True)),
+            self._card_counts(),
             repo_id=repo_id,
             version=hf_oversample.__version__,
             columns={role: getattr(self, f"{role}_") for role in COLUMNS},
@@ -366,12 +375,13 @@ class FittedState:
 def _class_named(name: object, asked: type[Any], folder: Path) -> type[Any]:
     if name == asked.__name__:  # also a class of the user's own
         return asked
-    if name not in OVERSAMPLERS:
+    known = {**OVERSAMPLERS, **MULTI_LABEL_OVERSAMPLERS}
+    if name not in known:
         raise ValueError(
             f"{folder} names the oversampler {name!r}, which this version does not know; it knows "
-            f"{sorted(OVERSAMPLERS)}: upgrade hf_oversample, or check the folder"
+            f"{sorted(known)}: upgrade hf_oversample, or check the folder"
         )
-    module, _, attribute = OVERSAMPLERS[str(name)].partition(":")
+    module, _, attribute = known[str(name)].partition(":")
     return getattr(importlib.import_module(module), attribute)
 
 
@@ -381,19 +391,3 @@ def _plain(value: Any) -> Any:
 
 def _under(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     return {name.removeprefix(prefix): v for name, v in arrays.items() if name.startswith(prefix)}
-
-
-def _move_into(scratch: Path, target: Path) -> None:
-    """Move a finished folder to its place; into an existing one file by file, config.json last."""
-    if not target.exists():
-        # mkdtemp makes folders that only their owner can read; a saved folder has usual rights.
-        mask = os.umask(0)
-        os.umask(mask)
-        scratch.chmod(0o777 & ~mask)
-        scratch.rename(target)
-        return
-    for path in sorted(scratch.iterdir(), key=lambda path: path.name == CONFIG_FILE):
-        place = target / path.name
-        if path.is_dir() and place.exists():
-            shutil.rmtree(place)
-        os.replace(path, place)
