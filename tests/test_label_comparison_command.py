@@ -79,6 +79,7 @@ def test_dry_run(file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         (["--methods", "smote"], "there is no remedy 'smote' for rows with any number of labels"),
         (["--classifiers", "textcnn"], "compared with linear alone"),
         (["--minority_class", "threat"], "minority_class cannot be used where rows have any"),
+        (["--made", "rows.jsonl"], "made cannot be used where rows have any number of labels"),
         (
             ["--metric", "roc_auc"],
             "there is no metric 'roc_auc'; there are macro_average_precision",

@@ -28,7 +28,7 @@ METRICS = (
 )
 _OF_ONE_CLASS = (
     *("test_file", "test_split", "validation_file", "imbalance_ratio", "minority_class"),
-    *("strip_labels", "lowercase_labels", "protect", "user_dictionary", "writer"),
+    *("strip_labels", "lowercase_labels", "protect", "user_dictionary", "writer", "made"),
 )
 """Arguments that have no meaning, or none yet, where rows have any number of labels."""
 
