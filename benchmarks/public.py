@@ -63,7 +63,7 @@ RATE = 1e-4
 AVERAGES = (("plain", "frozen"), ("plain", "re-embedding", "frozen"))
 SINGLE = ("words", "words + EMCO", "frozen", "plain", "re-embedding")
 ARMS = (*SINGLE, *(" + ".join(one) for one in AVERAGES))
-PENALTIES = (1.0, 10.0, 100.0)
+PENALTIES = (1.0, 10.0, 100.0, 1000.0)
 
 Parts = list[np.ndarray]
 
@@ -163,7 +163,7 @@ class Cell:
             file.write(json.dumps(found) + "\n")
 
     def _words(self, extra: Texts | None = None) -> Parts:
-        vectorizer = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=2)
+        vectorizer = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2))
         real = vectorizer.fit_transform(self.train.texts)
         validation, test = (vectorizer.transform(p.texts) for p in (self.validation, self.test))
         rows, labels = real, self.train.labels

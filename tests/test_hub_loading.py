@@ -275,6 +275,35 @@ def test_a_revision_is_the_one_that_is_loaded(hub: Any, tmp_path: Path) -> None:
     assert len(hub.repositories["models", "someone/two"].messages) == 2  # a commit each
 
 
+def test_generate_takes_the_revision_of_a_generator(hub: Any, folder: Path, tmp_path: Path) -> None:
+    commit = put(hub, folder, "someone/generator")
+    change_config(folder, vocab_size=7)  # the newest one is of no use
+    put(hub, folder, "someone/generator")
+    file = tmp_path / "texts.csv"
+    Dataset.from_dict({"text": make_corpus((3, 3))[0]}).to_csv(str(file))
+    words = ["generate", str(file), "--generator", "someone/generator", "--class", "spam"]
+    assert main([*words, "--output_file", str(tmp_path / "a.jsonl")]) == 2
+    out = tmp_path / "b.jsonl"
+    assert main([*words, "--generator_revision", commit, "--output_file", str(out)]) == 0
+    assert out.is_file()
+    words[3] = str(folder)
+    assert main([*words, "--generator_revision", commit, "--output_file", str(out)]) == 2
+
+
+def test_an_editor_says_that_it_writes_nothing_by_itself(folder: Path) -> None:
+    model = MisoForAnchorGeneration.from_pretrained(folder)
+    model.config.parts = "editor"
+    with pytest.raises(ValueError, match="it edits texts and writes none"):
+        model.generate(torch.tensor([[1, 2]]))
+
+
+def test_a_folder_of_no_model_names_the_generator_in_it(folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(folder, run / "generator")
+    with pytest.raises((ValueError, OSError), match=r"config\.json"):
+        load_complete(MisoForAnchorGeneration, run)
+
+
 def test_a_private_repository_is_read_with_the_token_alone(
     hub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -370,6 +399,7 @@ def test_a_balanced_set_reloads_with_its_origins(hub: Any, tmp_path: Path) -> No
     files = hub.repositories["datasets", "someone/balanced"].files
     assert set(files) == {"README.md", "croissant.json", "train.parquet"}
     assert b"license: cc-by-4.0" in files["README.md"]
+    assert b'load_dataset("someone/balanced"' in files["README.md"]  # the folder had no name
     # a fresh process, as a reader's: datasets reads its settings when it is imported
     code = (
         "from datasets import load_dataset\n"

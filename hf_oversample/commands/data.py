@@ -237,6 +237,30 @@ def check_neighbors(rows: int, arguments: MisoRunArguments) -> None:
         )
 
 
+def generator_at_revision(name: str, revision: str | None) -> str:
+    """
+    A generator as every part of a run can load it.
+
+    Args:
+        name: a folder, or a name on the Hub.
+        revision: commit, tag or branch; None leaves the name as it is.
+
+    Returns: the name, or the folder of the files of that revision, which are downloaded if they
+        are not here.
+
+    Raises:
+        ValueError: a revision of a folder.
+    """
+    if revision is None:
+        return name
+    if Path(name).is_dir():
+        raise ValueError(
+            f"generator_revision is {revision!r}, and {name} is a folder: a revision is one of a "
+            "name on the Hub. Give that name, or leave the revision out."
+        )
+    return snapshot_download(name, revision=revision)
+
+
 def at_revision(encoder_name: str | None, revision: str | None) -> str | None:
     """
     An encoder as every part of a run can load it, whether it takes a revision or not.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from datasets import Dataset
 
+from hf_oversample.commands.data import generator_at_revision
 from hf_oversample.commands.generate_arguments import GenerateArguments
 from hf_oversample.commands.outcome import Outcome
 from hf_oversample.data.demo import demo_bbc, demo_sms
@@ -39,7 +40,7 @@ def generate(arguments: GenerateArguments, resume: str | None = None) -> Outcome
     check_text_column(rows, a.text_column)
     texts = rows[a.text_column][:]
     models = MisoModels.load(
-        a.generator,
+        generator_at_revision(a.generator, a.generator_revision),
         None,
         realizer="edit",
         language=None,
@@ -78,6 +79,7 @@ def generate(arguments: GenerateArguments, resume: str | None = None) -> Outcome
         "anchors": len(kept),
         "draws": dict(reasons),
         "generator": a.generator,
+        "generator_revision": a.generator_revision,
         "seed": a.seed,
     }
     return Outcome(record, told)

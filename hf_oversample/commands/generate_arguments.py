@@ -26,6 +26,9 @@ class GenerateArguments:
 
     generator: str = field(metadata={"help": "folder or Hub name of a trained generator"})
     output_file: str = field(metadata={"help": "a .jsonl, .csv or .parquet file to write"})
+    generator_revision: str | None = argument(
+        None, "the generator's revision on the Hub: a tag, a branch or a commit's 40 digits"
+    )
     train_file: str | None = argument(
         None, "a csv, tsv, json, jsonl (each also .gz) or parquet file of texts"
     )

@@ -46,9 +46,9 @@ def push(arguments: PushArguments, resume: str | None = None) -> Outcome:
         ) from error
     record = {"repo": a.repo, "repo_type": kind, "commit": commit.oid, "url": commit.commit_url}
     loads = (
-        f'load_dataset("{a.repo}")'
+        f'load_dataset("{a.repo}", revision="{commit.oid}")'
         if kind == "dataset"
-        else f'from_pretrained("{a.repo}", revision="{commit.oid[:12]}")'
+        else f'from_pretrained("{a.repo}", revision="{commit.oid}")'
     )
     return Outcome(record, f"{folder} is at {commit.commit_url}\nLoad it with {loads}")
 

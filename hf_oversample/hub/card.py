@@ -13,6 +13,7 @@ from huggingface_hub import DatasetCardData, EvalResult, ModelCardData
 
 from hf_oversample.hub.citations import citation
 from hf_oversample.hub.rendering import (
+    UNNAMED,
     environment_line,
     is_number,
     license_of,
@@ -51,7 +52,7 @@ def generator_card(run: Mapping[str, Any], repo_id: str | None = None) -> str:
     Args:
         run: the record of the run, the content of its `run.json`.
         repo_id: what a reader passes to `from_pretrained`; None where the generator is not on the
-            Hub, and its card says "the folder of this card".
+            Hub, and its card says `UNNAMED`, which a push replaces.
 
     Returns:
         Markdown with a YAML head: licence, language, library, task, tags, base model, and the run's
@@ -67,7 +68,6 @@ def generator_card(run: Mapping[str, Any], repo_id: str | None = None) -> str:
         license=license_of(run),
         language=run["data"]["language"],
         library_name="transformers",
-        pipeline_tag="text-generation",
         tags=["hf_oversample", "miso", "oversampling", "imbalanced", "synthetic-data"],
         datasets=repository_name(run["arguments"].get("dataset_name")),
         metrics=sorted({_HUB_METRICS.get(m, m) for m in _metric_names(run)}) or None,
@@ -76,7 +76,7 @@ def generator_card(run: Mapping[str, Any], repo_id: str | None = None) -> str:
         ),
         eval_results=evaluation_results(run) or None,
     )
-    place = repo_id or "the folder of this card"
+    place = repo_id or UNNAMED
     return _render("generator.md", run, metadata.to_yaml(), name=name, repo_id=place)
 
 
@@ -116,7 +116,7 @@ def dataset_card(run: Mapping[str, Any], repo_id: str | None = None) -> str:
             *(["synthetic"] if made else []),
         ],
     )
-    place = repo_id or "the folder of this card"
+    place = repo_id or UNNAMED
     return _render("dataset.md", run, metadata.to_yaml(), name=name, repo_id=place)
 
 

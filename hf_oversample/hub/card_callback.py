@@ -17,6 +17,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from hf_oversample.hub.citations import PAPERS, citation
 from hf_oversample.hub.rendering import (
+    UNNAMED,
     environment_line,
     is_number,
     license_of,
@@ -241,7 +242,7 @@ def trainer_card(record: dict[str, Any], repo_id: str | None = None) -> str:
         "trainer.md",
         metadata=head.to_yaml().strip(),
         name=title,
-        repo_id=repo_id or "the folder of this card",
+        repo_id=repo_id or UNNAMED,
         data=data,
         base=public(base),
         model=record["model"]["class"],

@@ -10,8 +10,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from huggingface_hub import CommitInfo, HfApi
+from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi
 from huggingface_hub.errors import HfHubHTTPError
+
+from hf_oversample.hub.rendering import UNNAMED
 
 Answer = TypeVar("Answer")
 
@@ -67,15 +69,38 @@ def push_folder(
         lambda: api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True)
     )
     return _patiently(
-        lambda: api.upload_folder(
+        lambda: api.create_commit(
             repo_id=created.repo_id,
-            folder_path=folder,
+            operations=_additions(folder, created.repo_id, only),
             repo_type=repo_type,
             revision=revision,
-            allow_patterns=None if only is None else list(only),
             commit_message=commit_message,
         )
     )
+
+
+def _additions(folder: Path, repo_id: str, only: Sequence[str] | None) -> list[CommitOperationAdd]:
+    """The files to upload; the card has the repository's name where it could have none before."""
+    chosen = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and (only is None or any(map(path.match, only)))
+        and not {".git", ".cache"} & set(path.relative_to(folder).parts)
+    ]
+    card = folder / "README.md"
+    return [
+        CommitOperationAdd(
+            path.relative_to(folder).as_posix(),
+            _named(path, repo_id) if path == card else str(path),
+        )
+        for path in chosen
+    ]
+
+
+def _named(card: Path, repo_id: str) -> bytes:
+    """A card's text with the name of its repository."""
+    return card.read_text(encoding="utf-8").replace(UNNAMED, repo_id).encode()
 
 
 def _patiently(ask: Callable[[], Answer]) -> Answer:

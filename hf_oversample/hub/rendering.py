@@ -15,6 +15,8 @@ from hf_oversample.hub.tables import shown_inline
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 TEXT_SHOWN = 300
 """Characters of a made text that a card shows."""
+UNNAMED = "the folder of this card"
+"""What a card calls its repository as long as it has none; a push writes the name in its place."""
 
 
 def rendered(template: str, **values: Any) -> str:

@@ -117,14 +117,17 @@ def check_weights(name: str | Path, **options: Any) -> dict[str, Any]:
     Returns: what config.json holds.
 
     Raises:
-        ValueError: `SHA256SUMS` has other sums; config.json is no JSON object, or its sizes are
-            more than the weights can have.
+        ValueError: `SHA256SUMS` has other sums; config.json is missing or no JSON object, or its
+            sizes are more than the weights can have.
         OSError: no such folder or name.
     """
     from transformers.utils import cached_file  # transformers: not for fitted rows alone
 
     config_file = cached_file(str(name), "config.json", **options)
-    assert config_file is not None  # it raises
+    if config_file is None:
+        part = Path(name) / "generator"
+        hint = f": a run's generator is {part}" if part.is_dir() else ""
+        raise ValueError(f"{name} has no config.json, so it is no model{hint}.")
     try:
         config = json.loads(Path(config_file).read_text(encoding="utf-8"))
     except ValueError as error:

@@ -189,7 +189,16 @@ class MisoForAnchorGeneration(MisoLatentDecoder, GenerationMixin):
         """
         As `GenerationMixin.generate`: texts are written from z where there is a reference bank to
         fuse with, unless `fuse` or `encoder_outputs` say what to write from.
+
+        Raises:
+            ValueError: an editor, which has no decoders.
         """
+        if self.config.parts == "editor":
+            raise ValueError(
+                "this generator is an editor (config.parts): it edits texts and writes none from "
+                "nothing. Give it to MisoOversampler or `hf-oversample generate`, or train one "
+                "with --parts miso."
+            )
         if "encoder_outputs" not in kwargs and "fuse" not in kwargs and self.config.use_sfm:
             kwargs["fuse"] = bool(self.miso.bank_is_filled.any())
         if kwargs.get("fuse") and kwargs.get("class_ids") is None:
