@@ -124,8 +124,13 @@ def _smallest(codes: npt.NDArray[np.generic], classes: int) -> npt.NDArray[np.si
     return codes.astype(np.min_scalar_type(-classes))  # int8 for up to 128 classes
 
 
-def check_texts(dataset: Dataset, column: str) -> None:
+def check_texts(dataset: Dataset, column: str, *, first_row: int = 0) -> None:
     """Check that a column holds a text in every row.
+
+    Args:
+        dataset: its rows.
+        column: its name.
+        first_row: the number of the first row in messages, where the rows are a part of others.
 
     Raises:
         ValueError: no such column, not a string column, or a row that is null, empty or white
@@ -143,7 +148,8 @@ def check_texts(dataset: Dataset, column: str) -> None:
         count = pc.sum(empty).as_py() or 0
         if count and not bad:
             row = _first(empty)
-            first, what = start + row, "null" if values[row].as_py() is None else "empty"
+            first = first_row + start + row
+            what = "null" if values[row].as_py() is None else "empty"
         bad += count
     if bad:
         raise ValueError(
