@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -83,8 +83,31 @@ def warn_of_few_rows(name: str, rows: int, k: int) -> None:
         )
 
 
-class NeighborSearch:
-    """Nearest rows of some rows, of their class and of all: what a method asks of the data.
+class NeighborSearch(Protocol):
+    """Nearest rows of some rows, of their class and of all: what a method asks of the data."""
+
+    def own(self, queries: IntArray, rows: IntArray, code: int, k: int) -> IntArray:
+        """Nearest rows of their own class.
+
+        Args:
+            queries: row numbers [q], among ``rows``.
+            rows: all row numbers of the class [r], ascending, r ≥ 2.
+            code: the class.
+            k: neighbours; of a class with fewer others all are taken, with a warning.
+
+        Returns:
+            row numbers [q, min(k, r − 1)], nearest first.
+        """
+        ...
+
+    def all(self, queries: IntArray, k: int) -> tuple[IntArray, npt.NDArray[np.integer]]:
+        """Nearest rows of any class, of the rows ``queries`` [q]: row numbers [q, min(k, n − 1)],
+        nearest first, and their class codes."""
+        ...
+
+
+class SearchInMemory:
+    """A `NeighborSearch` among rows in memory.
 
     Args:
         embeddings: [n, d].
@@ -103,17 +126,7 @@ class NeighborSearch:
         self.embeddings, self.labels, self.names, self.dtype = embeddings, labels, names, dtype
 
     def own(self, queries: IntArray, rows: IntArray, code: int, k: int) -> IntArray:
-        """Nearest rows of their own class.
-
-        Args:
-            queries: row numbers [q], among ``rows``.
-            rows: all row numbers of the class [r], ascending, r ≥ 2.
-            code: the class.
-            k: neighbours; of a class with fewer others all are taken, with a warning.
-
-        Returns:
-            row numbers [q, min(k, r − 1)], nearest first.
-        """
+        """See `NeighborSearch`."""
         from hf_oversample.neighbors.difficult import nearest_neighbors  # torch
 
         warn_of_few_rows(self.names[code], len(rows), k)
@@ -125,8 +138,7 @@ class NeighborSearch:
         return rows[indices.numpy()]
 
     def all(self, queries: IntArray, k: int) -> tuple[IntArray, npt.NDArray[np.integer]]:
-        """Nearest rows of any class, of the rows ``queries`` [q]: row numbers [q, min(k, n − 1)],
-        nearest first, and their class codes."""
+        """See `NeighborSearch`."""
         from hf_oversample.neighbors.difficult import nearest_neighbors  # torch
 
         _, indices = nearest_neighbors(
@@ -276,7 +288,7 @@ class InterpolationOversampler(EmbeddingOversampler):
         ]
 
     def _learn(self, embeddings: FloatMatrix, children: Mapping[int, int]) -> Plan:
-        search = NeighborSearch(embeddings, self.labels_, self.label_names_, self.neighbor_dtype)
+        search = SearchInMemory(embeddings, self.labels_, self.label_names_, self.neighbor_dtype)
         lines = self.lines(search, children, lambda code: np.flatnonzero(self.labels_ == code))
         values = embeddings if self._exact is None else self._exact
         self.segments_ = Segments.build(values, [(parents, ends) for _, parents, ends, _ in lines])

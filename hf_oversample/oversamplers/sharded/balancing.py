@@ -261,7 +261,7 @@ def _gathered(
 
 
 class ShardedSearch:
-    """What `NeighborSearch` is to rows in memory, for rows in files: a search is a step of tasks.
+    """A `NeighborSearch` among rows in files: each search is a step of tasks.
 
     Args:
         job: of the rows.
@@ -282,13 +282,13 @@ class ShardedSearch:
         return np.array(self.gathered.rows[self.gathered.codes == code])
 
     def own(self, queries: IntArray, rows: IntArray, code: int, k: int) -> IntArray:
-        """As `NeighborSearch.own`."""
+        """See `NeighborSearch`."""
         warn_of_few_rows(self.job.names[code], len(rows), k)
         blocks = -(-len(rows) // self.job.block_rows)
         return self._search("own", queries, code, min(k, len(rows) - 1), blocks)["row"]
 
     def all(self, queries: IntArray, k: int) -> tuple[IntArray, npt.NDArray[np.integer]]:
-        """As `NeighborSearch.all`."""
+        """See `NeighborSearch`."""
         code = int(self.gathered.codes[np.searchsorted(self.gathered.rows, queries[0])])
         blocks = len(self.job.source.shards)
         found = self._search("all", queries, code, min(k, self.total - 1), blocks)
