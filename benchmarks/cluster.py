@@ -1,8 +1,8 @@
 """Balancing in files: time and memory of whole runs, and rates that larger ones are reckoned by.
 
-    python benchmarks/cluster.py make --rows 10000000 --width 16 --rare 0.001 --data /tmp/rows
-    python benchmarks/cluster.py run --data /tmp/rows --scratch /tmp --way files --record r.jsonl
-    python benchmarks/cluster.py rates --scratch /tmp --record r.jsonl
+    python benchmarks/cluster.py make --rows 10000000 --width 16 --rare 0.001 --data rows
+    python benchmarks/cluster.py run --data rows --scratch scratch --way files --record r.jsonl
+    python benchmarks/cluster.py rates --scratch scratch --record r.jsonl
 
 `run --way files` is `balance_files` in this process, `--way ray` on a Ray of this machine, and
 `--way memory` the oversampler's `balance` of the same files, loaded by `datasets`. Memory is the
@@ -180,6 +180,7 @@ def main() -> None:
     if a.what == "make":
         make(a.rows, a.width, a.rare, a.seed, a.data)
         return
+    a.scratch.mkdir(parents=True, exist_ok=True)
     records.write(machine=machine())
     for record in [run(a)] if a.what == "run" else rates(a):
         records.write(**record)

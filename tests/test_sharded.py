@@ -299,3 +299,13 @@ def test_balanced_rows_have_no_children(tmp_path: Path) -> None:
     source = write(rows_of((20, 20, 20)), tmp_path / "rows")
     assert balance_files(source, SmoteOversampler(), tmp_path / "out") == []
     assert balance_files(source, SmoteOversampler(), tmp_path / "out") == []
+
+
+def test_without_ray_its_package_names_the_extra() -> None:
+    code = (
+        "import sys; sys.modules['ray'] = None\n"
+        "try:\n    import hf_oversample.ray\n"
+        "except ImportError as error:\n    print(error)"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "pip install hf_oversample[ray]" in answer.stdout, answer.stderr
