@@ -77,9 +77,9 @@ def run(a: argparse.Namespace) -> dict[str, Any]:
             children: list[Dataset] = []
             times = timed(lambda: children.append(method.fit(rows).children(rows)))
         peak = resident()
-        for batch in children[0].with_format("numpy").iter(10_000):
-            digest.update(np.ascontiguousarray(batch["embedding"]))
-            made += len(batch["embedding"])
+        for column in children[0].data.table["embedding"].chunks:
+            digest.update(column.flatten().to_numpy())
+            made += len(column)
     else:
         files: list[Path] = []
         if a.way == "ray":
