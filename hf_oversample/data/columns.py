@@ -72,8 +72,13 @@ class Labels:
     names: list[str]
 
 
-def read_labels(dataset: Dataset, column: str) -> Labels:
+def read_labels(dataset: Dataset, column: str, *, first_row: int = 0) -> Labels:
     """Read a label column: ClassLabel, integers, strings or booleans.
+
+    Args:
+        dataset: its rows.
+        column: its name.
+        first_row: the number of the first row in messages, where the rows are a part of others.
 
     Raises:
         ValueError: no rows; a null (the row is named); a value outside the ClassLabel; a column
@@ -86,8 +91,9 @@ def read_labels(dataset: Dataset, column: str) -> Labels:
     for start, values in _batches(dataset, column):
         if values.null_count:
             raise ValueError(
-                f"column {column!r} is null in row {start + _first(values.is_null())}: give the "
-                "row a label, or drop it with dataset.filter"
+                f"column {column!r} is null in row "
+                f"{first_row + start + _first(values.is_null())}: give the row a label, or drop it "
+                "with dataset.filter"
             )
         if pa.types.is_dictionary(values.type):
             values = values.dictionary_decode()
@@ -99,9 +105,9 @@ def read_labels(dataset: Dataset, column: str) -> Labels:
         outside = np.flatnonzero((raw < 0) | (raw >= len(names)))
         if len(outside):
             raise ValueError(
-                f"column {column!r} is {int(raw[outside[0]])} in row {int(outside[0])}, outside "
-                f"the ClassLabel's 0 … {len(names) - 1} ({names}); rows without a label (−1) must "
-                "be dropped with dataset.filter"
+                f"column {column!r} is {int(raw[outside[0]])} in row "
+                f"{first_row + int(outside[0])}, outside the ClassLabel's 0 … {len(names) - 1} "
+                f"({names}); rows without a label (−1) must be dropped with dataset.filter"
             )
         return Labels(_smallest(raw, len(names)), list(range(len(names))), names)
     if raw.dtype.kind not in "iubOUT" or (raw.dtype == object and not isinstance(raw[0], str)):
@@ -119,8 +125,13 @@ def _smallest(codes: npt.NDArray[np.generic], classes: int) -> npt.NDArray[np.si
     return codes.astype(np.min_scalar_type(-classes))  # int8 for up to 128 classes
 
 
-def check_texts(dataset: Dataset, column: str) -> None:
+def check_texts(dataset: Dataset, column: str, *, first_row: int = 0) -> None:
     """Check that a column holds a text in every row.
+
+    Args:
+        dataset: its rows.
+        column: its name.
+        first_row: the number of the first row in messages, where the rows are a part of others.
 
     Raises:
         ValueError: no such column, not a string column, or a row that is null, empty or white
@@ -138,7 +149,8 @@ def check_texts(dataset: Dataset, column: str) -> None:
         count = pc.sum(empty).as_py() or 0
         if count and not bad:
             row = _first(empty)
-            first, what = start + row, "null" if values[row].as_py() is None else "empty"
+            first = first_row + start + row
+            what = "null" if values[row].as_py() is None else "empty"
         bad += count
     if bad:
         raise ValueError(
@@ -161,20 +173,30 @@ def exact_embeddings(dataset: Dataset, column: str) -> npt.NDArray[np.float64] |
     return _embedding_matrix(dataset, column, np.float64)
 
 
-def embedding_matrix(dataset: Dataset, column: str) -> npt.NDArray[np.float32]:
+def embedding_matrix(
+    dataset: Dataset, column: str, *, first_row: int = 0
+) -> npt.NDArray[np.float32]:
     """Read an embedding column as a float32 matrix [n, d], with one copy.
+
+    Args:
+        dataset: its rows.
+        column: its name.
+        first_row: the number of the first row in messages, where the rows are a part of others.
 
     Raises:
         ValueError: no such column, not lists of numbers, a null, ragged, empty, NaN or infinite
             row, or a value beyond float32 (the first one is named).
     """
-    return _embedding_matrix(dataset, column, np.float32)
+    return _embedding_matrix(dataset, column, np.float32, first_row)
 
 
-def _embedding_matrix(dataset: Dataset, column: str, dtype: type[np.floating]) -> Any:
+def _embedding_matrix(
+    dataset: Dataset, column: str, dtype: type[np.floating], first_row: int = 0
+) -> Any:
     require_columns(dataset, column)
     matrix: npt.NDArray[Any] | None = None
-    for start, values in _batches(dataset, column):
+    for place, values in _batches(dataset, column):
+        start = first_row + place
         if isinstance(values, pa.ExtensionArray):
             values = values.storage
         kind = values.type
@@ -202,25 +224,25 @@ def _embedding_matrix(dataset: Dataset, column: str, dtype: type[np.floating]) -
             row = start + (int(wrong[0]) if len(wrong) else 0)
             raise ValueError(
                 f"column {column!r} has {int(widths[row - start])} values in row {row} but {width} "
-                "in row 0: every embedding needs the same width, at least 1"
+                f"in row {first_row}: every embedding needs the same width, at least 1"
             )
         flat = values.flatten().to_numpy(zero_copy_only=False)  # a null value becomes NaN
-        block = matrix[start : start + len(values)]
+        block = matrix[place : place + len(values)]
         with np.errstate(over="ignore"):  # told below, with its place
             block[:] = flat.reshape(-1, width)
         # NaN and inf survive a sum: a finite one is a quick proof that there are none.
         if not np.isfinite(block.sum(dtype=np.float64)) and not np.isfinite(block).all():
-            row, place = (int(found[0]) for found in np.nonzero(~np.isfinite(block)))
-            given = flat.reshape(-1, width)[row, place]
+            row, position = (int(found[0]) for found in np.nonzero(~np.isfinite(block)))
+            given = flat.reshape(-1, width)[row, position]
             if np.isfinite(given):
                 raise ValueError(
-                    f"column {column!r} is {block[row, place]} in row {start + row}, position "
-                    f"{place}, as float32, where it must be finite (up to 3.4e38): it holds "
+                    f"column {column!r} is {block[row, position]} in row {start + row}, position "
+                    f"{position}, as float32, where it must be finite (up to 3.4e38): it holds "
                     f"{given:g}; divide the column by a constant"
                 )
             raise ValueError(
-                f"column {column!r} is {block[row, place]} in row {start + row}, position {place}: "
-                "embeddings must be finite; embed the row again or drop it"
+                f"column {column!r} is {block[row, position]} in row {start + row}, position "
+                f"{position}: embeddings must be finite; embed the row again or drop it"
             )
     if matrix is None:
         raise ValueError("the data set has no rows")

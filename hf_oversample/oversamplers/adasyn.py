@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from hf_oversample.numeric import noise
-from hf_oversample.oversamplers.base import FloatMatrix
 from hf_oversample.oversamplers.interpolation import (
     Fallback,
     InterpolationOversampler,
     NeighborDtype,
-    all_neighbors,
+    NeighborSearch,
     check_choices,
     fall_back_to_smote,
 )
@@ -62,17 +61,17 @@ class AdasynOversampler(InterpolationOversampler):
         self.neighbor_dtype = neighbor_dtype
 
     def _class_lines(
-        self, embeddings: FloatMatrix, rows: IntArray, code: int, total: int
+        self, search: NeighborSearch, rows: IntArray, code: int, total: int
     ) -> tuple[IntArray, IntArray, IntArray]:
-        counts = self._counts(embeddings, rows, code, total)
+        counts = self._counts(search, rows, code, total)
         parents = rows[counts > 0]
-        ends = self._own_neighbors(embeddings, parents, rows, code, self.n_neighbors)
+        ends = search.own(parents, rows, code, self.n_neighbors)
         return parents, ends, counts[counts > 0]
 
-    def _counts(self, embeddings: FloatMatrix, rows: IntArray, code: int, total: int) -> IntArray:
+    def _counts(self, search: NeighborSearch, rows: IntArray, code: int, total: int) -> IntArray:
         """How many children each row of a class gets."""
-        nearest = all_neighbors(embeddings, rows, self.n_neighbors, dtype=self.neighbor_dtype)
-        others = (self.labels_[nearest] != code).sum(axis=1)  # Δ, eq. 2
+        nearest, codes = search.all(rows, self.n_neighbors)
+        others = (codes != code).sum(axis=1)  # Δ, eq. 2
         if others.any():
             return apportion(total, others, rows, self.seed)
         found = (

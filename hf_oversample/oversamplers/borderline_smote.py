@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
 
-from hf_oversample.oversamplers.base import FloatMatrix
 from hf_oversample.oversamplers.embedding import MadeEmbeddings
 from hf_oversample.oversamplers.interpolation import (
     Fallback,
     InterpolationOversampler,
     NeighborDtype,
-    all_neighbors,
+    NeighborSearch,
     check_choices,
     fall_back_to_smote,
 )
@@ -75,28 +74,33 @@ class BorderlineSmoteOversampler(InterpolationOversampler):
         self.k_neighbors, self.m_neighbors, self.kind = k_neighbors, m_neighbors, kind
         self.fallback, self.neighbor_dtype = fallback, neighbor_dtype
 
-    def _learn(self, embeddings: FloatMatrix, children: Mapping[int, int]) -> Plan:
+    def lines(
+        self,
+        search: NeighborSearch,
+        children: Mapping[int, int],
+        rows_of: Callable[[int], IntArray],
+    ) -> list[tuple[int, IntArray, IntArray, IntArray]]:
         self.danger_rows_ = np.empty(0, dtype=np.int64)
-        return super()._learn(embeddings, children)
+        return super().lines(search, children, rows_of)
 
     def _class_lines(
-        self, embeddings: FloatMatrix, rows: IntArray, code: int, total: int
+        self, search: NeighborSearch, rows: IntArray, code: int, total: int
     ) -> tuple[IntArray, IntArray, IntArray]:
-        parents, ends = self._in_danger(embeddings, rows, code)
+        parents, ends = self._in_danger(search, rows, code)
         self.danger_rows_ = np.union1d(self.danger_rows_, parents)
         if self.kind == "borderline-1" or not len(parents):
             parents = parents if len(parents) else rows
-            ends = self._own_neighbors(embeddings, parents, rows, code, self.k_neighbors)
+            ends = search.own(parents, rows, code, self.k_neighbors)
         return parents, ends, spread(total, parents, self.seed)
 
     def _in_danger(
-        self, embeddings: FloatMatrix, rows: IntArray, code: int
+        self, search: NeighborSearch, rows: IntArray, code: int
     ) -> tuple[IntArray, IntArray]:
         """Rows in danger of a class, and their k nearest rows of any class."""
         most = max(self.m_neighbors, self.k_neighbors)
-        nearest = all_neighbors(embeddings, rows, most, dtype=self.neighbor_dtype)
-        seen = nearest[:, : self.m_neighbors]
-        m, others = seen.shape[1], (self.labels_[seen] != code).sum(axis=1)
+        nearest, codes = search.all(rows, most)
+        seen = codes[:, : self.m_neighbors]
+        m, others = seen.shape[1], (seen != code).sum(axis=1)
         in_danger = (2 * others >= m) & (others < m)
         if not in_danger.any():
             name = self.label_names_[code]

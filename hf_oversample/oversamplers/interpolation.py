@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -46,18 +46,22 @@ def check_choices(neighbor_dtype: str, fallback: str = "raise", **neighbors: int
 
 
 def grown_classes(
-    children: Mapping[int, int], labels: npt.ArrayLike, names: Sequence[str]
+    children: Mapping[int, int], rows_of: Callable[[int], IntArray], names: Sequence[str]
 ) -> Iterator[tuple[int, int, IntArray]]:
     """(class code, children, its row numbers ascending) of each class that grows.
+
+    Args:
+        children: how many, by class code.
+        rows_of: gives a class's row numbers, ascending.
+        names: of the classes, by code.
 
     Raises:
         ValueError: such a class has one row, which has no neighbour of its class.
     """
-    codes = np.asarray(labels)
     for code, total in children.items():
         if not total:
             continue
-        rows = np.flatnonzero(codes == code)
+        rows = rows_of(code)
         if len(rows) < 2:
             raise ValueError(
                 f"class {names[code]!r} has 1 row (row {int(rows[0])}): there is no line to "
@@ -67,60 +71,85 @@ def grown_classes(
         yield code, total, rows
 
 
-def class_neighbors(
-    embeddings: FloatMatrix,
-    queries: IntArray,
-    rows: IntArray,
-    k: int,
-    *,
-    name: str,
-    dtype: NeighborDtype,
-) -> IntArray:
-    """Nearest rows of their own class, of some rows.
-
-    Args:
-        embeddings: [n, d].
-        queries: row numbers [q], among ``rows``.
-        rows: all row numbers of the class [r], ascending, r ≥ 2.
-        k: neighbours; of a class with fewer others all are taken, with a warning.
-        name: the class, for the warning.
-        dtype: of the search's first pass; the result is the same.
-
-    Returns:
-        row numbers [q, min(k, r − 1)], nearest first.
-    """
-    from hf_oversample.neighbors.difficult import nearest_neighbors  # torch
-
-    if len(rows) <= k:
+def warn_of_few_rows(name: str, rows: int, k: int) -> None:
+    """Warn where a class of so many rows has not k neighbours for each of them."""
+    if rows <= k:
         logger.warning(
             "class %r has %d rows: each has %d neighbours of its class, %d were asked for",
             name,
-            len(rows),
-            len(rows) - 1,
+            rows,
+            rows - 1,
             k,
         )
-    base = embeddings[rows]
-    places = np.searchsorted(rows, queries)
-    _, indices = nearest_neighbors(
-        base[places], base, min(k, len(rows) - 1), exclude=places, dtype=dtype
-    )
-    return rows[indices.numpy()]
 
 
-def all_neighbors(
-    embeddings: FloatMatrix, queries: IntArray, k: int, *, dtype: NeighborDtype
-) -> IntArray:
-    """Nearest rows of any class, of some rows: row numbers [q, min(k, n − 1)], nearest first."""
-    from hf_oversample.neighbors.difficult import nearest_neighbors  # torch
+class NeighborSearch(Protocol):
+    """Nearest rows of some rows, of their class and of all: what a method asks of the data."""
 
-    _, indices = nearest_neighbors(
-        embeddings[queries],
-        embeddings,
-        min(k, len(embeddings) - 1),
-        exclude=queries,
-        dtype=dtype,
-    )
-    return indices.numpy()
+    def own(self, queries: IntArray, rows: IntArray, code: int, k: int) -> IntArray:
+        """Nearest rows of their own class.
+
+        Args:
+            queries: row numbers [q], among ``rows``.
+            rows: all row numbers of the class [r], ascending, r ≥ 2.
+            code: the class.
+            k: neighbours; of a class with fewer others all are taken, with a warning.
+
+        Returns:
+            row numbers [q, min(k, r − 1)], nearest first.
+        """
+        ...
+
+    def all(self, queries: IntArray, k: int) -> tuple[IntArray, npt.NDArray[np.integer]]:
+        """Nearest rows of any class, of the rows ``queries`` [q]: row numbers [q, min(k, n − 1)],
+        nearest first, and their class codes."""
+        ...
+
+
+class SearchInMemory:
+    """A `NeighborSearch` among rows in memory.
+
+    Args:
+        embeddings: [n, d].
+        labels: class code of every row, [n].
+        names: of the classes, by code.
+        dtype: of the search's first pass; the result is the same.
+    """
+
+    def __init__(
+        self,
+        embeddings: FloatMatrix,
+        labels: npt.NDArray[np.integer],
+        names: Sequence[str],
+        dtype: NeighborDtype,
+    ) -> None:
+        self.embeddings, self.labels, self.names, self.dtype = embeddings, labels, names, dtype
+
+    def own(self, queries: IntArray, rows: IntArray, code: int, k: int) -> IntArray:
+        """See `NeighborSearch`."""
+        from hf_oversample.neighbors.difficult import nearest_neighbors  # torch
+
+        warn_of_few_rows(self.names[code], len(rows), k)
+        base = self.embeddings[rows]
+        places = np.searchsorted(rows, queries)
+        _, indices = nearest_neighbors(
+            base[places], base, min(k, len(rows) - 1), exclude=places, dtype=self.dtype
+        )
+        return rows[indices.numpy()]
+
+    def all(self, queries: IntArray, k: int) -> tuple[IntArray, npt.NDArray[np.integer]]:
+        """See `NeighborSearch`."""
+        from hf_oversample.neighbors.difficult import nearest_neighbors  # torch
+
+        _, indices = nearest_neighbors(
+            self.embeddings[queries],
+            self.embeddings,
+            min(k, len(self.embeddings) - 1),
+            exclude=queries,
+            dtype=self.dtype,
+        )
+        nearest = indices.numpy()
+        return nearest, self.labels[nearest]
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,12 +268,12 @@ class InterpolationOversampler(EmbeddingOversampler):
     neighbor_dtype: NeighborDtype
 
     def _class_lines(
-        self, embeddings: FloatMatrix, rows: IntArray, code: int, total: int
+        self, search: NeighborSearch, rows: IntArray, code: int, total: int
     ) -> tuple[IntArray, IntArray, IntArray]:
         """The lines on which a class's children lie, and how many each parent gets.
 
         Args:
-            embeddings: [n, d], of all classes.
+            search: among the rows of all classes.
             rows: the class's row numbers [r], ascending, r ≥ 2.
             code: the class.
             total: its children.
@@ -255,22 +284,29 @@ class InterpolationOversampler(EmbeddingOversampler):
         """
         raise NotImplementedError(f"{type(self).__name__} must define _class_lines")
 
-    def _own_neighbors(
-        self, embeddings: FloatMatrix, parents: IntArray, rows: IntArray, code: int, k: int
-    ) -> IntArray:
-        """The parents' nearest rows of their own class: [p, min(k, r − 1)]."""
-        name = self.label_names_[code]
-        return class_neighbors(embeddings, parents, rows, k, name=name, dtype=self.neighbor_dtype)
+    def lines(
+        self,
+        search: NeighborSearch,
+        children: Mapping[int, int],
+        rows_of: Callable[[int], IntArray],
+    ) -> list[tuple[int, IntArray, IntArray, IntArray]]:
+        """(code, parents, ends, counts) of each class that grows; see :meth:`_class_lines`.
+
+        ``label_names_`` is set.
+        """
+        return [
+            (code, *self._class_lines(search, rows, code, total))
+            for code, total, rows in grown_classes(children, rows_of, self.label_names_)
+        ]
 
     def _learn(self, embeddings: FloatMatrix, children: Mapping[int, int]) -> Plan:
-        plans, tables = [], []
-        for code, total, rows in grown_classes(children, self.labels_, self.label_names_):
-            parents, ends, counts = self._class_lines(embeddings, rows, code, total)
-            tables.append((parents, ends))
-            plans.append(Plan.from_counts(parents, counts, code))
+        search = SearchInMemory(embeddings, self.labels_, self.label_names_, self.neighbor_dtype)
+        lines = self.lines(search, children, lambda code: np.flatnonzero(self.labels_ == code))
         values = embeddings if self._exact is None else self._exact
-        self.segments_ = Segments.build(values, tables)
-        return Plan.join(plans)
+        self.segments_ = Segments.build(values, [(parents, ends) for _, parents, ends, _ in lines])
+        return Plan.join(
+            [Plan.from_counts(parents, counts, code) for code, parents, _, counts in lines]
+        )
 
     def _make_embeddings(self, plan: Plan) -> MadeEmbeddings:
         ends, steps = self.segments_.drawn(plan, self.seed)

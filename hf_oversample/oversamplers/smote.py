@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from hf_oversample.oversamplers.base import FloatMatrix
 from hf_oversample.oversamplers.interpolation import (
     InterpolationOversampler,
     NeighborDtype,
+    NeighborSearch,
     check_choices,
 )
 from hf_oversample.oversamplers.plan import IntArray
@@ -59,7 +59,7 @@ class SmoteOversampler(InterpolationOversampler):
         self.k_neighbors, self.neighbor_dtype = k_neighbors, neighbor_dtype
 
     def _class_lines(
-        self, embeddings: FloatMatrix, rows: IntArray, code: int, total: int
+        self, search: NeighborSearch, rows: IntArray, code: int, total: int
     ) -> tuple[IntArray, IntArray, IntArray]:
-        ends = self._own_neighbors(embeddings, rows, rows, code, self.k_neighbors)
+        ends = search.own(rows, rows, code, self.k_neighbors)
         return rows, ends, spread(total, rows, self.seed)
