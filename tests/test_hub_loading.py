@@ -290,6 +290,13 @@ def test_generate_takes_the_revision_of_a_generator(hub: Any, folder: Path, tmp_
     assert main([*words, "--generator_revision", commit, "--output_file", str(out)]) == 2
 
 
+@pytest.mark.parametrize("name", ["vocab_size", "hidden_size"])
+def test_a_configuration_cannot_set_what_is_computed(folder: Path, name: str) -> None:
+    change_config(folder, **{name: 7})
+    with pytest.raises(ValueError, match=f"computes {name} from its other fields"):
+        load_complete(MisoForAnchorGeneration, folder)
+
+
 def test_an_editor_says_that_it_writes_nothing_by_itself(folder: Path) -> None:
     model = MisoForAnchorGeneration.from_pretrained(folder)
     model.config.parts = "editor"

@@ -83,6 +83,39 @@ def warn_of_few_rows(name: str, rows: int, k: int) -> None:
         )
 
 
+def class_neighbors(
+    embeddings: FloatMatrix,
+    queries: IntArray,
+    rows: IntArray,
+    k: int,
+    *,
+    name: str,
+    dtype: NeighborDtype,
+) -> IntArray:
+    """Nearest rows of their own class, of some rows.
+
+    Args:
+        embeddings: [n, d].
+        queries: row numbers [q], among ``rows``.
+        rows: all row numbers of the class [r], ascending, r ≥ 2.
+        k: neighbours; of a class with fewer others all are taken, with a warning.
+        name: the class, for the warning.
+        dtype: of the search's first pass; the result is the same.
+
+    Returns:
+        row numbers [q, min(k, r − 1)], nearest first.
+    """
+    from hf_oversample.neighbors.difficult import nearest_neighbors  # torch
+
+    warn_of_few_rows(name, len(rows), k)
+    base = embeddings[rows]
+    places = np.searchsorted(rows, queries)
+    _, indices = nearest_neighbors(
+        base[places], base, min(k, len(rows) - 1), exclude=places, dtype=dtype
+    )
+    return rows[indices.numpy()]
+
+
 class NeighborSearch(Protocol):
     """Nearest rows of some rows, of their class and of all: what a method asks of the data."""
 
@@ -127,15 +160,9 @@ class SearchInMemory:
 
     def own(self, queries: IntArray, rows: IntArray, code: int, k: int) -> IntArray:
         """See `NeighborSearch`."""
-        from hf_oversample.neighbors.difficult import nearest_neighbors  # torch
-
-        warn_of_few_rows(self.names[code], len(rows), k)
-        base = self.embeddings[rows]
-        places = np.searchsorted(rows, queries)
-        _, indices = nearest_neighbors(
-            base[places], base, min(k, len(rows) - 1), exclude=places, dtype=self.dtype
+        return class_neighbors(
+            self.embeddings, queries, rows, k, name=self.names[code], dtype=self.dtype
         )
-        return rows[indices.numpy()]
 
     def all(self, queries: IntArray, k: int) -> tuple[IntArray, npt.NDArray[np.integer]]:
         """See `NeighborSearch`."""

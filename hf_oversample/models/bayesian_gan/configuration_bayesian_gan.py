@@ -7,6 +7,8 @@ from typing import Any, Literal
 from huggingface_hub.dataclasses import strict
 from transformers.configuration_utils import PreTrainedConfig
 
+from hf_oversample.models.computed_fields import refuse_computed
+
 
 @strict
 class BayesianGanConfig(PreTrainedConfig):
@@ -64,6 +66,7 @@ class BayesianGanConfig(PreTrainedConfig):
     unit_rows: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:
+        refuse_computed(self, kwargs)
         if self.network is None:
             names = [f"c{number}" for number in range(1, 6)]
             self.network = {

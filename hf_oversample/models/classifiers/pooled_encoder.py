@@ -14,6 +14,7 @@ from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.utils.generic import can_return_tuple
 
+from hf_oversample.models.computed_fields import refuse_computed
 from hf_oversample.models.miso.encoder_miso import new_encoder
 
 
@@ -41,6 +42,7 @@ class PooledEncoderConfig(PreTrainedConfig):
     pad_token_id: int | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
+        refuse_computed(self, kwargs)
         found = self.encoder
         if not isinstance(found, PreTrainedConfig):
             settings = dict(found or {"model_type": "bert"})

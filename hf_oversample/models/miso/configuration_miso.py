@@ -8,6 +8,8 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig
 from transformers.configuration_utils import PreTrainedConfig
 
+from hf_oversample.models.computed_fields import refuse_computed
+
 
 @strict
 class MisoConfig(PreTrainedConfig):
@@ -94,6 +96,7 @@ class MisoConfig(PreTrainedConfig):
     pad_token_id: int | None = 0
 
     def __post_init__(self, **kwargs: Any) -> None:
+        refuse_computed(self, kwargs)
         if self.target_classes is None:
             self.target_classes = [1]
         decoder = _built(self.decoder)
