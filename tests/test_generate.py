@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from transformers import BertConfig, BertModel
@@ -77,7 +78,7 @@ def test_columns_and_classes_are_checked_before_a_model_is_loaded(
     rows = tmp_path / "new.csv"
     rows.write_text("message,kind\nsee you at noon,ham\n", encoding="utf-8")
 
-    def refused(generator: str, **values: str) -> str:
+    def refused(generator: str, **values: Any) -> str:
         a = GenerateArguments(
             generator, str(tmp_path / "made.jsonl"), train_file=str(rows), **values
         )

@@ -85,7 +85,7 @@ def run_command(
         return how_to_go_on(words, options.output_dir) if resumes else goes_on_by_itself(words)
 
     with quietly(options.quiet):
-        return guarded(work, debug=options.debug, go_on=go_on)
+        return guarded(work, debug=options.debug, go_on=go_on, flags=parser.flags())
 
 
 def check_files(arguments: Any) -> None:

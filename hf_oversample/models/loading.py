@@ -19,6 +19,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
+from hf_oversample.models.asked_for import asking_for
+
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
@@ -147,7 +149,8 @@ def check_weights(name: str | Path, **options: Any) -> dict[str, Any]:
     """
     from transformers.utils import cached_file  # transformers: not for fitted rows alone
 
-    config_file = cached_file(str(name), "config.json", **options)
+    with asking_for(name):
+        config_file = cached_file(str(name), "config.json", **options)
     assert config_file is not None  # it raises
     try:
         config = json.loads(Path(config_file).read_text(encoding="utf-8"))
