@@ -45,6 +45,7 @@ def train_and_measure(arguments: MisoRunArguments, resume: str | None) -> str:
 
 def record_summary(record: dict, folder: Path) -> str:
     """The last lines of a run: what was made, the table, and where it is."""
+    from hf_oversample.commands.command import time_limit_lines
     from hf_oversample.commands.screen import screen_lines
     from hf_oversample.oversamplers.anchors.shortfall import TextCounts, shortfall_lines
 
@@ -63,6 +64,7 @@ def record_summary(record: dict, folder: Path) -> str:
             f"rare texts that other classes outvote among their neighbours, votes by class size: "
             f"{outvoted['before']:.1%} → {outvoted['after']:.1%} "
             f"(by chance {outvoted['before_by_chance']:.1%} → {outvoted['after_by_chance']:.1%}).",
+            *time_limit_lines(record),
             *shortfall_lines(TextCounts(**record["made_texts"])),
             *screen_lines(record["screen"]),
             "",

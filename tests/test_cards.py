@@ -49,6 +49,17 @@ def test_cards_tell_limits_samples_use_and_citation() -> None:
     assert "| copy | 12 |" in made  # rejections
 
 
+def test_a_card_tells_steps_of_a_training_that_was_cut_short_and_lists_no_kept_text() -> None:
+    counts = {"way": "edit", "asked": 90, "planned": 85, "made": 80, "rejected": {"copy": 12}}
+    rejections = {"copy": 12, "kept": 80}
+    run = run_with(cut_short={"pretrain": 240}, rejections=rejections, made_texts=counts)
+    told = "Steps: pretrain 20 of 240 (stopped by --max_train_seconds)."
+    assert told in generator_card(run)
+    for text in (generator_card(run), dataset_card(run)):
+        assert "| copy | 12 |" in text
+        assert "| kept |" not in text
+
+
 def test_a_set_with_made_rows_says_that_a_machine_made_them() -> None:
     text = dataset_card(run_with())
     head = head_of(text)

@@ -21,7 +21,10 @@ from safetensors.numpy import load_file
 from transformers import AutoConfig
 
 from hf_oversample.commands.errors import known_error
+from hf_oversample.commands.main import parser_of
+from hf_oversample.hub.push import push_folder
 from hf_oversample.models.encoders import load_encoder, load_tokenizer
+from hf_oversample.models.loading import check_weights
 from miso_fixtures import encoder_folder, make_corpus
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -40,6 +43,10 @@ def line_of(call: Callable[[], Any]) -> str:
     assert "\n" not in line
     assert "Traceback" not in line
     return line
+
+
+def raise_it(error: Exception) -> None:
+    raise error
 
 
 def test_names_that_are_not_on_the_hub(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,6 +77,50 @@ def test_offline() -> None:
     assert said.startswith("owner/rows is not among the downloaded files") or said.startswith(
         "owner/rows cannot be reached"
     )
+
+
+def test_offline_the_model_that_was_asked_for_is_named(tmp_path: Path) -> None:
+    """transformers tells of a page of its documentation, and not of the model."""
+    for load in (load_encoder, load_tokenizer, check_weights):
+        said = line_of(lambda load=load: load("owner/encoder"))
+        assert said.startswith("owner/encoder is not among the downloaded files"), said
+    (tmp_path / "README.md").write_text("x")
+    said = line_of(lambda: push_folder(tmp_path, "me/generator"))
+    assert said.startswith(f"{tmp_path} cannot be pushed to me/generator: HF_HUB_OFFLINE=1")
+    assert "Unset HF_HUB_OFFLINE" in said
+
+
+@pytest.mark.parametrize("page", ["docs/transformers/installation", "api/repos/create"])
+def test_a_page_of_the_hub_is_no_repository(page: str) -> None:
+    error = ConnectionError(f"Cannot reach https://huggingface.co/{page}: broken pipe")
+    said = line_of(lambda: raise_it(error))
+    assert said.startswith("what was asked for cannot be reached: connect, or ")
+    assert said.endswith(f"(Cannot reach https://huggingface.co/{page}: broken pipe)")
+
+
+def test_what_could_not_be_reached_says_why() -> None:
+    found = "https://huggingface.co/api/models/me/generator/"
+    said = line_of(lambda: raise_it(ConnectionError(f"no route to {found}tree/main")))
+    assert said.startswith("me/generator cannot be reached: connect, or ")
+    assert said.endswith(f"(no route to {found}tree/main)")
+    said = line_of(lambda: raise_it(ConnectionError(f"404 Not Found: {found}xet-write-token/main")))
+    assert "HF_HUB_DISABLE_XET=1" in said
+    assert said.endswith(f"(404 Not Found: {found}xet-write-token/main)")
+
+
+def test_advice_names_flags_that_the_command_has(hub: Any) -> None:
+    raised: list[Exception] = []
+    try:
+        snapshot_download("tester/none")
+    except Exception as error:  # of huggingface_hub
+        raised.append(error)
+    for command, named in (
+        ("generate", "check the name (--dataset_name, --generator), or log in"),
+        ("audit", "check the name (--dataset_name, --encoder_name), or log in"),
+        ("push", "check the name, or log in"),
+    ):
+        flags = parser_of(command, everything=False).flags()
+        assert named in str(known_error(raised[0], flags))
 
 
 def test_folders_that_are_no_encoder(tmp_path: Path) -> None:

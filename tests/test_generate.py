@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from transformers import BertConfig, BertModel
 
+from hf_oversample.commands.generate import generate
 from hf_oversample.commands.generate_arguments import GenerateArguments
 from hf_oversample.commands.guard import DONE, USERS
 from hf_oversample.commands.main import main
 from hf_oversample.data.files import read_file
+from hf_oversample.oversamplers.miso.models import MisoModels
 from hf_oversample.training.generator import new_generator
 from miso_fixtures import CLASS_NAMES, SEGMENTER, encode, make_corpus, tokenizer
 
@@ -59,6 +64,51 @@ def test_it_reads_what_its_advice_says_and_keeps_what_is_protected(
         assert text.startswith("see you ")
         assert "café" in text
         assert "tonight" not in text
+
+
+def test_columns_and_classes_are_checked_before_a_model_is_loaded(
+    generator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message is the one of the column or class, where no model could be loaded."""
+
+    def loads(*_: object, **__: object) -> None:
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr(MisoModels, "load", loads)
+    rows = tmp_path / "new.csv"
+    rows.write_text("message,kind\nsee you at noon,ham\n", encoding="utf-8")
+
+    def refused(generator: str, **values: Any) -> str:
+        a = GenerateArguments(
+            generator, str(tmp_path / "made.jsonl"), train_file=str(rows), **values
+        )
+        with pytest.raises(ValueError) as raised:  # noqa: PT011
+            generate(a)
+        return str(raised.value)
+
+    nowhere = str(tmp_path / "nowhere")
+    assert refused(nowhere) == (
+        "there is no column 'text'; there are ['message', 'kind']. Name yours with --text."
+    )
+    said = refused(nowhere, text_column="message", label_column="label")
+    assert "there is no column 'label'" in said
+    assert "or another column with --label." in said
+    said = refused(generator, text_column="message", class_name="news")
+    assert f"was trained to write ['{CLASS_NAMES[1]}']" in said
+
+
+def test_columns_are_checked_before_torch_is_imported(tmp_path: Path) -> None:
+    rows = tmp_path / "new.csv"
+    rows.write_text("message\nsee you at noon\n", encoding="utf-8")
+    words = ["generate", str(rows), "--generator", "none", "--output_file", "made.jsonl"]
+    code = (
+        "import sys\n"
+        "from hf_oversample.commands.main import main\n"
+        f"print(main({words!r}), 'torch' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == [str(USERS), "False"]
+    assert "Name yours with --text." in said.stderr
 
 
 def test_arguments_that_cannot_work_are_refused() -> None:

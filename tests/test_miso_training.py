@@ -229,6 +229,7 @@ def test_a_time_limit_ends_each_phase(monkeypatch: pytest.MonkeyPatch) -> None:
     _, trainer = train(arguments(max_train_seconds=20.0, temperature_steps=0.5, **many))
     steps = trainer.record.steps
     assert 2 <= steps["pretrain"] <= 30
+    assert trainer.record.cut_short == dict.fromkeys(steps, 1000)
     assert all(0 < steps[phase] < steps["pretrain"] for phase in ("critics", "adversarial"))
     # the schedule is that of a whole run
     assert trainer.record.losses["adversarial"]["tau"] == 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from typing import Any
 
 import pytest
 
@@ -64,25 +65,51 @@ def test_every_reason_names_a_flag_that_is_there(way: str, reason: str) -> None:
         assert not [name for name in ANCHOR_OPTIONS if f"--{name}" in line]
 
 
+SHORT: dict[str, Any] = {
+    "arguments": {"method_options": "{}"},
+    "counts": {
+        "origin": {"real": 50, "synthetic": 0, "resampled": 40},
+        "after": {"ham": 45, "spam": 45},
+    },
+    "acceptance": [],
+    "rejections": {"nothing to edit": 20, "tries used up": 20, "kept": 0},
+    "made_texts": {
+        "way": "edit",
+        "asked": 20,
+        "planned": 20,
+        "made": 0,
+        "rejected": {"nothing to edit": 20},
+    },
+    "timings": {"oversampling": 1.0},
+}
+
+
 def test_a_summary_of_any_run_tells_it() -> None:
-    record = {
-        "counts": {
-            "origin": {"real": 50, "synthetic": 0, "resampled": 40},
-            "after": {"ham": 45, "spam": 45},
-        },
-        "acceptance": [],
-        "rejections": {"nothing to edit": 20, "tries used up": 20, "kept": 0},
-        "made_texts": {
-            "way": "edit",
-            "asked": 20,
-            "planned": 20,
-            "made": 0,
-            "rejected": {"nothing to edit": 20},
-        },
-        "timings": {"oversampling": 1.0},
-    }
-    said = balanced_summary(record)
+    said = balanced_summary(SHORT)
     assert "Fewer texts than asked: 0 of 20" in said
     assert "- 0 drafts, 0 kept; rejected: nothing to edit 20." in said
     assert "narrow --protect" in said
-    assert "Fewer" not in balanced_summary(record | {"made_texts": None})
+    assert "Fewer" not in balanced_summary(SHORT | {"made_texts": None})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [({"method_options": "{}"}, '"edit_share" in --method_options'), ({}, "--edit_share")],
+)
+def test_the_advice_names_a_flag_of_the_command_that_ran(
+    arguments: dict[str, str], named: str
+) -> None:
+    """`train` has no --method_options, and `balance` no --edit_share."""
+    made = SHORT["made_texts"] | {"rejected": {"copy": 9}}
+    said = balanced_summary(SHORT | {"arguments": arguments, "made_texts": made})
+    assert f"- copy: raise {named}, so that more words are replaced" in said
+    assert ("--method_options" in said) == ("method_options" in arguments)
+
+
+def test_a_summary_tells_of_a_training_that_was_cut_short() -> None:
+    assert "--max_train_seconds" not in balanced_summary(SHORT)
+    cut = {"steps": {"pretrain": 10}, "cut_short": {"pretrain": 240, "critics": 100}}
+    said = balanced_summary(SHORT | cut)
+    assert (
+        "stopped by --max_train_seconds after 10 of 240 steps (pretrain), 0 of 100 steps (critics)."
+    ) in said

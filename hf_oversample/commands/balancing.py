@@ -139,7 +139,7 @@ class BalancingRun(Run):
     ) -> dict[str, Any]:
         """
         The record of a run that measures nothing, as `run.json` holds it but for what the method
-        adds: its losses and steps, for one.
+        adds: its losses, for one.
 
         Args:
             balanced: the training part.
@@ -148,6 +148,7 @@ class BalancingRun(Run):
             acceptance: of the methods that translate rows, `acceptance_` of `AmoOversampler`.
         """
         a, screen = self.arguments, None
+        trained = self.trained.trainer.record if self.trained is not None else None
         if a.text_column in balanced.column_names and not a.embeddings_only:
             with self.timed("screen"):
                 screen = screen_of(
@@ -166,7 +167,8 @@ class BalancingRun(Run):
             "made_texts": asdict(made_texts) if made_texts is not None else None,
             "acceptance": [dict(pair) for pair in acceptance],
             "timings": self.timings,
-            "steps": {},
+            "steps": trained.steps if trained is not None else {},
+            "cut_short": trained.cut_short if trained is not None else {},
             "metrics": {},
             "screen": screen,
         }

@@ -22,7 +22,8 @@ from hf_oversample.training.arguments import MisoTrainingArguments
 Arguments = TypeVar("Arguments", bound=RunArguments)
 
 ANCHOR_OPTIONS = ("anchor_share", "max_anchors_per_source", "edit_share")
-"""What of MISO's goes by `--method_options` where the method is chosen by a flag."""
+"""What of MISO's goes by `--method_options` where the method is chosen by a flag; elsewhere each
+has a flag of its own."""
 WHERE_NONE_IS_GIVEN = "of the generator, where none is given"
 """What training arguments are for, where a generator may be given."""
 
@@ -84,7 +85,7 @@ def run_command(
         return how_to_go_on(words, options.output_dir) if resumes else goes_on_by_itself(words)
 
     with quietly(options.quiet):
-        return guarded(work, debug=options.debug, go_on=go_on)
+        return guarded(work, debug=options.debug, go_on=go_on, flags=parser.flags())
 
 
 def check_files(arguments: Any) -> None:
@@ -111,6 +112,7 @@ def balanced_summary(record: Mapping[str, Any], *more: str) -> str:
         f"{origin['synthetic']} synthetic and {origin['resampled']} repeated rows beside "
         f"{origin['real']} real rows. Rows by class: {counts}.",
         *more,
+        *time_limit_lines(record),
     ]
     lines += _acceptance_lines(record.get("acceptance", ()))
     if record["rejections"]:
@@ -119,13 +121,26 @@ def balanced_summary(record: Mapping[str, Any], *more: str) -> str:
     if record.get("made_texts"):
         from hf_oversample.oversamplers.anchors.shortfall import TextCounts, shortfall_lines
 
-        lines += shortfall_lines(TextCounts(**record["made_texts"]), "texts", ANCHOR_OPTIONS)
+        by_method = ANCHOR_OPTIONS if "method_options" in record["arguments"] else ()
+        lines += shortfall_lines(TextCounts(**record["made_texts"]), "texts", by_method)
     if record.get("screen"):
         from hf_oversample.commands.screen import screen_lines
 
         lines += screen_lines(record["screen"])
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in record["timings"].items())
     return "\n".join([*lines, f"Seconds: {seconds}"])
+
+
+def time_limit_lines(record: Mapping[str, Any]) -> list[str]:
+    """That the generator's training was cut short, and where; nothing where it was not."""
+    cut = record.get("cut_short") or {}
+    if not cut:
+        return []
+    done = record["steps"]
+    phases = ", ".join(
+        f"{done.get(phase, 0)} of {asked} steps ({phase})" for phase, asked in cut.items()
+    )
+    return [f"The generator's training was stopped by --max_train_seconds after {phases}."]
 
 
 def _acceptance_lines(pairs: Sequence[Mapping[str, Any]]) -> list[str]:

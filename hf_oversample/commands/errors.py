@@ -6,6 +6,9 @@ No library is imported for it: its errors are known by their names.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
+
+from hf_oversample.models.asked_for import NOTE
 
 _CONNECT = (
     "connect, or name a folder or file that is here (HF_HUB_OFFLINE=1 in the environment forbids "
@@ -59,17 +62,27 @@ _ADVICE = (
     ("OutOfMemoryError", "the GPU's memory is used up: lower --batch_size or --max_length"),
 )
 _OWN = (ValueError, OSError, FloatingPointError)
+# Pages and services of the Hub are no repositories: the first URL is often that of a help page.
 _REPOSITORY = re.compile(
-    r"https?://[^/\s]+/(?:api/)?(?:models/|datasets/)?([\w.-]+/[\w.-]+)(?=[/\s.]|$)"
+    r"https?://[^/\s]+/(?:api/)?(?:models/|datasets/)?"
+    r"(?!(?:api|docs|repos|models|datasets)/)([\w.-]+/[\w.-]+)(?=[/\s.]|$)"
 )
+# What the Hub stores large files with; its errors are ConnectionErrors, whatever the Hub answered.
+_XET = re.compile(r"\bxet\b|hf_xet", re.IGNORECASE)
+_WITHOUT_XET = (
+    "large files do not go through the Hub's Xet storage: set HF_HUB_DISABLE_XET=1 in the "
+    "environment, and give the command again"
+)
+_FLAGS = re.compile(r" \((--\w+(?:, --\w+)*)\)")
 
 
-def known_error(error: BaseException) -> str | None:
+def known_error(error: BaseException, flags: Collection[str] | None = None) -> str | None:
     """
     One line that says what was found and what to do, for an error that the user can put right.
 
     Args:
         error: what a run raised.
+        flags: those of the command that ran, which advice may name; None: any.
 
     Returns:
         The line; None for an error that is the program's own fault, and is to be shown whole.
@@ -80,7 +93,7 @@ def known_error(error: BaseException) -> str | None:
     for name, advice in _ADVICE:
         for one in chain:
             if any(kind.__name__ == name for kind in type(one).__mro__):
-                return _with_advice(error, one, advice)
+                return _with_advice(error, one, _for_command(advice, flags))
     if isinstance(error, _OWN):
         return _line(error)
     if any(kind.__name__ == "DatasetsError" for kind in type(error).__mro__):
@@ -106,12 +119,33 @@ def _with_advice(error: BaseException, cause: BaseException, advice: str) -> str
     if isinstance(error, ValueError) and error is not cause:
         return _line(error)  # ours, which names what was asked for
     first = _line(cause)
+    chain = _chain(error)
+    said = " ".join(str(one) for one in chain)
+    unreached = advice.startswith("cannot be reached")
+    if unreached and _XET.search(said):
+        return f"{_WITHOUT_XET} ({first})"
     if advice.startswith(("the ", "a file")):
         return f"{advice} ({first})"
-    found = _REPOSITORY.search(" ".join(str(one) for one in _chain(error)))
+    asked = re.search(
+        rf"{NOTE}(\S+)", " ".join(note for one in chain for note in getattr(one, "__notes__", ()))
+    )
     named = re.search(r"'([\w.-]+(?:/[\w.-]+)?)'", _line(error))
-    subject = found or named
-    return f"{subject[1]} {advice}" if subject else f"what was asked for {advice} ({first})"
+    subject = asked or _REPOSITORY.search(said) or named
+    if subject is None:
+        return f"what was asked for {advice} ({first})"
+    return f"{subject[1]} {advice}" + (f" ({first})" if unreached else "")
+
+
+def _for_command(advice: str, flags: Collection[str] | None) -> str:
+    """The advice with its list of flags cut down to those that a command has."""
+    if flags is None:
+        return advice
+
+    def kept(found: re.Match[str]) -> str:
+        there = [flag for flag in found[1].split(", ") if flag in flags]
+        return f" ({', '.join(there)})" if there else ""
+
+    return _FLAGS.sub(kept, advice)
 
 
 def _line(error: BaseException) -> str:

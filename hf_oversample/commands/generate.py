@@ -1,10 +1,16 @@
-"""Anchors of single texts by a trained generator: what `hf-oversample generate` does."""
+"""
+Anchors of single texts by a trained generator: what `hf-oversample generate` does.
+
+The texts and the classes are checked before a model is loaded, and the columns before torch is
+imported, which together take half a minute on a slow machine.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from datasets import Dataset
 
@@ -13,11 +19,10 @@ from hf_oversample.commands.generate_arguments import GenerateArguments
 from hf_oversample.commands.outcome import Outcome
 from hf_oversample.data.demo import demo_bbc, demo_sms
 from hf_oversample.data.reading import check_text_column, load_text_dataset
-from hf_oversample.models.miso.realizers import AnchorRequest
-from hf_oversample.oversamplers.anchors.surface import surface_reason
-from hf_oversample.oversamplers.miso.models import MisoModels
-from hf_oversample.text.copies import CopyIndex
-from hf_oversample.text.words import normalized
+
+if TYPE_CHECKING:
+    from hf_oversample.models.miso.configuration_miso import MisoConfig
+    from hf_oversample.oversamplers.miso.models import MisoModels
 
 
 def generate(arguments: GenerateArguments, resume: str | None = None) -> Outcome:
@@ -37,8 +42,16 @@ def generate(arguments: GenerateArguments, resume: str | None = None) -> Outcome
     """
     a = arguments
     rows = _read(a)
-    check_text_column(rows, a.text_column)
+    _check_columns(a, rows)
     texts = rows[a.text_column][:]
+
+    from hf_oversample.models.loading import load_config
+    from hf_oversample.models.miso.configuration_miso import MisoConfig  # torch
+
+    labels = _labels(a, rows, load_config(MisoConfig, a.generator))
+
+    from hf_oversample.oversamplers.miso.models import MisoModels
+
     models = MisoModels.load(
         generator_at_revision(a.generator, a.generator_revision),
         None,
@@ -51,7 +64,6 @@ def generate(arguments: GenerateArguments, resume: str | None = None) -> Outcome
         seed=a.seed,
         guidance=a.guidance,
     )
-    labels = _labels(a, rows, models)
     kept, reasons = _anchors(a, texts, labels, models)
     names = models.model.config.id2label
     made = Dataset.from_dict(
@@ -93,17 +105,29 @@ def _read(a: GenerateArguments) -> Dataset:
     )
 
 
-def _labels(a: GenerateArguments, rows: Dataset, models: MisoModels) -> list[int]:
+def _check_columns(a: GenerateArguments, rows: Dataset) -> None:
+    """
+    Raises:
+        ValueError: a column that is named is not there, or a text is null or empty.
+    """
+    there = rows.column_names
+    if a.text_column not in there:
+        raise ValueError(
+            f"there is no column {a.text_column!r}; there are {there}. Name yours with --text."
+        )
+    if a.label_column is not None and a.label_column not in there:
+        raise ValueError(
+            f"there is no column {a.label_column!r}; there are {there}. Name the class with "
+            "--class, or another column with --label."
+        )
+    check_text_column(rows, a.text_column)
+
+
+def _labels(a: GenerateArguments, rows: Dataset, config: MisoConfig) -> list[int]:
     """The generator's label that each text's anchors are for."""
-    config = models.model.config
     known = {str(name): int(label) for name, label in config.label2id.items()}
-    written = [str(config.id2label[label]) for label in config.target_classes]
+    written = [str(config.id2label[label]) for label in config.target_classes or ()]
     if a.label_column is not None:
-        if a.label_column not in rows.column_names:
-            raise ValueError(
-                f"there is no column {a.label_column!r}; there are {rows.column_names}. Name the "
-                "class with --class, or another column with --label."
-            )
         feature = rows.features[a.label_column]
         values = rows[a.label_column][:]
         names = [feature.int2str(v) if hasattr(feature, "int2str") else str(v) for v in values]
@@ -127,6 +151,11 @@ def _anchors(
     a: GenerateArguments, texts: Sequence[str], labels: Sequence[int], models: MisoModels
 ) -> tuple[list[tuple[int, str]], Counter[str]]:
     """(row, anchor) in the order of the rows, and how many draws ended in which way."""
+    from hf_oversample.models.miso.realizers import AnchorRequest  # torch
+    from hf_oversample.oversamplers.anchors.surface import surface_reason
+    from hf_oversample.text.copies import CopyIndex
+    from hf_oversample.text.words import normalized
+
     config = models.model.config
     encoded = models.encoder.many(texts)
     copies = CopyIndex.build(texts, models.segmenter)

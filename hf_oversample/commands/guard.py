@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -25,6 +25,7 @@ def guarded(
     *,
     debug: bool = False,
     go_on: Callable[[], str] = lambda: "",
+    flags: Collection[str] | None = None,
     tell: Callable[[int, str], None] = lambda status, message: None,
 ) -> int:
     """
@@ -34,6 +35,7 @@ def guarded(
         work: what the command does.
         debug: show the tracebacks of errors too.
         go_on: how to go on after Ctrl-C, asked for when it is needed.
+        flags: the command's, which advice may name; None: any.
         tell: gets the status and the line of an early end, for a program that reads the result.
 
     Returns:
@@ -52,7 +54,7 @@ def guarded(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except Exception as error:
-        status, message = _told(error)
+        status, message = _told(error, flags)
         if debug:
             traceback.print_exc()
         print(f"error: {message}", file=sys.stderr, flush=True)
@@ -60,8 +62,8 @@ def guarded(
     return status
 
 
-def _told(error: Exception) -> tuple[int, str]:
-    line = known_error(error)
+def _told(error: Exception, flags: Collection[str] | None) -> tuple[int, str]:
+    line = known_error(error, flags)
     if line is not None:
         return USERS, line
     said = " ".join(str(error).split())

@@ -14,7 +14,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,11 +83,16 @@ def _run(name: str, words: list[str]) -> int:
             _print_json({"status": USERS, "error": parser.problem})
         return int(end.code or 0)
     with quietly(options.quiet):
-        return _carry_out(name, command, kind, options, words)
+        return _carry_out(name, command, kind, options, words, parser.flags())
 
 
 def _carry_out(
-    name: str, command: Subcommand, kind: type, options: argparse.Namespace, words: list[str]
+    name: str,
+    command: Subcommand,
+    kind: type,
+    options: argparse.Namespace,
+    words: list[str],
+    flags: Collection[str],
 ) -> int:
     """Run what was read, here or in as many processes as were asked for; the exit status."""
     processes = getattr(options, "num_processes", 1)
@@ -115,6 +120,7 @@ def _carry_out(
             lambda: outcomes.extend(_outcomes(name, command, kind, options, read)),
             debug=options.debug,
             go_on=go_on,
+            flags=flags,
             tell=lambda status, error: failures.append({"status": status, "error": error}),
         )
     if is_first_process():

@@ -91,7 +91,6 @@ def run_oversample(
     record = run.record(balanced, made_texts, rejections, getattr(oversampler, "acceptance_", ()))
     if run.trained is not None:
         record["losses"] = run.trained.trainer.record.losses
-        record["steps"] = run.trained.trainer.record.steps
     if isinstance(oversampler, LanguageModelOversampler) and writer is not None:
         if not oversampler.is_prompted:
             with run.output.folder("writer") as folder:

@@ -195,6 +195,7 @@ def measured(
         "made_texts": asdict(TextCounts.of_anchors(balanced.oversampler, len(balanced.anchors))),
         "timings": timings | seconds,
         "steps": trainer.record.steps,
+        "cut_short": trainer.record.cut_short,
         "metrics": metrics,
         "quality": report.quality,
         "screen": report.screen,

@@ -18,6 +18,7 @@ from hf_oversample.hub.rendering import (
     is_number,
     license_of,
     public,
+    rejections,
     rendered,
     repository_name,
     samples_list,
@@ -189,7 +190,7 @@ def _render(
         counts_table=markdown_table(
             ["class", "before", "after"], [(c, before.get(c, 0), after[c]) for c in after]
         ),
-        steps=", ".join(f"{phase} {n}" for phase, n in (run.get("steps") or {}).items()),
+        steps=_steps(run),
         losses_table=markdown_table(
             ["phase", "loss", "last value"],
             [
@@ -199,7 +200,7 @@ def _render(
             ],
         ),
         made_texts=_made_texts(run.get("made_texts")),
-        rejections_table=_or_nothing(["reason", "texts"], list(run["rejections"].items())),
+        rejections_table=_or_nothing(["reason", "texts"], rejections(run)),
         acceptance_table=_acceptance_table(run.get("acceptance", ())),
         metrics_table=metrics_table(run["metrics"]) if run["metrics"] else "",
         screen_table=_screen_table(run.get("screen")),
@@ -219,6 +220,17 @@ def _render(
         copies=_copies(run.get("quality") or {}),
         citation=citation(run),
     )
+
+
+def _steps(run: Mapping[str, Any]) -> str:
+    """The steps that each phase took, and of how many where the time was up before."""
+    done, cut = run.get("steps") or {}, run.get("cut_short") or {}
+    told = [
+        f"{phase} {done.get(phase, 0)}"
+        + (f" of {cut[phase]} (stopped by --max_train_seconds)" if phase in cut else "")
+        for phase in {**done, **cut}
+    ]
+    return ", ".join(told)
 
 
 def _or_nothing(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_oversample.hub.citations import citation
-from hf_oversample.hub.rendering import license_of
+from hf_oversample.hub.rendering import license_of, rejections
 
 VERSION = "http://mlcommons.org/croissant/1.0"
 _PARQUET = "application/x-parquet"  # as the specification has it
@@ -88,7 +88,7 @@ def croissant(run: Mapping[str, Any], files: Sequence[Path]) -> dict[str, Any]:
     data, version = run["data"], run["versions"]["hf_oversample"]
     source = run["arguments"].get("dataset_name") or data["name"]
     made = f"hf_oversample {version}, method {run['arguments'].get('method', 'miso')}"
-    rejected = ", ".join(f"{reason}: {number}" for reason, number in run["rejections"].items())
+    rejected = ", ".join(f"{reason}: {number}" for reason, number in rejections(run))
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",

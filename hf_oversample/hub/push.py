@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi
+from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi, constants
 from huggingface_hub.errors import HfHubHTTPError
 
 from hf_oversample.hub.rendering import UNNAMED
@@ -57,12 +57,17 @@ def push_folder(
 
     Raises:
         FileNotFoundError: if the folder is missing or empty.
-        ValueError: if the folder has no README.md, or holds pickles or the state of a training.
-            Nothing is created or uploaded then.
+        ValueError: if the folder has no README.md, or holds pickles or the state of a training; or
+            HF_HUB_OFFLINE forbids it. Nothing is created or uploaded then.
         HfHubHTTPError: if the Hub refuses, or is too busy at every try.
     """
     folder = Path(folder)
     check_folder(folder)
+    if constants.is_offline_mode():
+        raise ValueError(
+            f"{folder} cannot be pushed to {repo_id}: HF_HUB_OFFLINE=1 in the environment forbids "
+            "what goes over the network. Unset HF_HUB_OFFLINE, and push again."
+        )
     api = HfApi(token=token)
     # `create_repo` answers with the full name where `repo_id` leaves out the user.
     created = _patiently(

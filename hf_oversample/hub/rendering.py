@@ -35,6 +35,11 @@ def rendered(template: str, **values: Any) -> str:
     return environment.get_template(template).render(**values)
 
 
+def rejections(run: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Why texts were rejected, and how many; a record counts those that were kept beside them."""
+    return [(reason, n) for reason, n in run["rejections"].items() if reason != "kept"]
+
+
 def environment_line(run: Mapping[str, Any]) -> str:
     """The versions and the machine of a run."""
     return (

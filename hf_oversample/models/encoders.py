@@ -20,6 +20,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from hf_oversample.models.asked_for import asking_for
 from hf_oversample.models.loading import damaged
 from hf_oversample.models.miso.encoder_miso import MisoModel, encoder_class, encoder_part
 from hf_oversample.text.encoding import LENGTH_STEP
@@ -87,7 +88,8 @@ def load_config(name: str | Path, *, revision: str | None = None) -> PreTrainedC
     """
     try:
         # left open, a terminal would be asked whether to run it
-        return AutoConfig.from_pretrained(str(name), revision=revision, trust_remote_code=False)
+        with asking_for(name):
+            return AutoConfig.from_pretrained(str(name), revision=revision, trust_remote_code=False)
     except ValueError as error:
         if "trust_remote_code" not in str(error):
             raise
@@ -112,7 +114,10 @@ def load_tokenizer(name: str | Path, *, revision: str | None = None) -> PreTrain
         ValueError: its files cannot be read.
     """
     try:
-        return AutoTokenizer.from_pretrained(str(name), revision=revision, trust_remote_code=False)
+        with asking_for(name):
+            return AutoTokenizer.from_pretrained(
+                str(name), revision=revision, trust_remote_code=False
+            )
     except (OSError, ImportError):
         raise
     except Exception as error:  # of any type: each library under it has its own

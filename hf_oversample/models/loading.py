@@ -19,9 +19,12 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+from hf_oversample.models.asked_for import asking_for
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+Config = TypeVar("Config", bound="PreTrainedConfig")
 Model = TypeVar("Model", bound="PreTrainedModel")
 
 SUMS_FILE = "SHA256SUMS"
@@ -48,12 +51,7 @@ def load_complete(kind: type[Model], name: str | Path, **options: Any) -> Model:
             `SHA256SUMS`; or the configuration is none of a `kind`, or has absurd sizes.
     """
     places = {k: v for k, v in options.items() if k in ("revision", "token")}
-    found_type = check_weights(name, **places).get("model_type")
-    if found_type != kind.config_class.model_type:
-        raise ValueError(
-            f"{name} is a model of type {found_type!r} by its config.json, and a {kind.__name__} "
-            f"({kind.config_class.model_type!r}) is needed: name another model."
-        )
+    _check_type(name, check_weights(name, **places), kind.__name__, kind.config_class)
     try:
         model, found = kind.from_pretrained(
             str(name),
@@ -83,6 +81,34 @@ def load_complete(kind: type[Model], name: str | Path, **options: Any) -> Model:
             "file was changed. Download or train it again."
         )
     return model.eval()
+
+
+def load_config(kind: type[Config], name: str | Path, **options: Any) -> Config:
+    """
+    The configuration of a model whose weights `load_complete` would read, without reading them.
+
+    Args:
+        kind: the configuration's class.
+        name: folder, or name on the Hub.
+        **options: `revision` and `token`.
+
+    Raises:
+        OSError, ValueError: as `check_weights`; ValueError for a configuration of another kind.
+    """
+    found = check_weights(name, **options)
+    _check_type(name, found, kind.__name__, kind)
+    return kind.from_dict(found)
+
+
+def _check_type(
+    name: str | Path, config: Mapping[str, Any], needed: str, kind: type[PreTrainedConfig]
+) -> None:
+    found = config.get("model_type")
+    if found != kind.model_type:
+        raise ValueError(
+            f"{name} is a model of type {found!r} by its config.json, and a {needed} "
+            f"({kind.model_type!r}) is needed: name another model."
+        )
 
 
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -123,7 +149,8 @@ def check_weights(name: str | Path, **options: Any) -> dict[str, Any]:
     """
     from transformers.utils import cached_file  # transformers: not for fitted rows alone
 
-    config_file = cached_file(str(name), "config.json", **options)
+    with asking_for(name):
+        config_file = cached_file(str(name), "config.json", **options)
     if config_file is None:
         part = Path(name) / "generator"
         hint = f": a run's generator is {part}" if part.is_dir() else ""

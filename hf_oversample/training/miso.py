@@ -205,6 +205,7 @@ class MisoTrainer:
                 progress = min(1.0, max(progress, self._slowest(seconds) / limit))
                 # inside an optimiser step the next phase would inherit its gradients
                 if progress >= 1 and step % a.gradient_accumulation_steps == 0:
+                    self.record.cut_short[phase] = steps
                     break
             # dropout and noise of this step, whatever came before
             torch.manual_seed(

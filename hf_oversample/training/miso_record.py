@@ -18,6 +18,7 @@ class MisoTrainingRecord:
             `critic_mode="instance"` (`training.miso_objectives.information`).
         history: what was reported, each entry with its phase and step.
         seconds, steps: phase → seconds and steps that it took.
+        cut_short: phase → the steps that were asked for, of phases that `max_train_seconds` ended.
         stopped_at: the step that the run was asked to stop after.
     """
 
@@ -25,6 +26,7 @@ class MisoTrainingRecord:
     history: list[dict[str, float | str]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
+    cut_short: dict[str, int] = field(default_factory=dict)
     stopped_at: int | None = None
 
     def note(self, phase: str, losses: Mapping[str, float]) -> None:

@@ -22,6 +22,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from hf_oversample.models.asked_for import asking_for
 from hf_oversample.models.encoders import check_complete, load_config
 from hf_oversample.models.in_memory import folder_or_name
 from hf_oversample.models.loading import damaged
@@ -92,7 +93,8 @@ def load_language_model(
         need("gguf", f"the GGUF file {gguf_file}")
         options["gguf_file"] = gguf_file
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **options)
+        with asking_for(name):
+            tokenizer = AutoTokenizer.from_pretrained(source, **options)
         if gguf_file is None:
             kind = writing_class(name, load_config(source))
         elif hasattr(transformers, "GgufConfig"):
