@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def test_offline() -> None:
 def test_offline_the_model_that_was_asked_for_is_named(tmp_path: Path) -> None:
     """transformers tells of a page of its documentation, and not of the model."""
     for load in (load_encoder, load_tokenizer, check_weights):
-        said = line_of(lambda load=load: load("owner/encoder"))
+        said = line_of(partial(load, "owner/encoder"))
         assert said.startswith("owner/encoder is not among the downloaded files"), said
     (tmp_path / "README.md").write_text("x")
     said = line_of(lambda: push_folder(tmp_path, "me/generator"))
