@@ -11,7 +11,8 @@ validation rows chose. MiniLM reads the first `--max_length` tokens.
 Arms: words (tf-idf and logistic regression, C chosen on validation rows); the same with rows that
 EMCO makes, of words alone; frozen (MiniLM's vectors and logistic regression, C by folds); plain
 (MiniLM fine-tuned at one rate); re-embedding (mined contrastive training, then logistic
-regression); and averages of standardised scores, of which "plain + re-embedding + frozen" is what
+regression); and averages of standardised scores, calibrated on
+validation rows, of which "plain + re-embedding + frozen" is what
 `hf-oversample reembed --average true` makes. A run that was stopped goes on
 at the arm where it was; `--table` prints what a file has and computes nothing.
 """
@@ -38,6 +39,7 @@ from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.hub.tables import markdown_table
 from hf_oversample.metrics.decisions import choose_decision
 from hf_oversample.oversamplers.emco import EmcoOversampler
+from hf_oversample.training.averaging import calibration
 from hf_oversample.training.reembedder import Reembedder
 from hf_oversample.training.reembedding_arguments import ReembeddingArguments
 from hf_oversample.training.reembedding_heads import averaged_scores, solve_head
@@ -112,7 +114,9 @@ class Cell:
             arm = " + ".join(names)
             if arm not in done and set(names) <= set(self.scores):
                 mean = averaged_scores(*(self.scores[name] for name in names))
-                self.tell(arm, mean, 0.0)
+                # one scale for all classes takes their sizes away: validation rows give them back
+                scale, bias = calibration(mean[0], self.validation.labels)
+                self.tell(arm, [scale * part + bias for part in mean], 0.0)
 
     def _place(self, arm: str) -> Path:
         name = arm.replace(" ", "_")
