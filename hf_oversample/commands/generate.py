@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from datasets import Dataset
 
-from hf_oversample.commands.data import generator_at_revision
 from hf_oversample.commands.generate_arguments import GenerateArguments
 from hf_oversample.commands.outcome import Outcome
 from hf_oversample.data.demo import demo_bbc, demo_sms
@@ -45,15 +44,17 @@ def generate(arguments: GenerateArguments, resume: str | None = None) -> Outcome
     _check_columns(a, rows)
     texts = rows[a.text_column][:]
 
+    from hf_oversample.commands.data import generator_at_revision
     from hf_oversample.models.loading import load_config
     from hf_oversample.models.miso.configuration_miso import MisoConfig  # torch
 
-    labels = _labels(a, rows, load_config(MisoConfig, a.generator))
+    generator = generator_at_revision(a.generator, a.generator_revision)
+    labels = _labels(a, rows, load_config(MisoConfig, generator))
 
     from hf_oversample.oversamplers.miso.models import MisoModels
 
     models = MisoModels.load(
-        generator_at_revision(a.generator, a.generator_revision),
+        generator,
         None,
         realizer="edit",
         language=None,

@@ -7,8 +7,6 @@ from typing import Any, Literal
 from huggingface_hub.dataclasses import strict
 from transformers.configuration_utils import PreTrainedConfig
 
-from hf_oversample.models.computed_fields import refuse_computed
-
 
 @strict
 class BayesianGanConfig(PreTrainedConfig):
@@ -66,7 +64,13 @@ class BayesianGanConfig(PreTrainedConfig):
     unit_rows: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:
-        refuse_computed(self, kwargs)
+        for name in kwargs:
+            own = getattr(type(self), name, None)
+            if isinstance(own, property) and own.fset is None:
+                raise ValueError(
+                    f"{type(self).__name__} computes {name} from its other fields, and it cannot "
+                    "be given: leave it out of config.json."
+                )
         if self.network is None:
             names = [f"c{number}" for number in range(1, 6)]
             self.network = {

@@ -14,7 +14,6 @@ from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.utils.generic import can_return_tuple
 
-from hf_oversample.models.computed_fields import refuse_computed
 from hf_oversample.models.miso.encoder_miso import new_encoder
 
 
@@ -42,7 +41,13 @@ class PooledEncoderConfig(PreTrainedConfig):
     pad_token_id: int | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
-        refuse_computed(self, kwargs)
+        for name in kwargs:
+            own = getattr(type(self), name, None)
+            if isinstance(own, property) and own.fset is None:
+                raise ValueError(
+                    f"{type(self).__name__} computes {name} from its other fields, and it cannot "
+                    "be given: leave it out of config.json."
+                )
         found = self.encoder
         if not isinstance(found, PreTrainedConfig):
             settings = dict(found or {"model_type": "bert"})

@@ -8,8 +8,6 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig
 from transformers.configuration_utils import PreTrainedConfig
 
-from hf_oversample.models.computed_fields import refuse_computed
-
 
 @strict
 class MisoConfig(PreTrainedConfig):
@@ -96,7 +94,13 @@ class MisoConfig(PreTrainedConfig):
     pad_token_id: int | None = 0
 
     def __post_init__(self, **kwargs: Any) -> None:
-        refuse_computed(self, kwargs)
+        for name in kwargs:
+            own = getattr(type(self), name, None)
+            if isinstance(own, property) and own.fset is None:
+                raise ValueError(
+                    f"{type(self).__name__} computes {name} from its other fields, and it cannot "
+                    "be given: leave it out of config.json."
+                )
         if self.target_classes is None:
             self.target_classes = [1]
         decoder = _built(self.decoder)
