@@ -11,10 +11,9 @@ validation rows chose. MiniLM reads the first `--max_length` tokens.
 Arms: words (tf-idf and logistic regression, C chosen on validation rows); the same with rows that
 EMCO makes, of words alone; frozen (MiniLM's vectors and logistic regression, C by folds); plain
 (MiniLM fine-tuned at one rate); re-embedding (mined contrastive training, then logistic
-regression); and averages of standardised scores, calibrated on
-validation rows, of which "plain + re-embedding + frozen" is what
-`hf-oversample reembed --average true` makes. A run that was stopped goes on
-at the arm where it was; `--table` prints what a file has and computes nothing.
+regression); and averages of standardised scores, calibrated on validation rows, of which "plain +
+re-embedding + frozen" is what `hf-oversample reembed --average true` makes. A run that was stopped
+goes on at the arm where it was; `--table` prints what a file has and computes nothing.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ from typing import Any
 
 import numpy as np
 from datasets import ClassLabel, Dataset
+from reembedding import read
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
@@ -87,6 +87,7 @@ class Cell:
         counts = np.bincount(self.train.labels, minlength=len(self.names))
         self.targets = [k for k, n in enumerate(counts) if 1 < n < counts.max()]
         self.scores: dict[str, Parts] = {}
+        self._embedded: dict[str, np.ndarray] = {}
 
     def run(self, done: set[str]) -> None:
         """Every arm that is not done; averages need the scores of their parts."""
@@ -167,15 +168,12 @@ class Cell:
             file.write(json.dumps(found) + "\n")
 
     def _words(self, extra: Texts | None = None) -> Parts:
-        vectorizer = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2))
-        real = vectorizer.fit_transform(self.train.texts)
-        validation, test = (vectorizer.transform(p.texts) for p in (self.validation, self.test))
-        rows, labels = real, self.train.labels
+        texts, labels = self.train.texts, self.train.labels
         if extra is not None:
-            vectorizer.fit([*self.train.texts, *extra.texts])
-            rows = vectorizer.transform([*self.train.texts, *extra.texts])
-            validation, test = (vectorizer.transform(p.texts) for p in (self.validation, self.test))
-            labels = np.concatenate([labels, extra.labels])
+            texts, labels = [*texts, *extra.texts], np.concatenate([labels, extra.labels])
+        vectorizer = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2))
+        rows = vectorizer.fit_transform(texts)
+        validation, test = (vectorizer.transform(p.texts) for p in (self.validation, self.test))
         found = []
         for penalty in PENALTIES:
             model = LogisticRegression(C=penalty, class_weight="balanced", max_iter=500)
@@ -194,7 +192,7 @@ class Cell:
         return self._words(Texts.of(made))
 
     def _growing(self) -> dict[str, int]:
-        """The rare classes that have a text of two words, to the size of the largest."""
+        """The classes that grow, to the size of the largest; one of a single text stays."""
         counts = np.bincount(self.train.labels, minlength=len(self.names))
         return {self.names[k]: int(counts.max()) for k in self.targets}
 
@@ -208,8 +206,6 @@ class Cell:
         )
 
     def _vectors(self, part: str) -> np.ndarray:
-        if not hasattr(self, "_embedded"):
-            self._embedded: dict[str, np.ndarray] = {}
         if part not in self._embedded:
             self._embedded[part] = self._encoder().embed(getattr(self, part).texts)
         return self._embedded[part]
@@ -257,16 +253,6 @@ def full_scores(model: LogisticRegression, rows: Any, classes: int) -> np.ndarra
     scores = np.full((rows.shape[0], classes), -50.0)
     scores[:, model.classes_] = np.maximum(model.predict_log_proba(rows), -50.0)
     return scores
-
-
-def lines_of(path: Path) -> list[dict[str, Any]]:
-    """The lines of a file, the last of each task, seed and arm."""
-    found = {}
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            one = json.loads(line)
-            found[one["task"], one["seed"], one["arm"]] = one
-    return list(found.values())
 
 
 def table(lines: list[dict[str, Any]]) -> str:
@@ -319,12 +305,12 @@ def main() -> None:
             for task in options.tasks:
                 done = {
                     one["arm"]
-                    for one in lines_of(options.output)
+                    for one in read(options.output)
                     if (one["task"], one["seed"]) == (task, seed)
                 }
                 if not set(ARMS) <= done:
                     Cell(task, seed, options).run(done)
-    print(table(lines_of(options.output)))
+    print(table(read(options.output)))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from datasets import Dataset
 
 from hf_oversample.commands.audit_arguments import AuditArguments
 from hf_oversample.commands.audit_data import read_parts, source_words
+from hf_oversample.commands.audit_findings import finding_lines
 from hf_oversample.commands.multi_label_audit import MultiLabelAuditReport, audit_multi_label
 from hf_oversample.comparison.embedders import LatentSemanticEmbedder, pretrained_embedder
 from hf_oversample.data.auditing import (
@@ -24,12 +25,10 @@ from hf_oversample.data.auditing import (
     contradictions,
     leaks,
 )
-from hf_oversample.data.classes import lookalike_advice, lookalike_classes
+from hf_oversample.data.classes import lookalike_classes
 from hf_oversample.data.label_sets import multi_label_columns
 from hf_oversample.neighbors.difficult import difficult_samples
 from hf_oversample.text.words import Language, Segmenter, guess_language
-
-_SHOWN = 60
 
 
 @dataclass(frozen=True)
@@ -99,23 +98,17 @@ class AuditReport:
         if self.imbalance_ratio is not None:
             lines.append(f"imbalance: {self.imbalance_ratio:.1f} rows of the largest class to one")
         lines += ["", *_difficulty_lines(self.difficulty)]
-        lines += ["", "findings"]
-        found = [f"Warning: {lookalike_advice(group)}" for group in self.lookalikes]
-        for leak in self.leaks:
-            shown = "".join(f"\n      {_cut(text)}" for text in leak.examples)
-            found.append(
-                f"{leak.rows} {leak.part} rows have a text that stands in {leak.other}{shown}"
-            )
-        if self.contradictions:
-            shown = "".join(
-                f"\n      {_cut(text)}: {_counts(classes)}"
-                for text, classes in self.contradiction_examples.items()
-            )
-            found.append(f"{self.contradictions} texts stand under several classes{shown}")
-        found += self.problems
-        lines += [f"  - {one}" for one in found or ["none"]]
-        lines += ["", "next steps"]
-        lines += [f"  {number}. {one}" for number, one in enumerate(self.next_steps, start=1)]
+        lines += finding_lines(
+            lookalikes=self.lookalikes,
+            leaks=self.leaks,
+            contradicted=f"{self.contradictions} texts stand under several classes"
+            if self.contradictions
+            else "",
+            examples=self.contradiction_examples,
+            shown=_counts,
+            problems=self.problems,
+            next_steps=self.next_steps,
+        )
         return "\n".join(lines)
 
 
@@ -383,7 +376,3 @@ def _difficulty_lines(difficulty: Difficulty) -> list[str]:
 
 def _counts(classes: Mapping[str, int]) -> str:
     return ", ".join(f"{name!r} {rows}" for name, rows in classes.items())
-
-
-def _cut(text: str) -> str:
-    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")

@@ -13,7 +13,7 @@ import numpy as np
 from datasets import ClassLabel, Dataset
 
 from hf_oversample.commands.compare_arguments import EVERYTHING, CompareRunArguments
-from hf_oversample.commands.comparison_report import CELLS, REPORTS, summary, write_reports
+from hf_oversample.commands.comparison_report import CELLS, noting_progress, summary, write_reports
 from hf_oversample.commands.data import (
     check_columns,
     language_of,
@@ -95,11 +95,6 @@ def run_compare(arguments: CompareRunArguments) -> Comparison:
         options = {"max_length": a.training.max_length}
         writer = LanguageModelSource(found.name, found.called, options)
 
-    def progress(line: str) -> None:
-        for name in REPORTS:  # of an earlier run: they would stand beside longer records
-            (folder / name).unlink(missing_ok=True)
-        note(line)
-
     comparison = compare(
         problem,
         remedies=remedies,
@@ -111,7 +106,7 @@ def run_compare(arguments: CompareRunArguments) -> Comparison:
         writer=writer,
         records=folder / CELLS,
         overwrite=a.overwrite,
-        progress=progress,
+        progress=noting_progress(folder),
     )
     write_reports(output, comparison, a.metric, encoder.to_dict())
     return comparison

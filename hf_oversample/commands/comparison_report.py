@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from hf_oversample.commands.messages import note
 from hf_oversample.commands.output import OutputFolder
 from hf_oversample.comparison.decision import decide, rests_on
 from hf_oversample.comparison.figures import write_figure
@@ -19,6 +21,18 @@ from hf_oversample.comparison.wording import markdown, verdict_line
 
 CELLS, RECORD = "comparison.jsonl", "comparison.json"
 REPORTS = ("table.md", "verdict.md", "verdict.json", "report.png", "report.html", RECORD)
+
+
+def noting_progress(folder: Path) -> Callable[[str], None]:
+    """What a comparison tells each cell to: it shows the line, and takes away the reports of an
+    earlier run, which would stand beside longer records."""
+
+    def progress(line: str) -> None:
+        for name in REPORTS:
+            (folder / name).unlink(missing_ok=True)
+        note(line)
+
+    return progress
 
 
 def write_reports(

@@ -8,7 +8,7 @@ from pathlib import Path
 from datasets import Dataset
 
 from hf_oversample.commands.compare_arguments import EVERYTHING, CompareRunArguments
-from hf_oversample.commands.comparison_report import CELLS, REPORTS, write_reports
+from hf_oversample.commands.comparison_report import CELLS, noting_progress, write_reports
 from hf_oversample.commands.data import language_of
 from hf_oversample.commands.encoder import chosen_encoder
 from hf_oversample.commands.messages import note
@@ -18,6 +18,7 @@ from hf_oversample.comparison.multi_label import CLASSIFIER, REMEDIES, compare_m
 from hf_oversample.comparison.multi_label_problem import multi_label_folds
 from hf_oversample.comparison.problem import Problem
 from hf_oversample.comparison.protocol import Comparison
+from hf_oversample.comparison.remedies import remedy_key
 from hf_oversample.data.label_sets import read_label_sets
 from hf_oversample.data.reading import check_text_column
 
@@ -60,18 +61,13 @@ def run_label_comparison(
             note(f"left out before splitting: {number} {reason}")
     encoder = chosen_encoder(a.encoder_name, None, problem.language, problem.splits[0].train.texts)
 
-    def progress(line: str) -> None:
-        for name in REPORTS:  # of an earlier run: they would stand beside longer records
-            (folder / name).unlink(missing_ok=True)
-        note(line)
-
     comparison = compare_multi_label(
         problem,
         remedies=remedies,
         encoder_name=encoder.name,
         records=folder / CELLS,
         overwrite=a.overwrite,
-        progress=progress,
+        progress=noting_progress(folder),
     )
     write_reports(output, comparison, shown_metric(comparison, a), encoder.to_dict())
     return comparison
@@ -129,17 +125,13 @@ def plan_label_comparison(
 def _remedies(a: CompareRunArguments) -> list[str]:
     if EVERYTHING in a.methods or a.methods == CompareRunArguments.methods:
         return list(REMEDIES)
-    known = {_key(name): name for name in REMEDIES}
-    if unknown := [name for name in a.methods if _key(name) not in known]:
+    known = {remedy_key(name): name for name in REMEDIES}
+    if unknown := [name for name in a.methods if remedy_key(name) not in known]:
         raise ValueError(
             f"there is no remedy {unknown[0]!r} for rows with any number of labels; there are "
             f"{', '.join(REMEDIES)}"
         )
-    return [known[_key(name)] for name in a.methods]
-
-
-def _key(name: str) -> str:
-    return name.casefold().replace("-", " ").replace("_", " ")
+    return [known[remedy_key(name)] for name in a.methods]
 
 
 def _check_arguments(a: CompareRunArguments) -> None:

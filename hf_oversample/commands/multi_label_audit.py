@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
+from hf_oversample.commands.audit_findings import finding_lines
 from hf_oversample.data.auditing import (
     LONG_TEXT_WORDS,
     Leak,
@@ -17,7 +18,7 @@ from hf_oversample.data.auditing import (
     contradictions,
     leaks,
 )
-from hf_oversample.data.classes import lookalike_advice, lookalike_classes
+from hf_oversample.data.classes import lookalike_classes
 from hf_oversample.data.label_auditing import (
     LabelSetsAudit,
     MultiLabelPartAudit,
@@ -26,7 +27,6 @@ from hf_oversample.data.label_auditing import (
 from hf_oversample.data.label_sets import LabelSets, read_label_sets
 from hf_oversample.text.words import Language, Segmenter, guess_language
 
-_SHOWN = 60
 _PAIRS = 20
 HIGH_SCUMBLE = 0.1
 """Above it, the advice says that rare labels come with frequent ones. Charte et al. (2014) found
@@ -69,23 +69,17 @@ class MultiLabelAuditReport:
         lines: list[str] = []
         for name, part in self.parts.items():
             lines += _part_lines(name, part)
-        lines += ["", "findings"]
-        found = [f"Warning: {lookalike_advice(group)}" for group in self.lookalikes]
-        for leak in self.leaks:
-            shown = "".join(f"\n      {_cut(text)}" for text in leak.examples)
-            found.append(
-                f"{leak.rows} {leak.part} rows have a text that stands in {leak.other}{shown}"
-            )
-        if self.contradictions:
-            shown = "".join(
-                f"\n      {_cut(text)}: " + ", ".join(f"[{n}] {rows}" for n, rows in sets.items())
-                for text, sets in self.contradiction_examples.items()
-            )
-            found.append(f"{self.contradictions} texts stand under several sets of labels{shown}")
-        found += self.problems
-        lines += [f"  - {one}" for one in found or ["none"]]
-        lines += ["", "next steps"]
-        lines += [f"  {number}. {one}" for number, one in enumerate(self.next_steps, start=1)]
+        lines += finding_lines(
+            lookalikes=self.lookalikes,
+            leaks=self.leaks,
+            contradicted=f"{self.contradictions} texts stand under several sets of labels"
+            if self.contradictions
+            else "",
+            examples=self.contradiction_examples,
+            shown=_counts,
+            problems=self.problems,
+            next_steps=self.next_steps,
+        )
         return "\n".join(lines)
 
 
@@ -269,5 +263,5 @@ def _part_lines(name: str, part: MultiLabelPartAudit) -> list[str]:
     return lines
 
 
-def _cut(text: str) -> str:
-    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
+def _counts(sets: Mapping[str, int]) -> str:
+    return ", ".join(f"[{names}] {rows}" for names, rows in sets.items())

@@ -21,6 +21,7 @@ from hf_oversample.metrics.thresholds import (
     CONFIG_KEY,
     checked_logits,
     log_of,
+    store_decision,
     stored_decision,
     tuned_offsets,
 )
@@ -102,11 +103,7 @@ class Decision:
         Raises:
             ValueError: the config is of another number of labels.
         """
-        if config.num_labels != len(self.shift):
-            raise ValueError(
-                f"the model has {config.num_labels} labels, the decision {len(self.shift)}"
-            )
-        setattr(config, CONFIG_KEY, asdict(self))
+        store_decision(config, len(self.shift), asdict(self))
 
     @classmethod
     def of(cls, config: Any) -> Self:

@@ -16,7 +16,12 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit
 
 from hf_oversample.metrics.classification import best_threshold
-from hf_oversample.metrics.thresholds import CONFIG_KEY, checked_logits, stored_decision
+from hf_oversample.metrics.thresholds import (
+    CONFIG_KEY,
+    checked_logits,
+    store_decision,
+    stored_decision,
+)
 
 Floats = NDArray[np.float64]
 
@@ -83,11 +88,7 @@ class LabelDecision:
         Raises:
             ValueError: the config is of another number of labels.
         """
-        if config.num_labels != len(self.thresholds):
-            raise ValueError(
-                f"the model has {config.num_labels} labels, the decision {len(self.thresholds)}"
-            )
-        setattr(config, CONFIG_KEY, asdict(self))
+        store_decision(config, len(self.thresholds), asdict(self))
 
     @classmethod
     def of(cls, config: Any) -> Self:

@@ -30,6 +30,22 @@ def stored_decision(config: Any) -> dict[str, Any]:
     return dict(stored)
 
 
+def store_decision(config: Any, labels: int, decision: dict[str, Any]) -> None:
+    """Put a decision into a model's config, which ``save_pretrained`` and ``push_to_hub`` write.
+
+    Args:
+        config: the model's.
+        labels: how many the decision is for.
+        decision: plain values, for JSON.
+
+    Raises:
+        ValueError: the config is of another number of labels.
+    """
+    if config.num_labels != labels:
+        raise ValueError(f"the model has {config.num_labels} labels, the decision {labels}")
+    setattr(config, CONFIG_KEY, decision)
+
+
 def moved(probabilities: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """Probabilities `[n, classes]` with `[classes]` added to their logarithms."""
     values: np.ndarray = softmax(log_of(probabilities) + offsets, axis=1)

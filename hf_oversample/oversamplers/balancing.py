@@ -113,6 +113,7 @@ class BalancingDatasets(GrowingBatches):
             as :meth:`fit`; ValueError for a ``DatasetDict`` without ``train``, or a
             ``weight_column`` that is there already.
         """
+        self._check_weight_column(weight_column)
         columns = {
             "label_column": label_column,
             "text_column": text_column,
@@ -144,6 +145,9 @@ class BalancingDatasets(GrowingBatches):
                 rows = self.with_provenance(rows)
                 parts[split] = with_unit_weights(rows, weight_column) if weight_column else rows
         return DatasetDict(parts)
+
+    def _check_weight_column(self, weight_column: str | None) -> None:
+        """Raise where a method's rows can have no weights."""
 
     def _weighted(self, balanced: Dataset, weight_column: str | None) -> Dataset:
         if not weight_column:

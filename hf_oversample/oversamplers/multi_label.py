@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from datasets import Dataset, DatasetDict, Features, List, Value
+from datasets import Dataset, Features, List, Value
 
 from hf_oversample.data.columns import Labels, as_arrow
 from hf_oversample.data.label_imbalance import minority_labels
@@ -40,7 +40,8 @@ class MultiLabelOversampler(Oversampler):
     Raises (in ``fit``):
         ValueError: besides the base class's, as
             :func:`~hf_oversample.data.label_sets.read_label_sets`; a label of ``sampling_strategy``
-            that is unknown or has no row.
+            that is unknown or has no row. In ``balance``, a ``weight_column``: a row of several
+            labels has no class whose share a weight could restore.
 
     Attributes (after ``fit``):
         label_sets_: bool [codes, labels], the labels that each code stands for.
@@ -176,37 +177,13 @@ class MultiLabelOversampler(Oversampler):
         made = self.label_sets_[self.fitted_plan().label].sum(axis=0).tolist()
         return list(zip(self.known_labels_, before, made, strict=True))
 
-    def balance(
-        self,
-        dataset: Dataset | DatasetDict,
-        num_proc: int | None = None,
-        batch_size: int = 1000,
-        *,
-        label_column: str | None = None,
-        text_column: str | None = None,
-        embedding_column: str | None = None,
-        weight_column: str | None = None,
-    ) -> Dataset | DatasetDict:
-        """As of every oversampler, but for ``weight_column``: a row of several labels has no class
-        whose share a weight could restore.
-
-        Raises:
-            ValueError: as the base class; or a ``weight_column`` is named.
-        """
+    def _check_weight_column(self, weight_column: str | None) -> None:
         if weight_column is not None:
             raise ValueError(
                 f"weight_column={weight_column!r}: weights restore the shares of classes, and a "
                 "row with several labels is of no one class; train with the loss pos_weight, or "
                 "choose thresholds for each label, instead"
             )
-        return super().balance(
-            dataset,
-            num_proc,
-            batch_size,
-            label_column=label_column,
-            text_column=text_column,
-            embedding_column=embedding_column,
-        )
 
 
 def array_dataset(labels: npt.ArrayLike, embeddings: npt.ArrayLike | None = None) -> Dataset:
