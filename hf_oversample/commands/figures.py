@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hf_oversample.hub.tables import write_whole
+from hf_oversample.data.whole_files import whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,9 +94,9 @@ def projection_figure(
         fontsize=10,
         color="#555555",
     )
-    return write_whole(
-        Path(path), lambda temporary: figure.savefig(temporary, dpi=150, format="png")
-    )
+    with whole(Path(path)) as scratch:
+        figure.savefig(scratch, dpi=150, format="png")
+    return Path(path)
 
 
 def _draw(axes: Axes, points: np.ndarray, names: np.ndarray, shown: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ from hf_oversample.commands.outcome import SHOWN
 from hf_oversample.commands.rows_view import KINDS, RowsView
 from hf_oversample.comparison.findings import TITLES
 from hf_oversample.comparison.page import page_style
-from hf_oversample.hub.tables import write_whole
+from hf_oversample.data.whole_files import whole
 
 WORDS = {
     "majority": "other classes",
@@ -80,7 +80,9 @@ def write_rows_page(view: RowsView, record: Mapping[str, Any], path: str | Path)
         measured_by=view.measured_by,
         axes=view.axes,
     )
-    return write_whole(Path(path), lambda target: target.write_text(text, encoding="utf-8"))
+    with whole(Path(path)) as scratch:
+        scratch.write_text(text, encoding="utf-8")
+    return Path(path)
 
 
 def _file(name: str) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from huggingface_hub import EvalResult, ModelCardData
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from hf_oversample.data.whole_files import whole
 from hf_oversample.hub.citations import PAPERS, citation
 from hf_oversample.hub.rendering import (
     UNNAMED,
@@ -26,7 +27,7 @@ from hf_oversample.hub.rendering import (
     repository_name,
     samples_list,
 )
-from hf_oversample.hub.tables import markdown_table, write_whole
+from hf_oversample.hub.tables import markdown_table
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -187,11 +188,12 @@ class CardCallback(TrainerCallback):
             RuntimeError: nothing has been trained yet.
         """
         text = trainer_card(self.record, repo_id)
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        card, record_file = Path(folder) / "README.md", Path(folder) / RECORD_FILE
         record = json.dumps(self.record, indent=2, ensure_ascii=False) + "\n"
-        write_whole(folder / RECORD_FILE, lambda path: path.write_text(record, encoding="utf-8"))
-        return write_whole(folder / "README.md", lambda p: p.write_text(text, encoding="utf-8"))
+        for path, content in ((record_file, record), (card, text)):
+            with whole(path) as scratch:
+                scratch.write_text(content, encoding="utf-8")
+        return card
 
 
 def trainer_card(record: dict[str, Any], repo_id: str | None = None) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from hf_oversample.data.whole_files import whole
 
 
 def anchors_markdown(
@@ -44,7 +45,9 @@ def anchors_markdown(
         written = ["No anchors were made.", ""]
     said = [part for line in lines for part in (shown_inline(line), "")]
     text = "\n".join([f"# {title}", "", *said, *written])
-    return write_whole(Path(path), lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    with whole(Path(path)) as scratch:
+        scratch.write_text(text, encoding="utf-8")
+    return Path(path)
 
 
 def metrics_table(
@@ -114,14 +117,3 @@ def shown_inline(text: Any) -> str:
 
 def _quoted(text: Any) -> str:
     return f"> {shown_inline(text)}"
-
-
-def write_whole(path: Path, write: Any) -> Path:
-    """Calls `write` on a file beside `path` and renames it: a reader sees all of it, or nothing."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path

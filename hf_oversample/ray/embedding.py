@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 from datasets import Dataset, Features
 
 from hf_oversample.data.columns import as_arrow, check_texts, require_columns
-from hf_oversample.oversamplers.sharded.folder import claim, whole
+from hf_oversample.data.whole_files import whole
+from hf_oversample.oversamplers.sharded.folder import claim
 from hf_oversample.oversamplers.sharded.source import open_source, parquet_files
 from hf_oversample.ray.executor import RayTasks
 from hf_oversample.transforms.embed import TextEmbedder

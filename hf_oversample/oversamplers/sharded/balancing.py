@@ -70,8 +70,8 @@ def balance_files(
 
     A call that was stopped goes on from where it was if it is given again with the same arguments.
     What is resident is a few blocks: of ``block_rows`` rows of the files (or a row group, where
-    that is larger), queries or children; and, in the process that calls, some 300 bytes for each
-    row of the classes that grow.
+    that is larger), queries or children; and, in the process that calls, the numbers and the
+    neighbours of the rows of the classes that grow.
 
     Args:
         files: a folder of parquet files, which count in the order of their names, or the files.

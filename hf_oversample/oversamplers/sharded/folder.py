@@ -1,31 +1,15 @@
-"""Files that are there whole or not at all, and a folder that belongs to one set of arguments."""
+"""Arrays in files, and a folder that belongs to one set of arguments."""
 
 from __future__ import annotations
 
 import json
-import os
-import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A place to write a file at, which has its name once all of it is there.
-
-    Several workers, of several machines, may write the same file: the last to end stays.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        yield scratch
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
+from hf_oversample.data.whole_files import whole
 
 
 def save_array(path: Path, array: np.ndarray) -> None:

@@ -24,10 +24,11 @@ import pyarrow.parquet as pq
 from datasets import Dataset
 
 from hf_oversample.data.columns import ListColumns, embedding_matrix, read_labels
+from hf_oversample.data.whole_files import whole
 from hf_oversample.oversamplers.base import Oversampler
 from hf_oversample.oversamplers.interpolation import InterpolationOversampler, Segments
 from hf_oversample.oversamplers.plan import IntArray, Plan
-from hf_oversample.oversamplers.sharded.folder import open_array, save_array, whole
+from hf_oversample.oversamplers.sharded.folder import open_array, save_array
 from hf_oversample.oversamplers.sharded.gathered import GatheredRows
 from hf_oversample.oversamplers.sharded.source import Source
 
