@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -10,10 +11,10 @@ from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
 from hf_oversample.commands.folder_arguments import PushArguments
 from hf_oversample.commands.outcome import Outcome
-from hf_oversample.hub.push import check_folder, push_folder
+from hf_oversample.hub.push import check_folder, files_to_push, push_folder
 
-# Parquet files alone: the Arrow files of a saved data set hold the same rows.
 _LOG_IN = "log in with `hf auth login`, or set HF_TOKEN to a token that may write there"
+# Parquet files alone: the Arrow files of a saved data set hold the same rows.
 DATASET_FILES = ("*.parquet", "README.md", "croissant.json")
 
 
@@ -34,7 +35,7 @@ def push(arguments: PushArguments, resume: str | None = None) -> Outcome:
             a.repo,
             repo_type=kind,
             private=a.private or None,
-            only=DATASET_FILES if kind == "dataset" else None,
+            only=_only(kind),
         )
     except LocalTokenNotFoundError as error:
         raise ValueError(_LOG_IN) from error
@@ -58,13 +59,17 @@ def plan_push(arguments: PushArguments) -> Outcome:
     folder, kind = _kind(arguments)
     files = {
         str(path.relative_to(folder)): path.stat().st_size
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and (kind == "model" or any(map(path.match, DATASET_FILES)))
+        for path in files_to_push(folder, _only(kind))
     }
     lines = [f"{size:>12,} bytes  {name}" for name, size in files.items()]
-    told = f"{arguments.repo} ({kind}) would get, in one commit:"
+    told = f"{arguments.repo} ({kind}) would get, in one commit, if the token may write there:"
     record = {"repo": arguments.repo, "repo_type": kind, "files": files}
     return Outcome(record, "\n".join([told, *lines]))
+
+
+def _only(kind: Literal["model", "dataset"]) -> Sequence[str] | None:
+    """Patterns of the files that are pushed; None: all."""
+    return DATASET_FILES if kind == "dataset" else None
 
 
 def _kind(a: PushArguments) -> tuple[Path, Literal["model", "dataset"]]:

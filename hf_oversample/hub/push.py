@@ -86,20 +86,29 @@ def push_folder(
 
 def _additions(folder: Path, repo_id: str, only: Sequence[str] | None) -> list[CommitOperationAdd]:
     """The files to upload; the card has the repository's name where it could have none before."""
-    chosen = [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-        and (only is None or any(map(path.match, only)))
-        and not {".git", ".cache"} & set(path.relative_to(folder).parts)
-    ]
     card = folder / "README.md"
     return [
         CommitOperationAdd(
             path.relative_to(folder).as_posix(),
             _named(path, repo_id) if path == card else str(path),
         )
-        for path in chosen
+        for path in files_to_push(folder, only)
+    ]
+
+
+def files_to_push(folder: Path, only: Sequence[str] | None = None) -> list[Path]:
+    """The files that `push_folder` uploads: all but those of git and of a download's cache.
+
+    Args:
+        folder: what to upload.
+        only: patterns of the files that are uploaded; None: all.
+    """
+    return [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and (only is None or any(map(path.match, only)))
+        and not {".git", ".cache"} & set(path.relative_to(folder).parts)
     ]
 
 
