@@ -79,8 +79,8 @@ def generate(arguments: GenerateArguments, resume: str | None = None) -> Outcome
     counted = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
     told = (
         f"{len(kept)} anchors of {len({row for row, _ in kept})} of {len(texts)} texts in "
-        f"{a.output_file}. Draws: {counted or 'none'}. No gate has judged whether they are of their "
-        "class: read them before you train on them."
+        f"{a.output_file}. Draws: {counted or 'none'}. No gate has judged whether they are of "
+        "their class: read them before you train on them."
     )
     if len(kept) < a.per_text * len(texts):
         told += (
