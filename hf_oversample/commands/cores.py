@@ -25,11 +25,23 @@ def free_cores(cgroup: Path = CGROUP) -> int:
     return max(1, min(bound or 1, bound or 1 if quota is None else math.ceil(quota)))
 
 
+def let_threads_sleep() -> None:
+    """
+    Threads that wait for one another sleep, unless OMP_WAIT_POLICY says otherwise. It is read once,
+    when torch is loaded: call this before.
+
+    Spinning, as they do by default, they spend their turns on a busy machine's cores, and processor
+    time on a free one's, on waiting: `benchmarks/contention.py`.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def use_free_cores() -> int:
     """
     Let torch compute on the cores that are free, shared among this machine's processes; returns the
     number of threads. OMP_NUM_THREADS, which launchers set, is left as it is.
     """
+    let_threads_sleep()
     import torch  # seconds
 
     if not os.environ.get("OMP_NUM_THREADS"):

@@ -20,6 +20,7 @@ from typing import Any
 
 from hf_oversample.commands import extension
 from hf_oversample.commands.command import check_files
+from hf_oversample.commands.cores import let_threads_sleep, use_free_cores
 from hf_oversample.commands.guard import (
     USERS,
     goes_on_by_itself,
@@ -162,9 +163,8 @@ def _outcomes(
     arguments = kind(**values)
     read.append(arguments)
     check_files(arguments)
-    if command.trains:
-        from hf_oversample.commands.cores import use_free_cores
-
+    let_threads_sleep()
+    if command.trains or command.runs_models:
         use_free_cores()
     if options.dry_run:
         outcome = _named(str(command.plan))(arguments)
