@@ -245,7 +245,7 @@ import sys
 from pathlib import Path
 
 import torch
-from bayesian_gan_fixtures import QUICK_OVERSAMPLER, dataset, linear_gaussian, trainer
+from bayesian_gan_fixtures import QUICK, QUICK_OVERSAMPLER, dataset, linear_gaussian, trainer
 from hf_oversample import BayesianGanOversampler
 
 out, phase = Path(sys.argv[1]), sys.argv[2]
@@ -258,6 +258,11 @@ else:
     one.train()
     trainer(*linear_gaussian((10, 30)), out).train(stop_at=3)
 state = {"weights": one.model.state_dict(), "history": one.record.history}
+if phase == "whole":
+    halves = {"batch_size": QUICK["batch_size"] // 2}
+    half = trainer(*linear_gaussian((10, 30)), arguments=halves)
+    half.train()
+    state["halves"] = half.record.history
 if phase == "whole" and rank == 0:  # while the other one waits
     fitted = BayesianGanOversampler(**QUICK_OVERSAMPLER).fit(dataset())
     state["made"] = torch.from_numpy(fitted.made_)
@@ -274,11 +279,15 @@ def test_two_processes_agree_and_an_oversampler_fits_in_one_alone(tmp_path: Path
     one, two = run_two_processes(script, tmp_path, "whole")
     for name, value in one["weights"].items():
         assert torch.equal(value, two["weights"][name]), name
-    assert one["history"] != two["history"]  # each drew batches of its own
+    assert one["history"] != two["history"]  # each had its share of the batches
     rows, labels = linear_gaussian((10, 30))
     alone = trainer(rows, labels)
     alone.train()
     assert not all(torch.equal(v, one["weights"][k]) for k, v in weights(alone.model).items())
+    # two halves of a batch are the batch
+    for whole, *halves in zip(alone.record.history, one["halves"], two["halves"], strict=True):
+        for name, value in whole.items():
+            assert np.mean([half[name] for half in halves]) == pytest.approx(value, rel=1e-4), name
     for rank in run_two_processes(script, tmp_path, "resumed"):
         for name, value in one["weights"].items():
             assert torch.equal(value, rank["weights"][name]), name

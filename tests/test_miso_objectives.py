@@ -10,7 +10,7 @@ import torch
 
 from hf_oversample.models.miso.realizers.common import source_latents
 from hf_oversample.text.encoding import pad
-from hf_oversample.training.gathering import gathered
+from hf_oversample.training.gathering import gathered, own_share
 from hf_oversample.training.miso_objectives import GeneratorObjective, surrogate_latents
 from miso_fixtures import arguments, encode, make_corpus, make_generator, make_trainer, tokenizer
 from two_processes import run_two_processes
@@ -138,7 +138,7 @@ from hf_oversample.models.miso.layers_miso import SemanticFusion, normalize_late
 from hf_oversample.models.miso.losses_miso import (
     MutualInformationCritic, critic_pairs, donsker_varadhan
 )
-from hf_oversample.training.gathering import gathered
+from hf_oversample.training.gathering import gathered, own_share
 
 HEADS, SIZE, PAIRS = 2, 8, 12
 
@@ -158,9 +158,9 @@ class Net(nn.Module):
 def run(rank, world):
     torch.manual_seed(0)
     net, critic = Net(), MutualInformationCritic(HEADS * SIZE, 16)
-    texts = torch.randn(2, PAIRS, HEADS, SIZE)[:, rank * PAIRS // world:(rank + 1) * PAIRS // world]
+    texts = own_share(torch.randn(2, PAIRS, HEADS, SIZE).transpose(0, 1), rank, world)
     wrapped = DistributedDataParallel(net) if world > 1 else net
-    q, k, z = wrapped(texts)
+    q, k, z = wrapped(texts.transpose(0, 1))
     every = [gathered(part) for part in (q, k, z)]
     pairs = critic_pairs("pair", *every, torch.Generator().manual_seed(1))
     a, b, c, d = pairs["minority_of_z"]

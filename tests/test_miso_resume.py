@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from miso_fixtures import arguments, encode, make_corpus, make_generator, make_trainer
 from miso_training_runs import LABELS, OPPONENTS, TEXTS, different, player_of, train
 from two_processes import run_two_processes
@@ -112,6 +114,28 @@ def test_nowhere_to_write() -> None:
 
 # ---- two processes ------------------------------------------------------------------------------
 
+# what discriminators read is drawn by each process for itself
+READ_NOISE = ("discriminators", "adversarial")
+HALVES = {
+    "batch_size": 6,
+    "pair_batch_size": 3,
+    "decoder_rows": 4,
+    "adversarial_rows": 2,
+    "latent_noise": 0.0,
+    "adversarial_weight": 0.0,
+}
+WHOLE = HALVES | {name: 2 * HALVES[name] for name in list(HALVES)[:4]}
+
+
+def without_dropout(texts: Sequence[str]) -> MisoForAnchorGeneration:
+    """A generator of two decoders for which each process draws nothing."""
+    model = make_generator(texts, share_decoder=False)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    return model
+
+
 TWO_PROCESSES = """
 import sys
 from pathlib import Path
@@ -119,10 +143,12 @@ from typing import Any
 
 import torch
 from miso_fixtures import arguments, make_corpus, make_generator, make_trainer
+from test_miso_resume import HALVES, without_dropout
 
 out, phase = Path(sys.argv[1]), sys.argv[2]
 texts, labels = make_corpus((40, 12))
 model = make_generator(texts)
+still = without_dropout(texts)
 trainer = make_trainer(model, texts, labels, arguments(), output_dir=out)
 assert trainer.accelerator.num_processes == 2
 if phase == "resumed":
@@ -131,6 +157,9 @@ else:
     trainer.train()
     first = make_trainer(make_generator(texts), texts, labels, arguments(), output_dir=out)
     first.train(stop_at=10)
+    share = make_trainer(still, texts, labels, arguments(**HALVES))
+    share.train()
+    torch.save(share.record.history, out / f"share-{trainer.process}.pt")
 state = {"weights": model.state_dict(), "history": trainer.record.history}
 torch.save(state, out / f"{phase}-{trainer.process}.pt")
 torch.distributed.destroy_process_group()
@@ -143,8 +172,16 @@ def test_two_processes_agree(tmp_path: Path) -> None:
     script.write_text(TWO_PROCESSES)
     one, two = run_two_processes(script, tmp_path, "whole")
     assert different(one["weights"], two["weights"]) == []
-    # each drew batches of its own
+    # each had its share of the batches
     assert one["history"] != two["history"]
+    in_one = make_trainer(without_dropout(TEXTS), TEXTS, LABELS, arguments(**WHOLE))
+    in_one.train()
+    shares = [torch.load(tmp_path / f"share-{rank}.pt") for rank in range(2)]
+    for whole, *halves in zip(in_one.record.history, *shares, strict=True):
+        for name, value in whole.items():
+            if isinstance(value, float) and name not in READ_NOISE:
+                mean = sum(half[name] for half in halves) / 2
+                assert mean == pytest.approx(value, rel=1e-4, abs=1e-6), (whole["step"], name)
     alone, _ = train()
     assert different(alone, one["weights"])
     trained = {

@@ -1,4 +1,4 @@
-"""Batches of MISO's training, each a function of (seed, step, process)."""
+"""Batches of MISO's training: one is drawn by (seed, step) for all processes, and dealt to them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from hf_oversample.neighbors.difficult import difficult_samples, nearest_neighbo
 from hf_oversample.numeric import noise
 from hf_oversample.text.encoding import EncodedText, pad
 from hf_oversample.training.arguments import MisoTrainingArguments
+from hf_oversample.training.gathering import own_share
 
 
 @dataclass(frozen=True)
@@ -86,18 +87,12 @@ class MisoPairs:
         return int((self.difficulty[label] > 0).sum()) or len(self.difficulty[label])
 
     def draw(
-        self,
-        arguments: MisoTrainingArguments,
-        step: int,
-        size: int,
-        process: int = 0,
-        processes: int = 1,
+        self, arguments: MisoTrainingArguments, step: int, size: int
     ) -> tuple[int, np.ndarray, np.ndarray]:
         """
-        A process's share of the pairs of one target class, drawn by (seed, step): its difficult
+        Pairs of one target class, drawn by (seed, step), for all processes together: its difficult
         rows, outvoted ones twice as often, and majority neighbours of theirs (section 4.2); all
-        rows of a class that has no difficult one. The shares of all processes are the pairs that
-        one process draws if `size` is that of them together.
+        rows of a class that has no difficult one.
 
         Returns: the class, `[size]` of its rows, and `[size]` majority neighbours of theirs.
         """
@@ -110,12 +105,8 @@ class MisoPairs:
         label = classes[rng.choice(len(classes), p=weights / weights.sum())]
         # the rows that other classes outvote twice as often as the other difficult ones
         chance = np.where(self.outvoted[label], 2.0, 1.0)[: self.number_paired(label)]
-        number = size * processes
-        replace = len(chance) < number
-        chosen = rng.choice(len(chance), number, replace=replace, p=chance / chance.sum())
-        neighbor = rng.integers(self.neighbors[label].shape[1], size=number)
-        own = slice(process * size, (process + 1) * size)
-        chosen, neighbor = chosen[own], neighbor[own]
+        chosen = rng.choice(len(chance), size, replace=len(chance) < size, p=chance / chance.sum())
+        neighbor = rng.integers(self.neighbors[label].shape[1], size=size)
         return label, self.rows[label][chosen], self.neighbors[label][chosen, neighbor]
 
     def partner(self, row: int, label: int, rng: np.random.Generator) -> int:
@@ -182,8 +173,9 @@ class MisoBatches:
         positions: `[vocabulary]`, place of each token among the output tokens, −100 for others.
         config: the generator's.
         padding, mask_token: ids of these tokens.
-        process, processes: this process's number, and how many train together; each draws batches
-            of its own.
+        process, processes: this process's number, and how many train together. Each draws the
+            batch of all of them, and keeps its share: two processes with 16 texts each train on
+            what one with 32 does.
         device: of the batches.
         places: tokens that the model has places for; None: any number.
     """
@@ -240,15 +232,18 @@ class MisoBatches:
         return ids, targets
 
     def _groups(
-        self, texts: Sequence[EncodedText], rng: np.random.Generator, number: int = 4
+        self,
+        texts: Sequence[EncodedText],
+        masked: Sequence[np.ndarray],
+        targets: Sequence[np.ndarray],
+        number: int = 4,
     ) -> list[dict[str, Tensor]]:
         """
-        A batch, masked, in `number` groups of like length: half of a batch padded to its longest
-        text is padding.
+        A batch, masked by `mask_words`, in `number` groups of like length: half of a batch padded
+        to its longest text is padding.
 
         Each group has its places in the batch (`rows`), `ids`, `masked_ids`, `mask` and `targets`.
         """
-        masked, targets = self.mask_words(texts, rng)
         order = np.argsort([len(text) for text in texts], kind="stable")
         groups = []
         for part in np.array_split(order, min(number, len(order))):
@@ -287,27 +282,35 @@ class MisoBatches:
         `latent_groups` holds the former, then the latter. An editor's batch has neither.
         """
         a = self.arguments
-        rng = noise.generator(a.seed, noise.stream("pretrain"), step, self.process)
-        classes = rng.choice(len(self.class_chance), a.batch_size, p=self.class_chance)
+        # the last counters of streams were a process's number: what one draws is as it was
+        rng = noise.generator(a.seed, noise.stream("pretrain"), step, 0)
+        number = a.batch_size * self.processes
+        classes = rng.choice(len(self.class_chance), number, p=self.class_chance)
         rows = np.asarray([rng.choice(self.class_rows[c]) for c in classes])
-        texts = [self.encoded[row] for row in rows]
-        batch: dict[str, Any] = {"groups": self._groups(texts, rng)}
-        dropped = rng.random(len(rows)) < a.class_dropout
-        batch["classes"] = torch.as_tensor(classes, device=self.device)
-        batch["fill_classes"] = torch.as_tensor(
-            np.where(dropped, self.config.num_labels, classes), device=self.device
-        )
+        masked, targets = self.mask_words([self.encoded[row] for row in rows], rng)
+        dropped = rng.random(number) < a.class_dropout
+        fill_classes = np.where(dropped, self.config.num_labels, classes)
+        own = self._own(range(number))
+        batch: dict[str, Any] = {
+            "groups": self._own_groups(rows, masked, targets, own),
+            "classes": torch.as_tensor(classes[own], device=self.device),
+            "fill_classes": torch.as_tensor(fill_classes[own], device=self.device),
+        }
         if self.config.parts == "editor":
             return batch
-        decoded = min(a.decoder_rows, len(rows))
-        batch["decoder_ids"], batch["decoder_mask"] = self.padded(rows[:decoded])
-        read = rows[:decoded]
+        decoded = own[: a.decoder_rows]
+        batch["decoder_ids"], batch["decoder_mask"] = self.padded(rows[decoded])
         known = pairs.rows if pairs is not None and self.config.use_sfm else {}
-        paired = [i for i in range(decoded) if int(classes[i]) in known]
+        partners = {
+            place: pairs.partner(int(rows[place]), int(classes[place]), rng)
+            for place in range(min(a.decoder_rows * self.processes, number))
+            if pairs is not None and int(classes[place]) in known
+        }
+        paired = [i for i, place in enumerate(decoded) if place in partners]
         batch["paired_rows"] = torch.tensor(paired, dtype=torch.long, device=self.device)
-        if pairs is not None and paired:
-            partners = [pairs.partner(int(rows[i]), int(classes[i]), rng) for i in paired]
-            read = np.concatenate([read, partners])
+        read = rows[decoded]
+        if paired:
+            read = np.concatenate([read, [partners[decoded[i]] for i in paired]])
         batch["latent_groups"] = self._length_groups(read)
         return batch
 
@@ -318,22 +321,41 @@ class MisoBatches:
         Returns: the batch, and the target class.
         """
         a = self.arguments
-        label, own, other = pairs.draw(a, step, a.pair_batch_size, self.process, self.processes)
-        rng = noise.generator(a.seed, noise.stream("adversarial"), step, self.process)
-        rows = np.concatenate([own, other])
-        batch: dict[str, Any] = {"groups": self._groups([self.encoded[row] for row in rows], rng)}
-        batch["minority_ids"], batch["minority_mask"] = self.padded(own)
-        batch["majority_ids"], batch["majority_mask"] = self.padded(other)
+        number = a.pair_batch_size * self.processes
+        label, minority, majority = pairs.draw(a, step, number)
+        rng = noise.generator(a.seed, noise.stream("adversarial"), step, 0)
+        rows = np.concatenate([minority, majority])
+        masked, targets = self.mask_words([self.encoded[row] for row in rows], rng)
         classes = self.labels[rows]
         dropped = rng.random(len(rows)) < a.class_dropout
-        batch["classes"] = torch.as_tensor(classes, device=self.device)
-        batch["fill_classes"] = torch.as_tensor(
-            np.where(dropped, self.config.num_labels, classes), device=self.device
-        )
-        batch["know_latent"] = torch.as_tensor(
-            rng.random(len(rows)) < 0.5, device=self.device
-        ).float()
+        fill_classes = np.where(dropped, self.config.num_labels, classes)
+        know = rng.random(len(rows)) < 0.5
+        sides = self._own(range(number)), self._own(range(number, 2 * number))
+        own = [*sides[0], *sides[1]]
+        batch: dict[str, Any] = {
+            "groups": self._own_groups(rows, masked, targets, own),
+            "classes": torch.as_tensor(classes[own], device=self.device),
+            "fill_classes": torch.as_tensor(fill_classes[own], device=self.device),
+            "know_latent": torch.as_tensor(know[own], device=self.device).float(),
+        }
+        batch["minority_ids"], batch["minority_mask"] = self.padded(rows[sides[0]])
+        batch["majority_ids"], batch["majority_mask"] = self.padded(rows[sides[1]])
         return batch, label
+
+    def _own(self, places: Sequence[int]) -> list[int]:
+        """This process's of places of the batch of all."""
+        return list(own_share(places, self.process, self.processes))
+
+    def _own_groups(
+        self,
+        rows: np.ndarray,
+        masked: Sequence[np.ndarray],
+        targets: Sequence[np.ndarray],
+        own: Sequence[int],
+    ) -> list[dict[str, Tensor]]:
+        """`_groups` of this process's places of the batch of all."""
+        texts = [self.encoded[rows[place]] for place in own]
+        return self._groups(texts, [masked[i] for i in own], [targets[i] for i in own])
 
     def validation(
         self, encoded: Sequence[EncodedText], labels: np.ndarray, limit: int = 512
@@ -345,7 +367,8 @@ class MisoBatches:
         result = []
         for start in range(0, len(rows), 64):
             part = rows[start : start + 64]
-            groups = self._groups([encoded[row] for row in part], rng, number=1)
+            texts = [encoded[row] for row in part]
+            groups = self._groups(texts, *self.mask_words(texts, rng), number=1)
             # a group keeps its rows sorted by length
             classes = torch.as_tensor(labels[part], device=self.device)[groups[0]["rows"]]
             groups[0]["rows"] = torch.arange(len(classes), device=self.device)

@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from hf_oversample.models.bayesian_gan.configuration_bayesian_gan import BayesianGanConfig
+from hf_oversample.models.bayesian_gan.layers_bayesian_gan import DiscriminatorOutput
 from hf_oversample.models.bayesian_gan.losses_bayesian_gan import (
     class_loss,
     least_squares_discriminator_loss,
@@ -36,6 +37,7 @@ from hf_oversample.training.bayesian_gan_batches import (
 )
 from hf_oversample.training.checkpoints import load_checkpoint, run_settings, save_checkpoint
 from hf_oversample.training.divergence import check_finite
+from hf_oversample.training.gathering import gathered
 
 UNIT_TOLERANCE = 0.01
 
@@ -123,12 +125,13 @@ class BayesianGanTrainer:
         arguments: steps, rates and weights.
         output_dir: where checkpoints and trackers write; needed for either.
         targets: class ids that are to be made, which `target_share` is for; all by default.
-        together: whether the processes of a distributed run train one model, each on batches of its
-            own. False: each trains for itself as if it were the only one, with the same batches,
-            and comes to the same weights; some may train and others not.
+        together: whether the processes of a distributed run train one model, each on its share of
+            the batch: p processes with batches of b descend the losses of one with p · b. False:
+            each trains for itself as if it were the only one, with the same batches, and comes to
+            the same weights; some may train and others not.
 
-    Every step's rows and noise are a function of (seed, step, process): a resumed run ends with the
-    same weights as an uninterrupted one.
+    Every step's rows and noise are a function of (seed, step): a resumed run ends with the same
+    weights as an uninterrupted one.
 
     Raises:
         ValueError: rows or labels that do not fit the model, fewer than two classes, values that
@@ -166,9 +169,11 @@ class BayesianGanTrainer:
         self.average = MovingAverage(model.generator, a.ema_decay)
         with torch.no_grad():
             data = model.to_model_units(torch.from_numpy(matrix).to(self.device))
+        self.together = together
         process = self.accelerator.process_index if together else 0
         self.targets = None if targets is None else sorted({int(c) for c in targets})
-        self.batches = GanBatches(data, codes, model.config, a, process, self.targets)
+        processes = self.accelerator.num_processes if together else 1
+        self.batches = GanBatches(data, codes, model.config, a, process, processes, self.targets)
         betas = (a.adam_beta1, a.adam_beta2)
         players = {"generator": model.generator, "discriminator": model.discriminator}
         rates = {"generator": a.learning_rate, "discriminator": a.discriminator_learning_rate}
@@ -301,7 +306,7 @@ class BayesianGanTrainer:
             "class of real rows": class_loss(of_real.logits, labels),
             "noise (discriminator)": (of_made.noise - z).square().mean(),
         }
-        added = self.model.regularizer(c, labels, of_made)
+        added = self._regularizer(c, labels, of_made)
         return terms | {f"{name} (discriminator)": value for name, value in added.items()}
 
     def _generator_terms(self, step: int) -> dict[str, Tensor]:
@@ -316,7 +321,16 @@ class BayesianGanTrainer:
             "class of made rows": class_loss(seen.logits, labels),
             "noise": (seen.noise - z).square().mean(),
         }
-        return terms | self.model.regularizer(c, labels, seen)
+        return terms | self._regularizer(c, labels, seen)
+
+    def _regularizer(
+        self, c: Tensor, labels: Tensor, seen: DiscriminatorOutput
+    ) -> dict[str, Tensor]:
+        """The terms of the network's structure, fitted to the rows of all processes."""
+        if not self.together:
+            return self.model.regularizer(c, labels, seen)
+        every = seen._replace(codes=gathered(seen.codes), logits=gathered(seen.logits))
+        return self.model.regularizer(gathered(c), gathered(labels), every)
 
     def _weighted(self, terms: dict[str, Tensor], player: str, step: int) -> Tensor:
         """A player's loss: its terms by their weights."""

@@ -1,4 +1,4 @@
-"""Batches of the Bayesian-network GAN's training: functions of (seed, step, process)."""
+"""Batches of the Bayesian-network GAN's training, by (seed, step), dealt to the processes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from torch import Tensor
 from hf_oversample.models.bayesian_gan.configuration_bayesian_gan import BayesianGanConfig
 from hf_oversample.numeric import noise
 from hf_oversample.training.bayesian_gan_arguments import BayesianGanTrainingArguments
+from hf_oversample.training.gathering import own_share
+
+# in the noise's counters, where a process's number was: what one process draws is as it was
+_FORMER_PROCESS = 0
 
 
 class GanBatches:
@@ -23,7 +27,8 @@ class GanBatches:
         codes: `[n]`, class ids.
         config: the model's.
         arguments: batch size, shares of the classes, shifts and seed.
-        process: number of this process.
+        process, processes: number of this process, and how many train together: each has its share
+            of the batch of all.
         targets: class ids that are to be made; all by default.
     """
 
@@ -34,11 +39,16 @@ class GanBatches:
         config: BayesianGanConfig,
         arguments: BayesianGanTrainingArguments,
         process: int,
+        processes: int,
         targets: Sequence[int] | None = None,
     ) -> None:
         self.rows, self.device = rows, rows.device
         self.labels = torch.from_numpy(codes).to(rows.device)
-        self.config, self.arguments, self.process = config, arguments, process
+        self.config, self.arguments = config, arguments
+        # of the batch of all processes
+        self.processes = processes
+        every = np.arange(arguments.batch_size * processes)
+        self.places = own_share(every, process, processes)
         self.variables = len((config.network or {})["observed"])
         self.by_class = [np.flatnonzero(codes == c) for c in range(config.num_labels)]
         counts = np.array([len(found) for found in self.by_class], dtype=np.float64)
@@ -46,8 +56,8 @@ class GanBatches:
 
     def real(self, step: int, draw: int) -> tuple[Tensor, Tensor]:
         """Rows `[m, d]` of classes drawn by `class_shares`, and their class ids `[m]`."""
-        a, place = self.arguments, np.arange(self.arguments.batch_size)
-        key = (step, self.process, draw, place)
+        a = self.arguments
+        key = (step, _FORMER_PROCESS, draw, self.places)
         u = noise.uniform(a.seed, noise.stream("bayesian gan class"), *key)
         # Rounding may leave the last end below a draw: it then is of the last class with rows.
         largest = max(c for c, found in enumerate(self.by_class) if len(found))
@@ -60,13 +70,12 @@ class GanBatches:
 
     def noise(self, step: int, draw: int) -> tuple[Tensor, Tensor]:
         """z `[m, noise_size]` and c `[m, variables]`, standard normal."""
-        config, size = self.config, self.arguments.batch_size
-        width = config.noise_size
+        width = self.config.noise_size
         values = noise.normal(
             self.arguments.seed,
             noise.stream("bayesian gan noise"),
-            *(step, self.process, draw),
-            np.arange(size)[:, None],
+            *(step, _FORMER_PROCESS, draw),
+            self.places[:, None],
             np.arange(width + self.variables),
         )
         drawn = torch.from_numpy(values.astype(np.float32)).to(self.device)
@@ -78,19 +87,22 @@ class GanBatches:
         if not a.max_translation:
             return rows
         side = self.config.image_side
+        # real rows of all processes, then made ones
+        parts, size = len(rows) // len(self.places), len(self.places) * self.processes
+        places = np.concatenate([self.places + part * size for part in range(parts)])
         shifts = noise.integers(
             2 * a.max_translation + 1,
             a.seed,
             noise.stream("bayesian gan shift"),
-            *(step, self.process, draw),
-            np.arange(len(rows))[:, None],
+            *(step, _FORMER_PROCESS, draw),
+            places[:, None],
             np.arange(2),
         )
         moves = torch.from_numpy(shifts - a.max_translation).to(rows.device)
-        places = (torch.arange(side, device=rows.device) + moves[:, :, None]).clamp(0, side - 1)
+        pixels = (torch.arange(side, device=rows.device) + moves[:, :, None]).clamp(0, side - 1)
         images, numbers = rows.unflatten(1, (side, side)), torch.arange(len(rows))
         index = numbers.to(rows.device)[:, None, None]
-        return images[index, places[:, 0, :, None], places[:, 1, None, :]].flatten(1)
+        return images[index, pixels[:, 0, :, None], pixels[:, 1, None, :]].flatten(1)
 
 
 def class_shares(

@@ -11,7 +11,8 @@ from torch import Tensor
 
 def gathered(rows: Tensor) -> Tensor:
     """
-    The rows of all processes, in the order of the processes.
+    The rows of all processes, by turns: the first of each process, then the second of each, as a
+    batch was dealt to them (`own_share`).
 
     A loss of all of them that every process computes, and whose gradients data-parallel training
     averages, has the gradient of one process with all rows: the gradient of a row is the sum of
@@ -22,12 +23,35 @@ def gathered(rows: Tensor) -> Tensor:
 
     Returns: `[processes · n, …]`; `rows` itself in a process that is alone.
     """
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return rows
-    if distributed.get_world_size() == 1:
+    if not _has_company():
         return rows
     result: Tensor = _Gathered.apply(rows)
     return result
+
+
+def averaged(values: Tensor) -> Tensor:
+    """
+    The mean of a tensor over all processes, without gradients; itself in a process that is alone.
+
+    A sum of losses that is divided by the averaged count, and whose gradients data-parallel
+    training averages, is the mean over the rows or tokens of all processes.
+    """
+    if not _has_company():
+        return values
+    total = values.detach().clone()
+    distributed.all_reduce(total)
+    return total / distributed.get_world_size()
+
+
+def own_share(rows: Any, process: int, processes: int) -> Any:
+    """A process's rows of a batch that is dealt to all, one at a time: every `processes`-th."""
+    return rows[process::processes]
+
+
+def _has_company() -> bool:
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return False
+    return bool(distributed.get_world_size() > 1)
 
 
 class _Gathered(torch.autograd.Function):
@@ -39,10 +63,10 @@ class _Gathered(torch.autograd.Function):
         rows = rows.contiguous()
         parts = [torch.empty_like(rows) for _ in range(distributed.get_world_size())]
         distributed.all_gather(parts, rows)
-        return torch.cat(parts)
+        return torch.stack(parts, dim=1).flatten(0, 1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         total = gradients[0].clone(memory_format=torch.contiguous_format)
         distributed.all_reduce(total)
-        return total.chunk(distributed.get_world_size())[distributed.get_rank()]
+        return own_share(total, distributed.get_rank(), distributed.get_world_size())

@@ -23,7 +23,7 @@ from hf_oversample.training.arguments import MisoTrainingArguments
 from hf_oversample.training.batches import MisoBatches, MisoPairs
 from hf_oversample.training.checkpoints import load_checkpoint, run_settings, save_checkpoint
 from hf_oversample.training.divergence import check_finite
-from hf_oversample.training.gathering import gathered
+from hf_oversample.training.gathering import gathered, own_share
 from hf_oversample.training.miso_critics import CriticSteps
 from hf_oversample.training.miso_evaluation import validation_losses
 from hf_oversample.training.miso_objectives import (
@@ -59,9 +59,10 @@ class MisoTrainer:
         validation, validation_labels: encoded texts that the losses are evaluated on.
         output_dir: where checkpoints and trackers write; needed for either.
 
-    Every step's rows, masks and noise are a function of (seed, step, process): a resumed run ends
-    with the same weights as an uninterrupted one, but under `max_train_seconds`, which makes the
-    schedules follow the clock.
+    Every step's rows and masks are a function of (seed, step), dealt to the processes, dropout and
+    noise one of (seed, step, process): a resumed run ends with the same weights as an uninterrupted
+    one, but under `max_train_seconds`, which makes the schedules follow the clock; and but for
+    dropout and noise, p processes with batches of b descend the losses of one with p · b.
 
     Raises:
         ValueError: if checkpoints or a tracker are asked for without an `output_dir`, the
@@ -311,9 +312,9 @@ class MisoTrainer:
         a, pairs = self.arguments, self.find_pairs()
         if self.cached_latents is None:
             raise RuntimeError("The latents of phase 2 are read before they were computed.")
-        _, own, other = pairs.draw(
-            a, step, a.batch_size, self.process, self.accelerator.num_processes
-        )
+        processes = self.accelerator.num_processes
+        drawn = pairs.draw(a, step, a.batch_size * processes)[1:]
+        own, other = (own_share(rows, self.process, processes) for rows in drawn)
         q = torch.stack([self.cached_latents[row] for row in own.tolist()])
         k = torch.stack([self.cached_latents[row] for row in other.tolist()])
         q, k = gathered(q), gathered(k)

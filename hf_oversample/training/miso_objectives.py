@@ -20,7 +20,7 @@ from hf_oversample.models.miso.losses_miso import (
 )
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.training.arguments import MisoTrainingArguments
-from hf_oversample.training.gathering import gathered
+from hf_oversample.training.gathering import averaged, gathered
 
 SIDES = ("minority", "majority")
 Pairs = Mapping[str, tuple[Tensor, ...]]
@@ -78,26 +78,36 @@ class GeneratorObjective(nn.Module):
             classes: `[n]`, the classes to write as.
 
         Returns: the mean over tokens (over the texts of a decoder, where there are two), a scalar
-        in nats.
+        in nats; with several processes one whose mean over them is that of all their tokens.
         """
+        sums, sizes = [], []
+        groups = self.decoder_groups(classes)
+        for group in groups:
+            found = torch.zeros((), device=ids.device), 0
+            if len(group):
+                found = self._summed_reconstruction(
+                    ids[group], mask[group], latents[group], classes[group]
+                )
+            sums.append(found[0])
+            sizes.append((found[1], len(group) / max(len(classes), 1)))
         total = torch.zeros((), device=ids.device)
-        for group in self.decoder_groups(classes):
-            loss = self._reconstruction_of_one_decoder(
-                ids[group], mask[group], latents[group], classes[group]
-            )
-            total = total + loss * (len(group) / len(classes))
+        for one, (tokens, share) in zip(
+            sums, averaged(torch.tensor(sizes, device=ids.device)), strict=True
+        ):
+            total = total + one / tokens.masked_fill(tokens == 0, 1) * share
         return total
 
-    def _reconstruction_of_one_decoder(
+    def _summed_reconstruction(
         self, ids: Tensor, mask: Tensor, latents: Tensor, classes: Tensor
-    ) -> Tensor:
+    ) -> tuple[Tensor, int]:
+        """`reconstruction` of one decoder's texts, summed over their tokens, and these tokens."""
         targets = self.model.output_positions[ids[:, 1:]].masked_fill(mask[:, 1:] == 0, -100)
         states = self.model.decode_states(
             ids[:, :-1], latents, classes, attention_mask=mask[:, :-1], use_cache=False
         ).last_hidden_state
         wanted = targets != -100
         total = self._token_loss(states[wanted], targets[wanted], self.model.decoder_head)
-        return total / wanted.sum().clamp(min=1)
+        return total, int(wanted.sum())
 
     def _token_loss(self, states: Tensor, targets: Tensor, head: nn.Module) -> Tensor:
         """
@@ -116,7 +126,7 @@ class GeneratorObjective(nn.Module):
 
     def decoder_logits(self, ids: Tensor, mask: Tensor, latents: Tensor, classes: Tensor) -> Tensor:
         """Logits of next tokens, from what `reconstruction` takes: `[n, l, output tokens]`."""
-        groups = self.decoder_groups(classes)
+        groups = [group for group in self.decoder_groups(classes) if len(group)]
         parts = torch.cat(
             [
                 self.model.decode_logits(
@@ -139,7 +149,8 @@ class GeneratorObjective(nn.Module):
             classes: `[n]` in the batch's order; `num_labels` stands for "no class".
             latents: `[n, h, d]` in the batch's order, or none.
 
-        Returns: the mean over masked tokens, a scalar in nats.
+        Returns: the mean over masked tokens, a scalar in nats; with several processes one whose
+        mean over them is that of all their masked tokens.
         """
         total, count = torch.zeros((), device=classes.device), 0
         for group in groups:
@@ -151,7 +162,8 @@ class GeneratorObjective(nn.Module):
             wanted = group["targets"][positions]
             total = total + self._token_loss(states[positions], wanted, self.model.fill_head)
             count += wanted.numel()
-        return total / max(count, 1)
+        tokens = averaged(torch.tensor(float(count), device=classes.device))
+        return total / tokens.masked_fill(tokens == 0, 1)
 
     def noisy(self, latents: Tensor) -> Tensor:
         """z as the filler is given it: noise keeps it from spelling the masked words out."""
@@ -160,14 +172,13 @@ class GeneratorObjective(nn.Module):
     def decoder_groups(self, classes: Tensor) -> list[Tensor]:
         """
         Rows that one decoder handles at a time, for classes `[n]`: all of them, or, with two
-        decoders, those of target classes and the others apart.
+        decoders, those of target classes and the others apart, of which either may be none.
         """
         if self.model.config.share_decoder:
             return [torch.arange(len(classes), device=classes.device)]
         targets = torch.tensor(self.model.config.target_classes, device=classes.device)
         is_target = torch.isin(classes, targets)
-        groups = (is_target.nonzero()[:, 0], (~is_target).nonzero()[:, 0])
-        return [rows for rows in groups if len(rows)]
+        return [is_target.nonzero()[:, 0], (~is_target).nonzero()[:, 0]]
 
     def pretrain(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """
