@@ -10,7 +10,7 @@ import torch
 
 from hf_oversample.models.miso.realizers.common import source_latents
 from hf_oversample.text.encoding import pad
-from hf_oversample.training.gathering import gathered, own_share
+from hf_oversample.training.gathering import gathered
 from hf_oversample.training.miso_objectives import GeneratorObjective, surrogate_latents
 from miso_fixtures import arguments, encode, make_corpus, make_generator, make_trainer, tokenizer
 from two_processes import run_two_processes
