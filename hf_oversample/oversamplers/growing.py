@@ -241,7 +241,9 @@ class GrowingBatches(FittedState):
         for name in columns:
             kind = schema.field(name).type
             if name == self.label_column_:
-                output.append(pa.array(self.label_values_, type=kind).take(pa.array(plan.label)))
+                # Not all values as an array first: there may be more classes than children.
+                values = [self.label_values_[code] for code in plan.label.tolist()]
+                output.append(pa.array(values, type=kind))
             elif name in made.columns:
                 output.append(as_arrow(made.columns[name], self.features_[name]))
             elif self.copy_columns or self._copies_rows:
