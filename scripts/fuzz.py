@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = ("readers", "made", "strategies", "configurations", "saved", "records", "checkpoints")
+NAMES = (
+    *("readers", "made", "strategies", "configurations", "saved", "saved-models", "records"),
+    "checkpoints",
+)
 _GIB = 2**30
 
 
@@ -80,14 +83,18 @@ def main(words: list[str] | None = None) -> int:
 
 def _loaded(name: str) -> tuple[Any, Any]:
     """The target and the engine; what is used once in a process is used here."""
+    from logging import ERROR, disable
+
     import datasets
+    from transformers.utils import logging
+
     from fuzzing import engine
     from fuzzing.targets import target_named
-    from transformers.utils import logging
 
     datasets.disable_progress_bars()
     datasets.utils.logging.set_verbosity_error()
     logging.set_verbosity_error()
+    disable(ERROR)
     logging.disable_progress_bar()
     target = target_named(name)
     for data in target.seeds()[:3]:

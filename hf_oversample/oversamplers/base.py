@@ -193,7 +193,7 @@ class Oversampler(BalancingDatasets):
         elif names := key_columns(dataset.features):  # none where all columns are lists
             table = dataset.with_format("arrow")
             parts = [
-                record_keys(rows.__getitem__, dataset.features, names)
+                record_keys(rows.__getitem__, self.features_, names)
                 for rows in table.iter(batch_size=_KEY_ROWS)
             ]
             self.row_keys_ = np.concatenate(parts)

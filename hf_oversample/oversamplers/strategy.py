@@ -61,9 +61,12 @@ def class_counts(
     outside = [label for label in found if not 0 <= label < num_classes]
     if outside:
         row = int(np.flatnonzero(array == outside[0])[0])
+        known = f"0 … {num_classes - 1}"
+        if names is not None:
+            known = f"[{_some([repr(name) for name in names])}]"
         raise ValueError(
             f"label {outside[0]} in row {row} is outside the {num_classes} classes "
-            f"({_some(list(names)) if names is not None else f'0 … {num_classes - 1}'}): "
+            f"{known}: "
             "correct the row or drop it"
         )
     return {label: found.get(label, 0) for label in range(num_classes)}

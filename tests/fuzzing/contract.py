@@ -57,11 +57,15 @@ def named(call: Callable[[], T], *, names: Iterable[str]) -> T | None:
         is_named = any(re.search(name, text) for name in names)
         if type(error) in NAMED and is_named:
             return None
-        where = _place(error)
-        kind = type(error).__name__
-        why = "" if type(error) not in NAMED else " (it names nothing)"
-        shown = text if len(text) < 500 else f"{text[:500]}…"
-        raise Fault(f"{kind} at {where}{why}: {shown}", f"{kind} {where}") from error
+        raise fault_of(error) from error
+
+
+def fault_of(error: BaseException) -> Fault:
+    """An error that should not have come, as a fault."""
+    where, kind = _place(error), type(error).__name__
+    why = " (it names nothing)" if type(error) in NAMED else ""
+    shown = f"{error}"[:500]
+    return Fault(f"{kind} at {where}{why}: {shown}", f"{kind} {where}")
 
 
 def right(condition: bool, what: str) -> None:

@@ -6,7 +6,9 @@ wherever Python is. A fault is kept once for each place where it arises, in its 
 
 from __future__ import annotations
 
+import functools
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -18,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from fuzzing.contract import PACKAGE, Fault
+from fuzzing.contract import PACKAGE, Fault, fault_of
 
 Run = Callable[[bytes, Path], None]
 SECONDS_A_RUN = 20
@@ -54,18 +56,33 @@ def execute(run: Run, data: bytes) -> Fault | None:
     Returns:
         the fault; None where the contract is kept.
     """
-    with tempfile.TemporaryDirectory(prefix="hf_oversample_fuzz_") as place:
-        folder = Path(place) / "in"
-        folder.mkdir()
-        try:
-            with _in_time():
-                run(data, folder)
-        except Fault as fault:
-            return fault
-        except RecursionError as error:
-            return Fault(f"RecursionError in the target: {error}", "recursion in the target")
-        beside = [path.name for path in Path(place).iterdir() if path != folder]
-        return Fault(f"wrote outside: {beside}", "wrote outside") if beside else None
+    place = _place()
+    folder = place / "in"
+    if folder.exists() and any(folder.iterdir()):
+        shutil.rmtree(folder)
+    folder.mkdir(exist_ok=True)
+    try:
+        with _in_time():
+            run(data, folder)
+    except Fault as fault:
+        return fault
+    except Exception as error:  # of what a target does beyond what may be refused
+        return fault_of(error)
+    beside = [path for path in place.iterdir() if path != folder]
+    for path in beside:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    names = [path.name for path in beside]
+    return Fault(f"wrote outside: {names}", "wrote outside") if names else None
+
+
+@functools.cache
+def _kept() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="hf_oversample_fuzz_")
+
+
+def _place() -> Path:
+    """The same place for all inputs of a process: a new one for each takes longer than most."""
+    return Path(_kept().name)
 
 
 @contextmanager
@@ -74,12 +91,12 @@ def _in_time() -> Iterator[None]:
         raise Fault(f"no end after {SECONDS_A_RUN} s", "no end")
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(SECONDS_A_RUN)
+    left = signal.setitimer(signal.ITIMER_REAL, SECONDS_A_RUN)
     try:
         yield
     finally:
-        signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, *left)  # a test has one of its own
 
 
 class Lines:
@@ -89,11 +106,12 @@ class Lines:
         self.seen: set[tuple[str, int]] = set()
 
     def __enter__(self) -> Lines:
+        self.before = sys.gettrace()
         sys.settrace(self._call)
         return self
 
     def __exit__(self, *_: object) -> None:
-        sys.settrace(None)
+        sys.settrace(self.before)
 
     def _call(self, frame: FrameType, event: str, _: Any) -> Any:
         return self._line if frame.f_code.co_filename.startswith(PACKAGE) else None

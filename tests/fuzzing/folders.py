@@ -59,7 +59,7 @@ def change(choices: Choices, folder: Path, foreign: Sequence[str] = ()) -> None:
         _sum_again(folder)
     elif path.name == SUMS_FILE:
         lines = path.read_text(errors="replace").splitlines()
-        replace(path, "\n".join(lines[choices.below(3) :] + ["../x  ../x"]).encode())
+        replace(path, "\n".join([*lines[choices.below(3) :], "../x  ../x"]).encode())
     else:
         path.unlink()
 
@@ -107,8 +107,8 @@ def _change_arrays(choices: Choices, path: Path) -> None:
         array = array.copy()
         odd = (-1, 2**62, 0, 5, 127) if array.dtype.kind in "iub" else (np.nan, np.inf, -1e30, 0)
         with np.errstate(over="ignore"):
-            array.flat[choices.below(min(array.size, 65_536))] = (
-                np.array(choices.one(odd)).astype(array.dtype)
+            array.flat[choices.below(min(array.size, 65_536))] = np.array(choices.one(odd)).astype(
+                array.dtype
             )
         arrays[name] = array
     path.unlink()

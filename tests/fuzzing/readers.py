@@ -132,7 +132,7 @@ def run_made(data: bytes, folder: Path) -> None:
     names = ("column", "made rows")
     given = named(lambda: as_given_rows(dataset, train=["a", "b"]), names=names)
     if given is not None:
-        right(len(given.texts) == len(given.labels) > 0, "texts and classes differ in number")
+        right(len(given.texts) == len(given.classes) > 0, "texts and classes differ in number")
         right(all(text.strip() for text in given.texts), "a made row without a text")
         right(
             len(given.texts) + sum(given.left_out.values()) == len(dataset),
@@ -166,7 +166,7 @@ def _audit(dataset: Dataset, text: str, label: str) -> None:
         right(sum(part.classes.values()) + part.without_class == len(dataset), "rows of classes")
 
 
-# ---- what the file holds, read another way --------------------------------------------------------
+# ---- what the file holds, read another way -------------------------------------------------------
 
 
 def _text_of(path: Path, encoding: str | None) -> str:

@@ -61,7 +61,7 @@ def _accelerator() -> Accelerator:
 
 def checkpoint_seeds() -> list[bytes]:
     """Changes of a checkpoint's state."""
-    return [bytes([n % 3, n, 3 * n, 7 * n, 5, n, 9, 1]) for n in range(24)]
+    return [bytes([n % 3, n, 3 * n, 7 * n, 5, n, 9, 1]) for n in range(8)]
 
 
 def run_checkpoints(data: bytes, folder: Path) -> None:

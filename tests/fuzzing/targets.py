@@ -15,6 +15,7 @@ TARGETS: dict[str, tuple[str, str, str]] = {
     "strategies": ("strategies", "run", "seeds"),
     "configurations": ("saved", "run_models", "model_seeds"),
     "saved": ("saved", "run", "seeds"),
+    "saved-models": ("saved", "run_large", "seeds"),
     "records": ("records", "run", "seeds"),
     "checkpoints": ("records", "run_checkpoints", "checkpoint_seeds"),
 }
