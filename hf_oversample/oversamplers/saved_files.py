@@ -17,7 +17,13 @@ from hf_oversample.oversamplers.plan import ORIGINS, Plan
 
 CONFIG_FILE = "config.json"
 _NEEDED = ("oversampler", "format", "library", "params", "fitted", "state")
-_KINDS: dict[str, type] = {"format": int, "params": dict, "fitted": dict, "state": dict}
+_KINDS: dict[str, type] = {
+    "oversampler": str,
+    "format": int,
+    "params": dict,
+    "fitted": dict,
+    "state": dict,
+}
 _FITTED: dict[str, tuple[Any, str]] = {
     "label_column_": (str, "a string"),
     "text_column_": (str | None, "a string or null"),
@@ -30,7 +36,7 @@ _FITTED: dict[str, tuple[Any, str]] = {
     "features": (dict, "an object"),
 }
 _KINDS_OF_ARRAYS = {"b": "booleans", "i": "integers", "u": "unsigned integers", "f": "numbers"}
-_WORDS: dict[type, str] = {int: "a whole number", dict: "an object"}
+_WORDS: dict[type, str] = {str: "a string", int: "a whole number", dict: "an object"}
 
 
 def read_config(path: Path) -> dict[str, Any]:

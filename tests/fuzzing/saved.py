@@ -95,7 +95,9 @@ def _run(kind: str, choices: Choices, folder: Path) -> None:
         change(choices, saved, ("params", "n_jobs", "__class__", "seed"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        loaded = named(lambda: Oversampler.from_pretrained(saved), names=("saved",))
+        loaded = named(
+            lambda: Oversampler.from_pretrained(saved), names=("saved", "user_dictionary")
+        )
         if loaded is None:
             return
         right(bool(repr(loaded)), "repr")
