@@ -100,7 +100,7 @@ def test_a_text_of_many_words(name: str, tmp_path: Path) -> None:
     check_long_text(MANY_WORDS[name], tmp_path)
 
 
-@pytest.mark.parametrize("name, length", [("one word", 100_000), ("letters and NUL", 5_000)])
+@pytest.mark.parametrize(("name", "length"), [("one word", 100_000), ("letters and NUL", 5_000)])
 def test_a_long_text(name: str, length: int, tmp_path: Path) -> None:
     dataset = check_long_text(TEXTS[name][:length], tmp_path)
     made = EmcoOversampler(language="en").balance(dataset)

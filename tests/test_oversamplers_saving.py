@@ -221,11 +221,11 @@ def test_a_configuration_that_was_changed_is_refused(
     assert str(tmp_path) in str(raised.value)
     for content in (b"[" * 100_000, b"\xff", b"9" * 5000):
         config.write_bytes(content)
-        with pytest.raises(ValueError, match="config.json is "):
+        with pytest.raises(ValueError, match=r"config\.json is "):
             Oversampler.from_pretrained(tmp_path)
     config.write_text(json.dumps(oversampler._config()))
     (tmp_path / "SHA256SUMS").write_bytes(b"\xff\xfe")
-    with pytest.raises(ValueError, match="is not the file that .* was written for"):
+    with pytest.raises(ValueError, match=r"is not the file that .* was written for"):
         Oversampler.from_pretrained(tmp_path)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numbers
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -143,9 +144,7 @@ def _from_name(strategy: str, present: dict[int, int]) -> dict[int, int]:
     }
 
 
-def _from_ratio(
-    asked: numbers.Real, present: dict[int, int], names: Sequence[str] | None
-) -> dict[int, int]:
+def _from_ratio(asked: Any, present: dict[int, int], names: Sequence[str] | None) -> dict[int, int]:
     if not 0 < asked <= 1:  # also false for NaN; before `float`, which not every integer becomes
         raise ValueError(f"sampling_strategy={_short(asked)} is outside (0, 1]: {_REMEDY}")
     ratio = float(asked)

@@ -185,7 +185,7 @@ def _read_state(path: Path) -> dict[str, Any]:
         ) from error
     for name, kind in _STATE.items():
         value = state.get(name) if isinstance(state, dict) else None
-        if type(value) is not kind or (kind is int and value < 0):
+        if type(value) is not kind or (isinstance(value, int) and value < 0):
             raise ValueError(
                 f"{path} is no state of a training: its {name!r} is {str(value)[:60]!r}. Resume "
                 "from another checkpoint, or start anew without."

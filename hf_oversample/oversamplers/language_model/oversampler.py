@@ -389,7 +389,12 @@ class LanguageModelOversampler(Oversampler):
             embedder.save_pretrained(folder / "embedder")
 
     def _load_files(self, folder: Path) -> None:
-        if (folder / WRITER_FOLDER).is_dir():
+        if not self.is_prompted:
+            if not is_saved_writer(str(folder / WRITER_FOLDER)):
+                raise FileNotFoundError(
+                    f"{folder / WRITER_FOLDER} holds no adapters, which were saved there: the "
+                    "folder is not whole; copy or download it again"
+                )
             self.writer, self.gguf_file = str(folder / WRITER_FOLDER), None
         if (folder / LATENTS_FOLDER).is_dir():
             self.latents = str(folder / LATENTS_FOLDER)
