@@ -119,3 +119,23 @@ def test_checkpoints_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     (folder / "trainer.json").write_text(json.dumps({**state, "processes": 2}))
     with pytest.raises(ValueError, match="made by 2 processes, and there are 1 now"):
         load_checkpoint(folder, accelerator, ARGUMENTS)
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ("{", "trainer.json is damaged"),
+        ("[" * 100_000, "trainer.json is damaged"),
+        ("[]", "is no state of a training: its 'step' is 'None'"),
+        ('{"step": 1, "arguments": 3}', "its 'arguments' is '3'"),
+        ('{"step": -1}', "its 'step' is '-1'"),
+        ('{"step": 1.5}', "its 'step' is '1.5'"),
+    ],
+    ids=["torn", "nested", "list", "arguments", "negative", "fraction"],
+)
+def test_a_state_that_was_changed_is_refused(state: str, message: str, tmp_path: Path) -> None:
+    _, accelerator = prepared()
+    save(tmp_path, accelerator)
+    (tmp_path / "checkpoint-7" / "trainer.json").write_text(state)
+    with pytest.raises(ValueError, match=message):
+        load_checkpoint(tmp_path / "checkpoint-7", accelerator, ARGUMENTS)

@@ -162,3 +162,35 @@ def test_what_a_generator_is_a_function_of_is_its_identity(tmp_path: Path) -> No
         MisoSource(tmp_path, usual, options={"guidance": 0.0}),
     ):
         assert changed.identity() != source.identity()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"comparison": "x"}', "line 1, is no record .*'comparison' is 'x', not an object"),
+        ('{"classifier": [], "remedy": "none", "fold": "a"}', "line 2.*'classifier' is '\\[\\]'"),
+        ('{"classifier": "a", "remedy": "b", "fold": "c", "metrics": 3}', "line 2.*'metrics' is"),
+        ('{"classifier": "a", "remedy": "b", "fold": "c", "made": true}', "line 2.*'made' is"),
+        ("[" * 100_000, "line 2, is no record"),
+    ],
+    ids=["header", "key", "metrics", "made", "nested"],
+)
+def test_lines_that_no_run_wrote(line: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    first = '{"comparison": {"seed": 1}}'
+    lines = [line, first] if "comparison" in line else [first, line]
+    path.write_text("\n".join([*lines, ""]))
+    with pytest.raises(ValueError, match=message):
+        Records(path, {"seed": 1})
+
+
+@pytest.mark.parametrize(
+    "other",
+    [[float("nan")], [float("inf")], [[1.0]], ["a"], [10**400]],
+    ids=["nan", "inf", "list", "string", "400 digits"],
+)
+def test_embeddings_that_are_no_numbers_are_others(other: list[Any], tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    Records(path, {"embeddings": other}).add(cell("a", f1=0.5))
+    with pytest.raises(ValueError, match="cells of another comparison"):
+        Records(path, {"embeddings": [1.0]})

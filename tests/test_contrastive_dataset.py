@@ -224,6 +224,14 @@ def test_rows_that_cannot_be_compared() -> None:
         broken = dataset.remove_columns(column).add_column(column, values)
         with pytest.raises(ValueError, match=f"column '{column}' is (empty|null) in row 3"):
             contrastive_dataset(broken)
+    # the number is the row's, where synthetic rows come before it
+    mixed = with_children(dataset, 3, 0)
+    mixed = mixed.select([*range(len(dataset), len(mixed)), *range(len(dataset))])
+    vectors = mixed["embedding"][:]
+    vectors[-2] = [0.0, float("nan"), 0.0, 0.0]
+    broken = mixed.remove_columns("embedding").add_column("embedding", vectors)
+    with pytest.raises(ValueError, match=f"is nan in row {len(mixed) - 2}, position 1"):
+        contrastive_dataset(broken)
     with pytest.raises(ValueError, match=r"column 'origin' holds \['Paris'\], and oversamplers"):
         contrastive_dataset(dataset.add_column("origin", ["Paris"] * len(dataset)))
     children = with_children(dataset, 3, 0).filter(lambda row: row["origin"] == 1)

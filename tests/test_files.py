@@ -402,3 +402,22 @@ def test_a_named_data_set_that_cannot_be_read_is_named(content: bytes, tmp_path:
     (tmp_path / "train.csv").write_bytes(content)
     with pytest.raises(ValueError, match=r"cannot be read: .* train_file, which names the line"):
         load_text_dataset(dataset_name=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "encoding", "message"),
+    [
+        ("rows.json", b"[" + b"9" * 5000 + b"]", None, "Exceeds the limit"),
+        ("rows.jsonl", b'{"a\\ud83d": 1}', None, r'the key "a\\ud83d" holds half a character'),
+        ("rows.json", b'{"\\ud83d": [1]}', None, r'the key "\\ud83d" holds half a character'),
+        ("rows.csv", b"text\n\xffa.b\n", "idna", "line 1"),
+    ],
+)
+def test_what_fuzzing_found(
+    name: str, content: bytes, encoding: str | None, message: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path / name, content)
+    with pytest.raises(ValueError, match=message) as raised:
+        read_file(path, encoding)
+    assert type(raised.value) is ValueError
+    assert str(path) in str(raised.value)

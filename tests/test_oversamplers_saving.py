@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from datasets import Dataset
 from datasets.fingerprint import Hasher
+from safetensors.numpy import load_file, save_file
 
+from hf_oversample.models.loading import write_sums
 from hf_oversample.oversamplers import OVERSAMPLERS
 from hf_oversample.oversamplers.base import Oversampler
 from oversampler_checks import (
@@ -137,6 +141,92 @@ def test_loading_errors(case: Case, tmp_path: Path) -> None:
             Oversampler.from_pretrained(tmp_path / "saved")
     with pytest.raises(NotADirectoryError, match="is a file"):
         oversampler.save_pretrained(config)
+
+
+def change_arrays(folder: Path, **changed: np.ndarray | None) -> None:
+    """Write arrays anew, None for one that is left out, with their sums: as on purpose."""
+    arrays = {**load_file(folder / "state.safetensors"), **changed}
+    kept = {name: np.ascontiguousarray(v) for name, v in arrays.items() if v is not None}
+    save_file(kept, folder / "state.safetensors")
+    write_sums(folder)
+
+
+def test_arrays_that_were_changed_are_refused(case: Case, tmp_path: Path) -> None:
+    dataset, oversampler = plain(case)
+    oversampler.save_pretrained(tmp_path / "saved")
+    labels, plan = oversampler.labels_, oversampler.fitted_plan()
+    for number, (changed, message) in enumerate(
+        [
+            ({"labels": labels[:-1]}, "the array 'labels' is of type int8 and shape"),
+            ({"labels": labels.astype(np.float32)}, "must be of shape .32. and of integers"),
+            ({"labels": np.full_like(labels, 9)}, "holds 9 to 9, and what it numbers"),
+            ({"labels": None}, "lack 'labels'"),
+            ({"plan.parent": plan.parent + 1000}, "'plan.parent' holds"),
+            ({"plan.parent": plan.parent[1:]}, "'plan.parent' is of"),
+            ({"plan.child": np.zeros_like(plan.child)}, "number them 0, 1, 2"),
+            ({"plan.label": -plan.label - 1}, "'plan.label' holds"),
+        ]
+    ):
+        folder = tmp_path / str(number)
+        shutil.copytree(tmp_path / "saved", folder)
+        change_arrays(folder, **changed)
+        with pytest.raises(ValueError, match=message) as raised:
+            Oversampler.from_pretrained(folder)
+        assert str(folder) in str(raised.value)
+
+
+def test_arrays_of_a_method_that_were_changed_are_refused(case: Case, tmp_path: Path) -> None:
+    """Shorter by a row, and NaN where numbers are: arrays that the method reads by place."""
+    dataset, oversampler = plain(case)
+    oversampler.save_pretrained(tmp_path / "saved")
+    for name, values in oversampler._state_arrays().items():
+        if name not in METHODS_ARRAYS or not len(values):
+            continue
+        changes = [values[:-1]]
+        if values.dtype.kind == "f":
+            changes.append(np.full_like(values, np.nan))
+        for changed in changes:
+            folder = tmp_path / "changed"
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.copytree(tmp_path / "saved", folder)
+            change_arrays(folder, **{f"state.{name}": changed})
+            with pytest.raises(ValueError, match="changed"):
+                Oversampler.from_pretrained(folder)
+
+
+METHODS_ARRAYS = ("made", "copied", "informative", "rows", "starts", "values", "origins", "parents")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": None}, "its 'format' is 'None', where a whole number is needed"),
+        ({"oversampler": ["a"]}, "where a string is needed"),
+        ({"params": []}, "where an object is needed"),
+        ({"params": {"sampling_strategy": {"final_counts": 3}}}, "does not take|do not make"),
+        ({"params": {"sampling_strategy": "auto", "seed": "x"}}, "seed must be an int"),
+        ({"fitted": {}}, "lack"),
+        ({"state": 7}, "where an object is needed"),
+    ],
+)
+def test_a_configuration_that_was_changed_is_refused(
+    change: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    _, oversampler = plain(case_of("RandomOversampler"))
+    oversampler.save_pretrained(tmp_path)
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), **change}))
+    with pytest.raises(ValueError, match=message) as raised:
+        Oversampler.from_pretrained(tmp_path)
+    assert str(tmp_path) in str(raised.value)
+    for content in (b"[" * 100_000, b"\xff", b"9" * 5000):
+        config.write_bytes(content)
+        with pytest.raises(ValueError, match=r"config\.json is "):
+            Oversampler.from_pretrained(tmp_path)
+    config.write_text(json.dumps(oversampler._config()))
+    (tmp_path / "SHA256SUMS").write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"is not the file that .* was written for"):
+        Oversampler.from_pretrained(tmp_path)
 
 
 def test_card_names_the_classes(case: Case) -> None:

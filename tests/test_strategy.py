@@ -1,13 +1,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hf_oversample.oversamplers.strategy import children_per_class, class_counts, spread
+from hf_oversample.oversamplers.strategy import (
+    children_per_class,
+    class_counts,
+    spread,
+    spread_by_class,
+)
 
 COUNTS = {0: 10, 1: 3, 2: 10, 3: 6}
 NAMES = ["a", "b", "c", "d"]
@@ -136,3 +142,50 @@ def test_spread_uses_the_seed_and_fails_without_rows() -> None:
         spread(5, [], 0)
     with pytest.raises(ValueError, match="at least 0"):
         spread(-1, [1], 0)
+
+
+@given(
+    st.lists(st.integers(0, 5), min_size=1, max_size=40),
+    st.lists(st.integers(0, 30), min_size=6, max_size=6),
+    st.integers(),
+)
+def test_spread_by_class_is_that_of_each_class(
+    labels: list[int], totals: list[int], seed: int
+) -> None:
+    codes = np.array(labels, np.int8)
+    children = {code: totals[code] for code in set(labels)}
+    shares = spread_by_class(children, codes, seed)
+    for code, total in children.items():
+        own = np.flatnonzero(codes == code)
+        assert shares[own].tolist() == spread(total, own, seed).tolist()
+    assert shares.sum() == sum(children.values())
+    if len(missing := set(range(6)) - set(labels)):
+        with pytest.raises(ValueError, match="cannot make 3 children from no rows"):
+            spread_by_class({min(missing): 3}, codes, seed)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "message"),
+    [
+        (10**400, "sampling_strategy=1000*… is outside"),
+        (10**5000, "sampling_strategy=an integer of thousands of digits is outside"),
+        ({0: 10**30}, r"sampling_strategy\[0\] asks for 10+ rows, more than can be made"),
+        ({0: -(10**5000)}, "asks for an integer of thousands of digits rows, but 5 are present"),
+        ("x" * 10**6, "sampling_strategy 'x{199}… is unknown"),
+    ],
+    ids=["400 digits", "5000 digits", "a large count", "a small count", "a long name"],
+)
+def test_values_that_no_number_or_message_holds(strategy: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as raised:
+        children_per_class(strategy, {0: 5, 1: 2})
+    assert len(str(raised.value)) < 1000
+
+
+def test_messages_name_some_of_many_classes() -> None:
+    counts = dict.fromkeys(range(50_000), 2)
+    with pytest.raises(ValueError, match="19: 2 rows and 49980 more") as raised:
+        children_per_class({-1: 3}, counts)
+    assert len(str(raised.value)) < 1000
+    final = {f"class {code}": 3 for code in counts}
+    names = list(final)
+    assert children_per_class(final, counts, names) == dict.fromkeys(counts, 1)

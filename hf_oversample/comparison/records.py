@@ -134,13 +134,18 @@ class Records:
                 values = json.loads(line)
                 if number == 1:
                     found = values["comparison"]
+                    if not isinstance(found, dict):
+                        raise TypeError(f"'comparison' is {str(found)[:60]!r}, not an object")
                     if len(lines) == 1:
                         self.path.unlink()
                         return False
                     self._check_header(found)
                     continue
                 cell = Cell(**values)
-            except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+                _check_types(cell)
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                if type(error) is ValueError and str(self.path) in str(error):
+                    raise  # of another comparison
                 raise ValueError(
                     f"{self.path}, line {number}, is no record of a comparison ({error}): the file "
                     "was changed by something else; move it away, or write to another folder"
@@ -177,6 +182,30 @@ class Records:
             )
 
 
+def _check_types(cell: Cell) -> None:
+    """
+    Raises:
+        TypeError: a value of a type that no run writes.
+    """
+    for name, (kinds, wanted) in _TYPES.items():
+        value = getattr(cell, name)
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise TypeError(f"{name!r} is {str(value)[:60]!r}, not {wanted}")
+
+
+_NUMBER = ((int, float), "a number")
+_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
+    **dict.fromkeys(("classifier", "remedy", "fold"), ((str,), "a string")),
+    **dict.fromkeys(("metrics", "withheld", "curves", "texts", "shared"), ((dict,), "an object")),
+    **dict.fromkeys(("made", "left_out"), ((int,), "a whole number")),
+    **dict.fromkeys(("refused", "anchors"), ((str, type(None)), "a string or null")),
+    "seconds": _NUMBER,
+    "threshold": ((int, float, type(None)), "a number or null"),
+    "giveaways": ((list,), "an array"),
+    "diverged": ((bool,), "true or false"),
+}
+
+
 def _begin_alike(one: Any, other: Any) -> bool:
     if not (isinstance(one, list) and isinstance(other, list)):
         return one == other
@@ -186,16 +215,23 @@ def _begin_alike(one: Any, other: Any) -> bool:
 
 def _nearly_equal(one: Any, other: Any) -> bool:
     """But for the rounding of another machine, or of half precision."""
-    if not (isinstance(one, list) and isinstance(other, list)) or len(one) != len(other):
-        return one == other
+    if not (_are_numbers(one) and _are_numbers(other)) or len(one) != len(other):
+        return bool(one == other)
     most = np.abs([*one, *other]).max(initial=0.0)
     return bool(np.allclose(one, other, rtol=0.0, atol=0.01 * most))
+
+
+def _are_numbers(values: Any) -> bool:
+    return isinstance(values, list) and all(
+        isinstance(value, float | int) and abs(value) < _LARGEST for value in values
+    )
 
 
 def _whatever(one: Any, other: Any) -> bool:
     return True
 
 
+_LARGEST = 1e300  # above it, and of no number, nothing is nearly equal
 _DATA_DIFFER = (
     "its rows, or how they are split, are others: the file, the columns, the folds, the seed or "
     "the share held back changed"

@@ -174,7 +174,11 @@ def exact_embeddings(dataset: Dataset, column: str) -> npt.NDArray[np.float64] |
 
 
 def embedding_matrix(
-    dataset: Dataset, column: str, *, first_row: int = 0
+    dataset: Dataset,
+    column: str,
+    *,
+    first_row: int = 0,
+    numbers: Sequence[int] | npt.NDArray[np.integer] | None = None,
 ) -> npt.NDArray[np.float32]:
     """Read an embedding column as a float32 matrix [n, d], with one copy.
 
@@ -182,21 +186,28 @@ def embedding_matrix(
         dataset: its rows.
         column: its name.
         first_row: the number of the first row in messages, where the rows are a part of others.
+        numbers: those of all rows in messages, where they do not follow one another.
 
     Raises:
         ValueError: no such column, not lists of numbers, a null, ragged, empty, NaN or infinite
             row, or a value beyond float32 (the first one is named).
     """
-    return _embedding_matrix(dataset, column, np.float32, first_row)
+    return _embedding_matrix(dataset, column, np.float32, first_row, numbers)
 
 
 def _embedding_matrix(
-    dataset: Dataset, column: str, dtype: type[np.floating], first_row: int = 0
+    dataset: Dataset,
+    column: str,
+    dtype: type[np.floating],
+    first_row: int = 0,
+    numbers: Sequence[int] | npt.NDArray[np.integer] | None = None,
 ) -> Any:
+    def number(place: int) -> int:
+        return first_row + place if numbers is None else int(numbers[place])
+
     require_columns(dataset, column)
     matrix: npt.NDArray[Any] | None = None
     for place, values in _batches(dataset, column):
-        start = first_row + place
         if isinstance(values, pa.ExtensionArray):
             values = values.storage
         kind = values.type
@@ -213,7 +224,7 @@ def _embedding_matrix(
                 "numbers, one flat list a row"
             )
         if values.null_count:
-            row = start + _first(values.is_null())
+            row = number(place + _first(values.is_null()))
             raise ValueError(f"column {column!r} is null in row {row}: embed it or drop the row")
         widths = pc.list_value_length(values).to_numpy(zero_copy_only=False)
         if matrix is None:
@@ -221,10 +232,10 @@ def _embedding_matrix(
         width = matrix.shape[1]
         wrong = np.flatnonzero(widths != width)
         if len(wrong) or not width:
-            row = start + (int(wrong[0]) if len(wrong) else 0)
+            row = int(wrong[0]) if len(wrong) else 0
             raise ValueError(
-                f"column {column!r} has {int(widths[row - start])} values in row {row} but {width} "
-                f"in row {first_row}: every embedding needs the same width, at least 1"
+                f"column {column!r} has {int(widths[row])} values in row {number(place + row)} but "
+                f"{width} in row {number(0)}: every embedding needs the same width, at least 1"
             )
         flat = values.flatten().to_numpy(zero_copy_only=False)  # a null value becomes NaN
         block = matrix[place : place + len(values)]
@@ -236,13 +247,13 @@ def _embedding_matrix(
             given = flat.reshape(-1, width)[row, position]
             if np.isfinite(given):
                 raise ValueError(
-                    f"column {column!r} is {block[row, position]} in row {start + row}, position "
-                    f"{position}, as float32, where it must be finite (up to 3.4e38): it holds "
-                    f"{given:g}; divide the column by a constant"
+                    f"column {column!r} is {block[row, position]} in row {number(place + row)}, "
+                    f"position {position}, as float32, where it must be finite (up to 3.4e38): it "
+                    f"holds {given:g}; divide the column by a constant"
                 )
             raise ValueError(
-                f"column {column!r} is {block[row, position]} in row {start + row}, position "
-                f"{position}: embeddings must be finite; embed the row again or drop it"
+                f"column {column!r} is {block[row, position]} in row {number(place + row)}, "
+                f"position {position}: embeddings must be finite; embed the row again or drop it"
             )
     if matrix is None:
         raise ValueError("the data set has no rows")

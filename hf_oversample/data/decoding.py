@@ -97,7 +97,11 @@ def _unpacked(path: Path) -> bytes:
 
 def _undecodable(path: Path, data: bytes, encoding: str, start: int) -> str:
     """The message of bytes that are not in the encoding, from byte `start` on."""
-    before = _one_newline(data[:start].decode(encoding, errors="replace"))
+    try:
+        before = data[:start].decode(encoding, errors="replace")
+    except UnicodeError:  # a codec that replaces nothing, as idna
+        before = data[:start].decode("latin-1")
+    before = _one_newline(before)
     line = before.count("\n") + 1
     column = len(before) - before.rfind("\n")
     return (

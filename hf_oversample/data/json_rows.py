@@ -71,6 +71,8 @@ def _whole(path: Path, text: str) -> pa.Table | None:
         raise ValueError(_broken(path, error, error.lineno, text)) from None
     except RecursionError:
         raise ValueError(f"{path}: it is nested too deeply to be a table") from None
+    except ValueError as error:  # an integer of more digits than Python reads
+        raise ValueError(f"{path}: {error}") from None
     if isinstance(value, list):
         places = [f"row {number}" for number in range(len(value))]
         rows = [_row(path, place, one) for place, one in zip(places, value, strict=True)]
@@ -145,6 +147,12 @@ def _table(path: Path, rows: list[dict[str, Any]], places: list[str]) -> pa.Tabl
 def _joined(path: Path, columns: dict[str, list[Any]], places: list[str]) -> pa.Table:
     if not columns or not places:
         raise ValueError(f"{path} has no {'rows' if columns else 'columns'}: add some")
+    for name in columns:
+        if _half_characters(name):
+            raise ValueError(
+                f"{path}: the key {json.dumps(name)} holds half a character (a lone surrogate such "
+                "as \\ud83d), which no text has; rename it"
+            )
     return pa.table({name: _column(path, name, columns[name], places) for name in columns})
 
 
@@ -183,6 +191,14 @@ def _column(path: Path, name: str, values: list[Any], places: list[str]) -> pa.C
                 else "a number that 64 bits do not hold; write it as a string"
             )
         ) from None
+
+
+def _half_characters(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _fits(value: Any) -> bool:

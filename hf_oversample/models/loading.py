@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
@@ -29,6 +30,11 @@ Model = TypeVar("Model", bound="PreTrainedModel")
 
 SUMS_FILE = "SHA256SUMS"
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+# What values of a wrong type or size lead to in a constructor that does not look for them.
+OF_VALUES = (
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError),
+    AssertionError,
+)
 # Fields of configurations that are numbers of layers, and those that are sizes of weights.
 _LAYERS = re.compile(r"(num_.*layers|.*_layers|n_layer|layers)")
 _SIZES = re.compile(
@@ -51,7 +57,9 @@ def load_complete(kind: type[Model], name: str | Path, **options: Any) -> Model:
             `SHA256SUMS`; or the configuration is none of a `kind`, or has absurd sizes.
     """
     places = {k: v for k, v in options.items() if k in ("revision", "token")}
-    _check_type(name, check_weights(name, **places), kind.__name__, kind.config_class)
+    found_config = check_weights(name, **places)
+    _check_type(name, found_config, kind.__name__, kind.config_class)
+    _built(kind.config_class, name, found_config)
     try:
         model, found = kind.from_pretrained(
             str(name),
@@ -62,6 +70,13 @@ def load_complete(kind: type[Model], name: str | Path, **options: Any) -> Model:
         )
     except SafetensorError as error:
         raise damaged(name, error) from error
+    except OF_VALUES as error:
+        if isinstance(error, ValueError) and str(name) in str(error):
+            raise
+        raise ValueError(
+            f"{name} cannot be loaded as a {kind.__name__} ({' '.join(str(error).split())[:300]}): "
+            "its files are damaged, or not of one save. Download or save it again."
+        ) from error
     except RuntimeError as error:  # of transformers: shapes that differ
         if "mismatch" not in str(error) and "size" not in str(error):
             raise
@@ -97,7 +112,18 @@ def load_config(kind: type[Config], name: str | Path, **options: Any) -> Config:
     """
     found = check_weights(name, **options)
     _check_type(name, found, kind.__name__, kind)
-    return kind.from_dict(found)
+    return _built(kind, name, found)
+
+
+def _built(kind: type[Config], name: str | Path, values: Mapping[str, Any]) -> Config:
+    """A configuration of what config.json holds, which anyone may have written."""
+    try:
+        return kind.from_dict(dict(values))
+    except (StrictDataclassError, *OF_VALUES) as error:
+        raise ValueError(
+            f"config.json of {name} is no {kind.__name__}: {' '.join(str(error).split())}. "
+            "Download or save it again."
+        ) from error
 
 
 def _check_type(
@@ -157,7 +183,7 @@ def check_weights(name: str | Path, **options: Any) -> dict[str, Any]:
         raise ValueError(f"{name} has no config.json, so it is no model{hint}.")
     try:
         config = json.loads(Path(config_file).read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"config.json of {name} is damaged ({error}).") from error
     if not isinstance(config, dict):
         raise ValueError(f"config.json of {name} holds no JSON object.")
@@ -238,7 +264,8 @@ def check_sums(sums: Path, files: Mapping[str, Path]) -> None:
         ValueError: a file has another content than is written there, or is not named there.
     """
     known: dict[str, str] = {}
-    for line in sums.read_text(encoding="utf-8").splitlines():
+    # What is no UTF-8 names no file of ours: its sum is then missing, which is told.
+    for line in sums.read_text(encoding="utf-8", errors="replace").splitlines():
         digest, _, file = line.partition("  ")
         known[file.strip()] = digest
     for name, path in files.items():

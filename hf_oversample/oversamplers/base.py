@@ -38,7 +38,7 @@ from hf_oversample.oversamplers.strategy import (
     SamplingStrategy,
     children_per_class,
     class_counts,
-    spread,
+    spread_by_class,
 )
 
 __all__ = ["ORIGINS", "REAL", "RESAMPLED", "SYNTHETIC", "Children", "Oversampler", "Plan"]
@@ -125,11 +125,8 @@ class Oversampler(BalancingDatasets):
     def _plan(self, children: Mapping[int, int]) -> Plan:
         """Choose parents: ``children[code]`` children of each class. Default: spread evenly over
         the rows of the class itself."""
-        plans = []
-        for code, total in children.items():
-            rows = np.flatnonzero(self.labels_ == code)
-            plans.append(Plan.from_counts(rows, spread(total, rows, self.seed), code))
-        return Plan.join(plans)
+        counts = spread_by_class(children, self.labels_, self.seed)
+        return Plan.from_counts(np.arange(len(counts)), counts, self.labels_)
 
     # ---- fitting --------------------------------------------------------------------------------
 
@@ -196,7 +193,7 @@ class Oversampler(BalancingDatasets):
         elif names := key_columns(dataset.features):  # none where all columns are lists
             table = dataset.with_format("arrow")
             parts = [
-                record_keys(rows.__getitem__, dataset.features, names)
+                record_keys(rows.__getitem__, self.features_, names)
                 for rows in table.iter(batch_size=_KEY_ROWS)
             ]
             self.row_keys_ = np.concatenate(parts)

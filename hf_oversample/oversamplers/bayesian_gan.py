@@ -267,7 +267,7 @@ class BayesianGanOversampler(EmbeddingOversampler):
         return {"made": self.made_}
 
     def _load_state_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        self.made_ = arrays["made"]
+        self.made_ = self._loaded_rows(arrays)
 
     def _state_config(self) -> dict[str, Any]:
         return {"structure": self.structure_, "losses": self.losses_}

@@ -17,6 +17,7 @@ from hf_oversample.oversamplers.interpolation import (
     fall_back_to_smote,
 )
 from hf_oversample.oversamplers.plan import IntArray, Plan
+from hf_oversample.oversamplers.saved_files import checked_places
 from hf_oversample.oversamplers.strategy import spread
 
 
@@ -127,5 +128,5 @@ class BorderlineSmoteOversampler(InterpolationOversampler):
         return {**super()._state_arrays(), "danger_rows": self.danger_rows_}
 
     def _load_state_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        self.danger_rows_ = arrays["danger_rows"]
+        self.danger_rows_ = checked_places(arrays, "danger_rows", len(self.labels_), None)
         super()._load_state_arrays({n: v for n, v in arrays.items() if n != "danger_rows"})

@@ -21,6 +21,7 @@ from hf_oversample.data.columns import ListColumns, exact_embeddings
 from hf_oversample.numeric.offsets import about, far_middles
 from hf_oversample.oversamplers.base import FloatMatrix, Oversampler
 from hf_oversample.oversamplers.plan import RESAMPLED, SYNTHETIC, Children, IntArray, Plan
+from hf_oversample.oversamplers.saved_files import checked_array, checked_places
 from hf_oversample.oversamplers.strategy import children_per_class, class_counts
 
 
@@ -163,6 +164,24 @@ class EmbeddingOversampler(Oversampler):
     def _decided_by_files(self) -> list[str]:
         """Of files that arguments only name, what the rows depend on and the plan does not show."""
         return []
+
+    # ---- saving ---------------------------------------------------------------------------------
+
+    def _width(self) -> int | None:
+        """Of embeddings, where the column has a fixed one."""
+        kind = self.features_.arrow_schema.field(str(self.embedding_column_)).type
+        return kind.list_size if pa.types.is_fixed_size_list(kind) else None
+
+    def _loaded_rows(self, arrays: Mapping[str, np.ndarray], name: str = "made") -> Any:
+        """Embeddings that were made while learning, each child's at its ``entry``.
+
+        Raises:
+            KeyError, ValueError: as :func:`~hf_oversample.oversamplers.saved_files.checked_array`.
+        """
+        made = checked_array(arrays, name, "f", None, self._width())
+        plan = self.fitted_plan()
+        checked_places(plan.extra, "entry", len(made), len(plan))
+        return made
 
     # ---- arrays ---------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from hf_oversample.data.columns import as_list
 from hf_oversample.oversamplers.base import RESAMPLED, SYNTHETIC, Children, Oversampler
 from hf_oversample.oversamplers.option_checks import check_numbers, check_values
 from hf_oversample.oversamplers.plan import IntArray, Plan
+from hf_oversample.oversamplers.saved_files import loaded_children, loaded_texts
 from hf_oversample.oversamplers.strategy import SamplingStrategy, spread
 from hf_oversample.text.markov import MarkovChain
 from hf_oversample.text.user_dictionary import user_dictionary_of
@@ -131,10 +132,11 @@ class EmcoOversampler(Oversampler):
         return {"origins": self.origins_, "parents": self.parents_}
 
     def _load_state_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        self.origins_, self.parents_ = arrays["origins"], arrays["parents"]
+        self.origins_, self.parents_ = loaded_children(arrays, self.fitted_plan(), self.labels_)
 
     def _state_config(self) -> dict[str, Any]:
         return {"texts": self.texts_, "new_words_share": self.new_words_share_}
 
     def _load_state_config(self, config: dict[str, Any]) -> None:
-        self.texts_, self.new_words_share_ = config["texts"], config["new_words_share"]
+        self.texts_ = loaded_texts(config, self.fitted_plan())
+        self.new_words_share_ = config["new_words_share"]

@@ -38,6 +38,7 @@ class GrowingBatches(FittedState):
     """
 
     _copies_rows: ClassVar[bool] = False
+    _schema: tuple[Features, pa.Schema] | None = None
     copy_columns: bool
 
     def _make(self, batch: Mapping[str, list[Any]], positions: IntArray, plan: Plan) -> Children:
@@ -234,14 +235,16 @@ class GrowingBatches(FittedState):
         """As :meth:`children_of`, for rows that are in Arrow, and as an Arrow table."""
         made, plan, positions = self._made(columns, rows)
         parents, kept = _parents(made, plan)
-        schema = self.output_features(self.features_).arrow_schema
+        schema = self._children_schema()
         # A null index takes a null.
         taken = pa.array(positions, mask=~kept)
         output: list[Any] = []
         for name in columns:
             kind = schema.field(name).type
             if name == self.label_column_:
-                output.append(pa.array(self.label_values_, type=kind).take(pa.array(plan.label)))
+                # Not all values as an array first: there may be more classes than children.
+                values = [self.label_values_[code] for code in plan.label.tolist()]
+                output.append(pa.array(values, type=kind))
             elif name in made.columns:
                 output.append(as_arrow(made.columns[name], self.features_[name]))
             elif self.copy_columns or self._copies_rows:
@@ -251,6 +254,12 @@ class GrowingBatches(FittedState):
         output.append(pa.array(np.broadcast_to(made.origin, len(plan)), type=pa.int64()))
         output.append(pa.array(parents))
         return pa.table(output, schema=schema), positions
+
+    def _children_schema(self) -> pa.Schema:
+        # Kept, because it holds all names of the classes, and is asked for with every batch.
+        if self._schema is None or self._schema[0] is not self.features_:
+            self._schema = self.features_, self.output_features(self.features_).arrow_schema
+        return self._schema[1]
 
     def _made(
         self, columns: Mapping[str, list[Any]], rows: IntArray

@@ -14,6 +14,7 @@ from hf_oversample.numeric import noise
 from hf_oversample.oversamplers.base import FloatMatrix
 from hf_oversample.oversamplers.embedding import EmbeddingOversampler, MadeEmbeddings
 from hf_oversample.oversamplers.plan import IntArray, Plan
+from hf_oversample.oversamplers.saved_files import check_known, checked_array, checked_places
 
 logger = logging.getLogger(__name__)
 
@@ -343,7 +344,16 @@ class InterpolationOversampler(EmbeddingOversampler):
         return self.segments_.arrays()
 
     def _load_state_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        self.segments_ = Segments(**arrays)
+        rows, plan = len(self.labels_), self.fitted_plan()
+        known = checked_places(arrays, "rows", rows, None)
+        lines = checked_places(arrays, "starts", rows, None)
+        ends = checked_places(arrays, "ends", rows, len(lines), None, least=-1)
+        values = checked_array(arrays, "values", "f", len(known), self._width())
+        self.segments_ = Segments(lines, ends, known, values)
+        check_known("rows", known, np.concatenate([lines, ends[ends >= 0]]))
+        check_known("starts", lines, plan.parent)
+        if (not ends.size and len(lines)) or (ends.size and (ends.max(axis=1) < 0).any()):
+            raise ValueError("the array 'ends' has a line without an end")
 
 
 def fall_back_to_smote(fallback: Fallback, found: str, advice: str) -> None:

@@ -19,6 +19,7 @@ from hf_oversample.oversamplers.interpolation import (
 )
 from hf_oversample.oversamplers.multi_label import MultiLabelOversampler, array_dataset
 from hf_oversample.oversamplers.plan import IntArray, Plan
+from hf_oversample.oversamplers.saved_files import check_known, checked_array, checked_places
 
 
 class MlsmoteOversampler(MultiLabelOversampler, EmbeddingOversampler):
@@ -108,7 +109,10 @@ class MlsmoteOversampler(MultiLabelOversampler, EmbeddingOversampler):
 
     def _load_state_arrays(self, arrays: dict[str, np.ndarray]) -> None:
         super()._load_state_arrays(arrays)
-        self.rows_, self.values_ = arrays["rows"], arrays["values"]
+        plan = self.fitted_plan()
+        self.rows_ = checked_places(arrays, "rows", len(self.labels_), None)
+        self.values_ = checked_array(arrays, "values", "f", len(self.rows_), self._width())
+        check_known("rows", self.rows_, np.concatenate([plan.parent, plan.extra["neighbor"]]))
 
     # ---- arrays ---------------------------------------------------------------------------------
 

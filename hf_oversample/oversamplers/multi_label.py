@@ -21,6 +21,7 @@ from hf_oversample.data.label_sets import BoolMatrix, LabelSets, read_label_sets
 from hf_oversample.data.reading import arrow_column
 from hf_oversample.oversamplers.base import FloatMatrix, Oversampler
 from hf_oversample.oversamplers.plan import IntArray, Plan
+from hf_oversample.oversamplers.saved_files import checked_array
 
 _NO_LABEL = "(none)"
 
@@ -162,7 +163,8 @@ class MultiLabelOversampler(Oversampler):
         return {**super()._state_arrays(), "label_sets": self.label_sets_}
 
     def _load_state_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        self.label_sets_ = arrays["label_sets"]
+        shape = len(self.label_values_), None
+        self.label_sets_ = checked_array(arrays, "label_sets", "b", *shape)
         super()._load_state_arrays(arrays)
 
     def _state_config(self) -> dict[str, Any]:
@@ -170,6 +172,8 @@ class MultiLabelOversampler(Oversampler):
 
     def _load_state_config(self, config: dict[str, Any]) -> None:
         self.known_labels_ = config["known_labels"]
+        if len(self.known_labels_) != self.label_sets_.shape[1]:
+            raise ValueError(f"'known_labels' are {len(self.known_labels_)}, and of arrays others")
         super()._load_state_config(config)
 
     def _card_counts(self) -> list[tuple[str, int, int]]:

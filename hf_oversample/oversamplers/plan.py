@@ -78,14 +78,17 @@ class Plan:
         return plan
 
     @classmethod
-    def from_counts(cls, rows: npt.ArrayLike, counts: npt.ArrayLike, label: int) -> Plan:
-        """``counts[i]`` children of class ``label`` for row ``rows[i]`` (each row once)."""
+    def from_counts(cls, rows: npt.ArrayLike, counts: npt.ArrayLike, label: npt.ArrayLike) -> Plan:
+        """``counts[i]`` children for row ``rows[i]`` (each row once), of class ``label``: one for
+        all, or one a row."""
         shares = np.asarray(counts, dtype=np.int64)
         ends = np.cumsum(shares)
         total = int(ends[-1]) if len(ends) else 0
         child = np.arange(total) - np.repeat(ends - shares, shares)
         return cls.build(
-            np.repeat(np.asarray(rows, dtype=np.int64), shares), child, np.full(total, label)
+            np.repeat(np.asarray(rows, dtype=np.int64), shares),
+            child,
+            np.repeat(np.broadcast_to(np.asarray(label, np.int64), shares.shape), shares),
         )
 
     @classmethod

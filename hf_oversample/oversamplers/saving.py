@@ -30,9 +30,14 @@ from hf_oversample.oversamplers.plan import Plan
 from hf_oversample.oversamplers.saved_files import (
     CONFIG_FILE,
     check_files,
+    check_fitted,
+    checked_array,
+    checked_places,
     move_into,
     read_config,
+    restored_plan,
     told_of,
+    under,
 )
 
 FORMAT = 1
@@ -160,7 +165,7 @@ class FittedState:
         state = {
             name: value
             for name, value in sorted(self.__dict__.items())
-            if name not in self._lazy_attributes
+            if name not in self._lazy_attributes and name != "_schema"
         }
         state["_code"] = f"{hf_oversample.__version__}/{self.code_version}"
         return state
@@ -307,21 +312,24 @@ class FittedState:
         return oversampler
 
     def _restore(self, config: dict[str, Any], arrays: dict[str, np.ndarray], folder: Path) -> None:
+        fitted = config["fitted"]
         for name in _FITTED_VALUES:
-            setattr(self, name, config["fitted"][name])
-        self.features_ = Features.from_dict(config["fitted"]["features"])
-        self.labels_ = arrays["labels"]
+            setattr(self, name, fitted[name])
+        check_fitted(fitted)
+        self.features_ = Features.from_dict(fitted["features"])
+        for column in filter(None, (fitted[f"{role}_"] for role in COLUMNS)):
+            if column not in self.features_:
+                raise ValueError(f"its column {column!r} is not among {list(self.features_)}")
+        rows, classes = fitted["rows"], len(self.label_values_)
+        self.labels_ = checked_places(arrays, "labels", classes, rows)
+        self.plan_ = restored_plan(arrays, fitted["children"], rows, classes)
         for name in _OPTIONAL_ARRAYS:
             setattr(self, f"{name}_", arrays.get(name))
-        self._load_state_arrays(_under(arrays, "state."))
+        if self.row_keys_ is not None:
+            checked_array(arrays, "row_keys", "u", rows)
+        self._load_state_arrays(under(arrays, "state."))
         self._load_state_config(config["state"])
         self._load_files(folder)
-        self.plan_ = Plan(
-            arrays["plan.parent"],
-            arrays["plan.child"],
-            arrays["plan.label"],
-            _under(arrays, "plan.extra."),
-        )
 
     def push_to_hub(
         self,
@@ -387,7 +395,3 @@ def _class_named(name: object, asked: type[Any], folder: Path) -> type[Any]:
 
 def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _under(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    return {name.removeprefix(prefix): v for name, v in arrays.items() if name.startswith(prefix)}

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +22,9 @@ _REMEDY = (
     f"give one of {', '.join(map(repr, STRATEGY_NAMES))}, a float in (0, 1] (two classes only), "
     "a dict {class: final count}, or a callable that returns such a dict"
 )
+# A million million: nothing holds them, and NumPy's integers end not far above.
+_MOST_ROWS = 2**40
+_SHOWN_CLASSES = 20
 
 
 def class_counts(
@@ -57,9 +62,12 @@ def class_counts(
     outside = [label for label in found if not 0 <= label < num_classes]
     if outside:
         row = int(np.flatnonzero(array == outside[0])[0])
+        known = f"0 … {num_classes - 1}"
+        if names is not None:
+            known = f"[{_some([repr(name) for name in names])}]"
         raise ValueError(
             f"label {outside[0]} in row {row} is outside the {num_classes} classes "
-            f"{list(names) if names is not None else f'0 … {num_classes - 1}'}: "
+            f"{known}: "
             "correct the row or drop it"
         )
     return {label: found.get(label, 0) for label in range(num_classes)}
@@ -113,9 +121,9 @@ def children_per_class(
     if isinstance(sampling_strategy, Mapping):
         return _from_final_counts(sampling_strategy, present, names, values)
     if isinstance(sampling_strategy, numbers.Real) and not isinstance(sampling_strategy, bool):
-        return _from_ratio(float(sampling_strategy), present, names)
+        return _from_ratio(sampling_strategy, present, names)
     raise TypeError(
-        f"sampling_strategy is {sampling_strategy!r}, a {type(sampling_strategy).__name__}: "
+        f"sampling_strategy is {_short(sampling_strategy)}, a {type(sampling_strategy).__name__}: "
         f"{_REMEDY}"
     )
 
@@ -124,7 +132,7 @@ def _from_name(strategy: str, present: dict[int, int]) -> dict[int, int]:
     largest = max(present, key=lambda label: present[label])  # the first of equals
     smallest = min(present, key=lambda label: present[label])
     if strategy not in STRATEGY_NAMES:
-        raise ValueError(f"sampling_strategy {strategy!r} is unknown: {_REMEDY}")
+        raise ValueError(f"sampling_strategy {_short(strategy)} is unknown: {_REMEDY}")
     targets = {
         "minority": {smallest},
         "not minority": set(present) - {smallest},
@@ -136,16 +144,15 @@ def _from_name(strategy: str, present: dict[int, int]) -> dict[int, int]:
     }
 
 
-def _from_ratio(
-    ratio: float, present: dict[int, int], names: Sequence[str] | None
-) -> dict[int, int]:
+def _from_ratio(asked: Any, present: dict[int, int], names: Sequence[str] | None) -> dict[int, int]:
+    if not 0 < asked <= 1:  # also false for NaN; before `float`, which not every integer becomes
+        raise ValueError(f"sampling_strategy={_short(asked)} is outside (0, 1]: {_REMEDY}")
+    ratio = float(asked)
     if len(present) != 2:
         raise ValueError(
             f"sampling_strategy={ratio} is a ratio of two classes, but {len(present)} classes "
             f"have rows ({_shown(present, names)}): give a dict of final counts or a name"
         )
-    if not 0 < ratio <= 1:  # also false for NaN
-        raise ValueError(f"sampling_strategy={ratio} is outside (0, 1]: {_REMEDY}")
     largest = max(present, key=lambda label: present[label])
     wanted = int(present[largest] * ratio)
     added = {label: 0 if label == largest else wanted - n for label, n in present.items()}
@@ -165,47 +172,59 @@ def _from_final_counts(
 ) -> dict[int, int]:
     final = dict(present)
     seen: set[int] = set()
+    labels = _labels_by_key(names, values)
     for key, count in asked.items():
-        label = label_of(key, present, names, values)
+        label = _label_of(key, present, names, values, labels)
         if label in seen:
             raise ValueError(f"sampling_strategy names class {key!r} twice, by name and by label")
         seen.add(label)
         if isinstance(count, bool) or not isinstance(count, numbers.Integral):
             raise ValueError(
-                f"sampling_strategy[{key!r}] is {count!r}: final counts must be integers"
+                f"sampling_strategy[{key!r}] is {_short(count)}: final counts must be integers"
+            )
+        if count > _MOST_ROWS:
+            raise ValueError(
+                f"sampling_strategy[{key!r}] asks for {_short(count)} rows, more than can be made: "
+                f"give a final count of at most {_MOST_ROWS}"
             )
         if count < present[label]:
             raise ValueError(
-                f"sampling_strategy[{key!r}] asks for {count} rows, but {present[label]} are "
-                "present: over-sampling removes no rows; counts are final counts, not counts to "
-                "add"
+                f"sampling_strategy[{key!r}] asks for {_short(count)} rows, but {present[label]} "
+                "are present: over-sampling removes no rows; counts are final counts, not counts "
+                "to add"
             )
         final[label] = int(count)
     return {label: final[label] - present[label] for label in present}
 
 
-def label_of(
+def _labels_by_key(
+    names: Sequence[str] | None, values: Sequence[int | str] | None
+) -> dict[object, int]:
+    """The label of each value and name; of equal ones the first, of a value before a name."""
+    keys = [*enumerate(values or ()), *enumerate(names or ())]
+    return {key: label for label, key in reversed(keys)}
+
+
+def _label_of(
     key: object,
     counts: Mapping[int, int],
-    names: Sequence[str] | None = None,
-    values: Sequence[int | str] | None = None,
+    names: Sequence[str] | None,
+    values: Sequence[int | str] | None,
+    labels: Mapping[object, int],
 ) -> int:
     """The integer label for a label (or value of the label column) or a class name.
 
     Raises:
         ValueError: no such class, or a class without rows.
     """
-    label: int | None = None
-    if values is not None and key in values:
-        label = list(values).index(key)  # type: ignore[arg-type]  # it is in it
-    elif names is not None and key in names:
-        label = list(names).index(str(key))
-    elif values is None and isinstance(key, numbers.Integral) and not isinstance(key, bool):
-        label = int(key)
+    label = labels.get(key)
+    is_label = values is None and isinstance(key, numbers.Integral) and not isinstance(key, bool)
+    if label is None and is_label:
+        label = int(key)  # type: ignore[call-overload]  # it is integral
     if label is not None and counts.get(label, 0) > 0:
         return label
     raise ValueError(
-        f"class {key!r} has no rows; the classes that have are {_shown(counts, names)}"
+        f"class {_short(key)} has no rows; the classes that have are {_shown(counts, names)}"
     )
 
 
@@ -237,9 +256,58 @@ def spread(total: int, rows: npt.ArrayLike, seed: int, *counters: int) -> npt.ND
     return shares
 
 
+def spread_by_class(
+    children: Mapping[int, int], labels: npt.NDArray[np.integer], seed: int
+) -> npt.NDArray[np.int64]:
+    """As `spread`, of every class over its own rows, in time that does not grow with the classes.
+
+    Args:
+        children: by class code, how many to hand out.
+        labels: the class code of every row, [n].
+        seed: address of the noise.
+
+    Returns:
+        int64 [n], how many children each row gets.
+    """
+    codes = np.asarray(labels, dtype=np.int64)
+    rows = np.bincount(codes, minlength=max(children, default=0) + 1)
+    totals = np.zeros(len(rows), dtype=np.int64)
+    for code, total in children.items():
+        totals[code] = total
+    without = np.flatnonzero((totals > 0) & (rows == 0))
+    if len(without):
+        raise ValueError(f"cannot make {totals[without[0]]} children from no rows")
+    each, remainders = np.divmod(totals, np.maximum(rows, 1))
+    numbers_of_rows = np.arange(len(codes))
+    draws = noise.uniform(seed, noise.stream("spread"), numbers_of_rows)
+    order = np.lexsort((numbers_of_rows, draws, codes))
+    ranks = np.empty(len(codes), dtype=np.int64)
+    ranks[order] = numbers_of_rows - np.repeat(np.cumsum(rows) - rows, rows)
+    return each[codes] + (ranks < remainders[codes])
+
+
 def _shown(counts: Mapping[int, int], names: Sequence[str] | None) -> str:
-    return ", ".join(
-        f"{label if names is None else repr(names[label])}: {count} rows"
-        for label, count in counts.items()
-        if count > 0
+    present = {label: count for label, count in counts.items() if count > 0}
+    return _some(
+        [
+            f"{label if names is None else repr(names[label])}: {count} rows"
+            for label, count in islice(present.items(), _SHOWN_CLASSES)
+        ],
+        len(present),
     )
+
+
+def _some(shown: Sequence[object], total: int | None = None) -> str:
+    """The first of many classes, and how many more there are."""
+    more = (len(shown) if total is None else total) - _SHOWN_CLASSES
+    text = ", ".join(map(str, shown[:_SHOWN_CLASSES]))
+    return f"{text} and {more} more" if more > 0 else text
+
+
+def _short(value: object) -> str:
+    """A value in a message; Python writes no integers of thousands of digits."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return "an integer of thousands of digits"
+    return text if len(text) <= 200 else f"{text[:200]}…"

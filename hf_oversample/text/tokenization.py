@@ -300,6 +300,10 @@ def _marks_every_start(tokenizer: PreTrainedTokenizerBase) -> bool:
     return tokenizer.is_fast and any(token.startswith("▁") for token in tokenizer.tokenize("a")[:1])
 
 
+# The trainer's time grows with the square of a word's length, and what is longer is no word.
+_LONGEST_WORD = 1000
+
+
 def _byte_pair_model(
     backend: Tokenizer, texts: list[str], vocab_size: int, min_frequency: int
 ) -> models.BPE:
@@ -310,10 +314,15 @@ def _byte_pair_model(
     are the same always.
     """
     inner: set[str] = set()
+    read = []
     for text in texts:
         normal = backend.normalizer.normalize_str(text)
-        for word, _ in backend.pre_tokenizer.pre_tokenize_str(normal):
+        words = backend.pre_tokenizer.pre_tokenize_str(normal)
+        for word, _ in words:
             inner.update(word[1:])
+        if any(len(word) > _LONGEST_WORD for word, _ in words):
+            text = " ".join(word[:_LONGEST_WORD] for word, _ in words)
+        read.append(text)
     marked = [CONTINUATION + character for character in sorted(inner)]
     scratch = Tokenizer(models.BPE(unk_token="[UNK]", continuing_subword_prefix=CONTINUATION))
     scratch.normalizer, scratch.pre_tokenizer = backend.normalizer, backend.pre_tokenizer
@@ -324,7 +333,7 @@ def _byte_pair_model(
         continuing_subword_prefix=CONTINUATION,
         show_progress=False,
     )
-    scratch.train_from_iterator(texts, trainer)
+    scratch.train_from_iterator(read, trainer)
     learnt = json.loads(scratch.to_str())["model"]
     return models.BPE(
         vocab=learnt["vocab"],

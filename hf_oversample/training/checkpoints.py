@@ -23,7 +23,8 @@ FREE_ARGUMENTS = (
     "evaluation_steps",
 )
 
-
+# what a checkpoint's state holds
+_STATE: dict[str, type] = {"step": int, "arguments": dict, "processes": int, "record": dict}
 # of a model's settings, what says nothing of its computation
 _NOT_SETTINGS = ("transformers_version", "_name_or_path", "dtype")
 # longer values are not printed
@@ -152,7 +153,7 @@ def load_checkpoint(
     """
     if not (folder / STATE_FILE).is_file():
         raise ValueError(f"{folder} is no checkpoint of this trainer: it has no {STATE_FILE}.")
-    state = json.loads((folder / STATE_FILE).read_text())
+    state = _read_state(folder / STATE_FILE)
     there = state["arguments"]
     other = [
         _difference(name, there.get(name), arguments.get(name))
@@ -172,7 +173,24 @@ def load_checkpoint(
         )
     # a checkpoint holds optimiser states in pickles: only what this machine wrote may be loaded
     accelerator.load_state(str(folder))
-    return int(state["step"]), state["record"]
+    return state["step"], state["record"]
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}): resume from another checkpoint, or start anew without."
+        ) from error
+    for name, kind in _STATE.items():
+        value = state.get(name) if isinstance(state, dict) else None
+        if type(value) is not kind or (isinstance(value, int) and value < 0):
+            raise ValueError(
+                f"{path} is no state of a training: its {name!r} is {str(value)[:60]!r}. Resume "
+                "from another checkpoint, or start anew without."
+            )
+    return state
 
 
 def _difference(name: str, there: Any, here: Any) -> str:

@@ -110,8 +110,9 @@ def contrastive_dataset(
     targets = _targets(target_classes, labels, is_real, is_synthetic)
     made = {label: np.flatnonzero(is_synthetic & (codes == label)) for label in targets}
 
-    real = np.flatnonzero(is_real)  # a balanced set's first rows, so that messages name them right
-    vectors = embedding_matrix(dataset if is_real.all() else dataset.select(real), embedding_column)
+    real = np.flatnonzero(is_real)
+    rows_read = dataset if is_real.all() else dataset.select(real)
+    vectors = embedding_matrix(rows_read, embedding_column, numbers=real)
     near = rare_classes(vectors, codes[real], targets, neighbors=neighbors, hard_neighbors=per_text)
     if layout == "text":
         rows = _texts_of_classes(near, made, real, codes, seed)

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_oversample.models.encoders import check_max_length, longest_text
 from hf_oversample.models.in_memory import PREFIX
+from hf_oversample.models.loading import OF_VALUES
 from hf_oversample.models.writers.checkpoint import (
     base_digest,
     load_language_model,
@@ -230,7 +232,7 @@ class ClassAdapters:
                 were trained on.
         """
         folder = Path(folder)
-        told = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        told = _read_record(folder / RECORD)
         if told["format"] > FORMAT:
             raise ValueError(
                 f"{folder} was saved in format {told['format']}; this version reads up to "
@@ -249,12 +251,20 @@ class ClassAdapters:
         peft = need("peft", "A writer with an adapter a class")
         for code in told["trained"]:
             name = adapter_name(code)
-            if not loaded.trained:
-                loaded.model = peft.PeftModel.from_pretrained(
-                    loaded.model, str(folder / name), adapter_name=name
-                )
-            else:
-                loaded.model.load_adapter(str(folder / name), adapter_name=name)
+            try:
+                if not loaded.trained:
+                    loaded.model = peft.PeftModel.from_pretrained(
+                        loaded.model, str(folder / name), adapter_name=name
+                    )
+                else:
+                    loaded.model.load_adapter(str(folder / name), adapter_name=name)
+            # what peft raises of files that are damaged, of other shapes, or of another adapter
+            except (*OF_VALUES, RuntimeError, SafetensorError) as error:
+                raise ValueError(
+                    f"the adapter {folder / name} cannot be loaded "
+                    f"({' '.join(str(error).split())[:300]}): its files are damaged, missing or of "
+                    "another model; download or save it again."
+                ) from error
             loaded.trained.append(code)
         if (kind := told.get("latents")) is not None:
             loaded.read_latents(LatentKind(**kind))
@@ -266,6 +276,35 @@ class ClassAdapters:
         loaded.record = told["record"]
         loaded.model.eval()
         return loaded
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged ({error}): save or download it again") from error
+    for name, (kinds, wanted) in _RECORD.items():
+        value = told.get(name) if isinstance(told, dict) else None
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise ValueError(
+                f"{path} is no record of adapters: its {name!r} is {str(value)[:60]!r}, and must "
+                f"be {wanted}"
+            )
+    if not all(type(code) is int for code in told["trained"]):
+        raise ValueError(f"{path} is no record of adapters: its 'trained' must be codes of classes")
+    return told
+
+
+_RECORD: dict[str, tuple[Any, str]] = {
+    "format": (int, "a whole number"),
+    "base": (str, "a string"),
+    "gguf_file": (str | None, "a string or null"),
+    "class_names": (list, "a list"),
+    "max_length": (int, "a whole number"),
+    "base_digest": (str, "a string"),
+    "trained": (list, "a list"),
+    "record": (dict, "an object"),
+}
 
 
 def _save_base(name: str, target: Path) -> None:

@@ -347,7 +347,7 @@ class AmoOversampler(EmbeddingOversampler):
         return arrays
 
     def _load_state_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        self.made_ = arrays["made"]
+        self.made_ = self._loaded_rows(arrays)
         self._heads = {}
         for role in ROLES:
             prefix = f"{role}."

@@ -33,6 +33,7 @@ from hf_oversample.oversamplers.language_model.writing import (
     new_writer,
 )
 from hf_oversample.oversamplers.plan import IntArray, Plan
+from hf_oversample.oversamplers.saved_files import loaded_children, loaded_texts
 from hf_oversample.oversamplers.strategy import SamplingStrategy
 from hf_oversample.text.words import Language, Segmenter, checked_language, guess_language
 from hf_oversample.training.writer import train_writer
@@ -358,7 +359,7 @@ class LanguageModelOversampler(Oversampler):
         return {"origins": self.origins_, "parents": self.parents_}
 
     def _load_state_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        self.origins_, self.parents_ = arrays["origins"], arrays["parents"]
+        self.origins_, self.parents_ = loaded_children(arrays, self.fitted_plan(), self.labels_)
 
     def _state_config(self) -> dict[str, Any]:
         return {
@@ -372,7 +373,8 @@ class LanguageModelOversampler(Oversampler):
         }
 
     def _load_state_config(self, config: dict[str, Any]) -> None:
-        self.texts_, self.rejections = config["texts"], Counter(config["rejections"])
+        self.texts_ = loaded_texts(config, self.fitted_plan())
+        self.rejections = Counter(config["rejections"])
         self.adapter_codes_, self.training_ = config["adapter_codes"], config["training"]
         self.latents_digest_ = config["latents_digest"]
         self.difficult_share_ = config["difficult_share"]
@@ -387,7 +389,12 @@ class LanguageModelOversampler(Oversampler):
             embedder.save_pretrained(folder / "embedder")
 
     def _load_files(self, folder: Path) -> None:
-        if (folder / WRITER_FOLDER).is_dir():
+        if not self.is_prompted:
+            if not is_saved_writer(str(folder / WRITER_FOLDER)):
+                raise FileNotFoundError(
+                    f"{folder / WRITER_FOLDER} holds no adapters, which were saved there: the "
+                    "folder is not whole; copy or download it again"
+                )
             self.writer, self.gguf_file = str(folder / WRITER_FOLDER), None
         if (folder / LATENTS_FOLDER).is_dir():
             self.latents = str(folder / LATENTS_FOLDER)

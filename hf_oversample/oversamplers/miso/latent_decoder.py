@@ -247,7 +247,7 @@ class LatentDecoder:
         shape = (config.num_latent_heads, config.latent_size)
         if not len(rows):
             return np.empty((0, *shape), np.float32)
-        latents = embedding_matrix(dataset.select(rows), column)
+        latents = embedding_matrix(dataset.select(rows), column, numbers=rows)
         if latents.shape[1] != shape[0] * shape[1]:
             raise ValueError(
                 f"column {column!r} has {latents.shape[1]} values a row, but the latents of "

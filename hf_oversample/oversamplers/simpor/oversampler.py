@@ -17,6 +17,7 @@ from hf_oversample.oversamplers.base import RESAMPLED, SYNTHETIC, FloatMatrix
 from hf_oversample.oversamplers.embedding import EmbeddingOversampler, MadeEmbeddings
 from hf_oversample.oversamplers.option_checks import check_numbers, check_values
 from hf_oversample.oversamplers.plan import IntArray, Plan
+from hf_oversample.oversamplers.saved_files import checked_array
 from hf_oversample.oversamplers.simpor.densities import (
     CHUNK_ROWS,
     LogDensityRatio,
@@ -291,8 +292,9 @@ class SimporOversampler(EmbeddingOversampler):
         return {"made": self.children_, "copied": self.copied_, "informative": self.informative_}
 
     def _load_state_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        self.children_, self.copied_ = arrays["made"], arrays["copied"]
-        self.informative_ = arrays["informative"]
+        self.children_ = self._loaded_rows(arrays)
+        self.copied_ = checked_array(arrays, "copied", "b", len(self.children_))
+        self.informative_ = checked_array(arrays, "informative", "b", len(self.labels_))
 
     def _state_config(self) -> dict[str, Any]:
         return {"bandwidths": [[code, h] for code, h in self.bandwidths_.items()]}
