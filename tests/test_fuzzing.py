@@ -12,13 +12,13 @@ from fuzzing.targets import TARGETS, target_named
 
 # How many inputs besides the first ones: seconds in all. `scripts/fuzz.py` runs for minutes.
 SHORT = {
-    "readers": 100,
-    "made": 60,
-    "strategies": 80,
-    "records": 120,
-    "checkpoints": 20,
-    "configurations": 40,
-    "saved": 40,
+    "readers": 40,
+    "made": 20,
+    "strategies": 30,
+    "records": 40,
+    "checkpoints": 10,
+    "configurations": 10,
+    "saved": 12,
 }
 
 
@@ -35,7 +35,7 @@ def test_bad_input_is_read_rightly_or_refused_by_name(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(set(TARGETS) - set(SHORT)))
 def test_bad_files_of_models_are_refused_by_name(name: str) -> None:
     target = target_named(name)
-    assert not fuzz(target.run, target.seeds(), seed=0, executions=100).faults
+    assert not fuzz(target.run, target.seeds(), seed=0, executions=20).faults
 
 
 def test_what_is_planted_is_found_and_made_short() -> None:
