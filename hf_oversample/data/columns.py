@@ -34,11 +34,13 @@ def require_columns(dataset: Dataset, *columns: str | None) -> None:
             )
 
 
-def _batches(dataset: Dataset, column: str) -> Iterator[tuple[int, pa.Array]]:
+def _batches(
+    dataset: Dataset, column: str, rows: int = _BATCH_ROWS
+) -> Iterator[tuple[int, pa.Array]]:
     """(first row, values) of a column, in batches of a fixed size whatever its chunks are."""
     table = dataset.select_columns([column]).with_format("arrow")
     start = 0
-    for batch in table.iter(batch_size=_BATCH_ROWS):
+    for batch in table.iter(batch_size=rows):
         values = batch[column].combine_chunks()
         if isinstance(values, pa.ChunkedArray):
             values = pa.concat_arrays(values.chunks)
@@ -166,11 +168,14 @@ def exact_embeddings(dataset: Dataset, column: str) -> npt.NDArray[np.float64] |
     Raises:
         as `embedding_matrix`, but for values beyond float32.
     """
+    return _matrix(dataset, column, np.float64) if has_float64(dataset, column) else None
+
+
+def has_float64(dataset: Dataset, column: str) -> bool:
+    """Whether an embedding column has more digits than float32's."""
     kind = dataset.features.arrow_schema.field(column).type
     value_type = getattr(getattr(kind, "storage_type", kind), "value_type", None)
-    if value_type is None or not pa.types.is_float64(value_type):
-        return None
-    return _embedding_matrix(dataset, column, np.float64)
+    return value_type is not None and pa.types.is_float64(value_type)
 
 
 def embedding_matrix(
@@ -187,25 +192,51 @@ def embedding_matrix(
         ValueError: no such column, not lists of numbers, a null, ragged, empty, NaN or infinite
             row, or a value beyond float32 (the first one is named).
     """
-    return _embedding_matrix(dataset, column, np.float32, first_row)
+    return _matrix(dataset, column, np.float32, first_row)
 
 
-def _embedding_matrix(
+def _matrix(
     dataset: Dataset, column: str, dtype: type[np.floating], first_row: int = 0
-) -> Any:
-    require_columns(dataset, column)
+) -> npt.NDArray[Any]:
     matrix: npt.NDArray[Any] | None = None
-    for place, values in _batches(dataset, column):
+    for start, block in embedding_blocks(dataset, column, dtype, first_row=first_row):
+        if matrix is None:
+            matrix = np.empty((len(dataset), block.shape[1]), dtype=dtype)
+        matrix[start : start + len(block)] = block
+    if matrix is None:
+        raise ValueError("the data set has no rows")
+    return matrix
+
+
+def embedding_blocks(
+    dataset: Dataset,
+    column: str,
+    dtype: type[np.floating] = np.float32,
+    *,
+    first_row: int = 0,
+    block_rows: int = _BATCH_ROWS,
+) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+    """(place of its first row, [b, d]) of each block of an embedding column, in order; not to be
+    written to.
+
+    Args:
+        dataset: its rows.
+        column: its name.
+        dtype: of the blocks.
+        first_row: the number of the first row in messages, where the rows are a part of others.
+        block_rows: rows of a block.
+
+    Raises:
+        as `embedding_matrix`; values beyond ``dtype``.
+    """
+    require_columns(dataset, column)
+    width = None
+    for place, values in _batches(dataset, column, block_rows):
         start = first_row + place
         if isinstance(values, pa.ExtensionArray):
             values = values.storage
         kind = values.type
-        is_list = (
-            pa.types.is_list(kind)
-            or pa.types.is_large_list(kind)
-            or pa.types.is_fixed_size_list(kind)
-        )
-        if not is_list or not (
+        if not _is_list(kind) or not (
             pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)
         ):
             raise ValueError(
@@ -216,9 +247,7 @@ def _embedding_matrix(
             row = start + _first(values.is_null())
             raise ValueError(f"column {column!r} is null in row {row}: embed it or drop the row")
         widths = pc.list_value_length(values).to_numpy(zero_copy_only=False)
-        if matrix is None:
-            matrix = np.empty((len(dataset), int(widths[0])), dtype=dtype)
-        width = matrix.shape[1]
+        width = int(widths[0]) if width is None else width
         wrong = np.flatnonzero(widths != width)
         if len(wrong) or not width:
             row = start + (int(wrong[0]) if len(wrong) else 0)
@@ -227,11 +256,11 @@ def _embedding_matrix(
                 f"in row {first_row}: every embedding needs the same width, at least 1"
             )
         flat = values.flatten().to_numpy(zero_copy_only=False)  # a null value becomes NaN
-        block = matrix[place : place + len(values)]
         with np.errstate(over="ignore"):  # told below, with its place
-            block[:] = flat.reshape(-1, width)
-        # NaN and inf survive a sum: a finite one is a quick proof that there are none.
-        if not np.isfinite(block.sum(dtype=np.float64)) and not np.isfinite(block).all():
+            block = flat.astype(dtype, copy=False).reshape(-1, width)
+            # NaN and inf survive a sum: a finite one is a quick proof that there are none.
+            total = block.sum()
+        if not np.isfinite(total) and not np.isfinite(block).all():
             row, position = (int(found[0]) for found in np.nonzero(~np.isfinite(block)))
             given = flat.reshape(-1, width)[row, position]
             if np.isfinite(given):
@@ -244,9 +273,7 @@ def _embedding_matrix(
                 f"column {column!r} is {block[row, position]} in row {start + row}, position "
                 f"{position}: embeddings must be finite; embed the row again or drop it"
             )
-    if matrix is None:
-        raise ValueError("the data set has no rows")
-    return matrix
+        yield place, block
 
 
 def in_format_of(result: Dataset, dataset: Dataset) -> Dataset:

@@ -10,11 +10,10 @@ from hf_oversample.numeric import noise
 from hf_oversample.oversamplers.interpolation import (
     Fallback,
     InterpolationOversampler,
-    NeighborDtype,
-    NeighborSearch,
     check_choices,
     fall_back_to_smote,
 )
+from hf_oversample.oversamplers.neighbor_search import NeighborDtype, NeighborSearch
 from hf_oversample.oversamplers.plan import IntArray
 from hf_oversample.oversamplers.strategy import spread
 

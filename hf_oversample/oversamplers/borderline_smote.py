@@ -11,11 +11,10 @@ from hf_oversample.oversamplers.embedding import MadeEmbeddings
 from hf_oversample.oversamplers.interpolation import (
     Fallback,
     InterpolationOversampler,
-    NeighborDtype,
-    NeighborSearch,
     check_choices,
     fall_back_to_smote,
 )
+from hf_oversample.oversamplers.neighbor_search import NeighborDtype, NeighborSearch
 from hf_oversample.oversamplers.plan import IntArray, Plan
 from hf_oversample.oversamplers.strategy import spread
 

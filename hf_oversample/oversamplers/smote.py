@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from hf_oversample.oversamplers.interpolation import (
-    InterpolationOversampler,
-    NeighborDtype,
-    NeighborSearch,
-    check_choices,
-)
+from hf_oversample.oversamplers.interpolation import InterpolationOversampler, check_choices
+from hf_oversample.oversamplers.neighbor_search import NeighborDtype, NeighborSearch
 from hf_oversample.oversamplers.plan import IntArray
 from hf_oversample.oversamplers.strategy import spread
 
