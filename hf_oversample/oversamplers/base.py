@@ -21,6 +21,7 @@ import numpy.typing as npt
 from datasets import Dataset
 
 from hf_oversample.data.columns import (
+    ContentDigest,
     Labels,
     check_texts,
     content_digest,
@@ -181,26 +182,27 @@ class Oversampler(BalancingDatasets):
         children = self._asked_children(labels)
         if text_column is not None:
             check_texts(dataset, text_column)
-        embeddings = keys = None
+        embeddings = keys = digest = None
         if embedding_column is not None and self._learns_from_matrix:
             embeddings = embedding_matrix(dataset, embedding_column)
             keys = vector_keys(embeddings)
-        elif embedding_column is not None:
-            blocks = embedding_blocks(dataset, embedding_column)
+        elif embedding_column is not None:  # in one pass over rows that may be larger than memory
+            adding = ContentDigest(len(dataset))
+            adding.read(dataset, label_column)
+            blocks = embedding_blocks(dataset, embedding_column, digest=adding)
             keys = np.concatenate([vector_keys(block) for _, block in blocks])
+            digest = adding.hexdigest()
         self.plan_ = None
         self.label_column_, self.text_column_ = label_column, text_column
         self.embedding_column_ = embedding_column
         self.labels_, self.label_values_ = labels.codes, labels.values
         self.label_names_ = labels.names
         self.features_ = dataset.features.copy()
-        self.digest_ = content_digest(dataset, self.columns_read())
+        self.digest_ = digest or content_digest(dataset, self.columns_read())
         self.row_keys_ = keys
         if text_column is not None:
             self.row_keys_ = text_keys(dataset.with_format(None)[text_column][:])
-        elif keys is None and (
-            names := key_columns(dataset.features)
-        ):  # none where all columns are lists
+        elif keys is None and (names := key_columns(dataset.features)):  # none: all are lists
             table = dataset.with_format("arrow")
             parts = [
                 record_keys(rows.__getitem__, dataset.features, names)
