@@ -353,6 +353,7 @@ def test_constructor_values_are_checked() -> None:
         "kind": "borderline-1",
         "fallback": "raise",
         "neighbor_dtype": "auto",
+        "neighbor_search": "exact",
         "sampling_strategy": "auto",
         "seed": 3,
         "copy_columns": False,

@@ -36,6 +36,8 @@ class AdasynOversampler(InterpolationOversampler):
             neighbours: "raise" an error (as imbalanced-learn), or "smote": children spread evenly
             over all its rows, with a warning.
         neighbor_dtype: see :class:`~hf_oversample.oversamplers.smote.SmoteOversampler`.
+        neighbor_search: "exact", or "approximate" for millions of rows, with usearch; see
+            :class:`~hf_oversample.oversamplers.interpolation.InterpolationOversampler`.
         sampling_strategy, seed, copy_columns: see
             :class:`~hf_oversample.oversamplers.base.Oversampler`.
 
@@ -44,6 +46,7 @@ class AdasynOversampler(InterpolationOversampler):
 
     Attributes (after ``fit``):
         segments_: the lines that children are drawn from.
+        recall_: of approximate searches.
     """
 
     def __init__(

@@ -45,6 +45,8 @@ class BorderlineSmoteOversampler(InterpolationOversampler):
         fallback: what a class gets none of whose rows is in danger: "raise" an error, or "smote":
             children from all its rows, as SMOTE makes them, with a warning.
         neighbor_dtype: see :class:`~hf_oversample.oversamplers.smote.SmoteOversampler`.
+        neighbor_search: "exact", or "approximate" for millions of rows, with usearch; see
+            :class:`~hf_oversample.oversamplers.interpolation.InterpolationOversampler`.
         sampling_strategy, seed, copy_columns: see
             :class:`~hf_oversample.oversamplers.base.Oversampler`.
 
@@ -53,6 +55,7 @@ class BorderlineSmoteOversampler(InterpolationOversampler):
 
     Attributes (after ``fit``):
         segments_: the lines that children are drawn from.
+        recall_: of approximate searches.
         danger_rows_: int64, row numbers of all rows in danger, of the classes that grow.
     """
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from typing import Literal, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from hf_oversample.oversamplers.plan import IntArray
 logger = logging.getLogger(__name__)
 
 NeighborDtype = Literal["auto", "float32", "bfloat16"]
+NeighborSearchKind = Literal["exact", "approximate"]
 
 
 def warn_of_few_rows(name: str, rows: int, k: int) -> None:
@@ -161,6 +162,75 @@ class SearchInColumn:
         return found["row"], found["code"]
 
     def _blocks(self) -> Iterator[Block]:
-        for start, vectors in self.column.blocks():
-            rows = np.arange(start, start + len(vectors))
-            yield rows, self.labels[rows], vectors
+        return labelled(self.column.blocks(), self.labels)
+
+
+class SearchApproximately:
+    """A `NeighborSearch` by an index in memory: for many rows, faster and not quite right.
+
+    Args:
+        take: gives the embeddings of rows [r, d] by their numbers.
+        blocks: gives (first row, embeddings [b, d]) of all rows, block by block.
+        labels: class code of every row, [n].
+        names: of the classes, by code.
+        seed: of the choice of the queries by which recall is measured.
+
+    Attributes:
+        recall: of each search, by what it searched: the share of nearest rows that it found, on a
+            sample of its queries.
+    """
+
+    def __init__(
+        self,
+        take: Callable[[IntArray], FloatMatrix],
+        blocks: Callable[[], Iterable[tuple[int, FloatMatrix]]],
+        labels: npt.NDArray[np.integer],
+        names: Sequence[str],
+        seed: int,
+    ) -> None:
+        self.take, self.blocks, self.labels, self.names = take, blocks, labels, names
+        self.seed, self.recall = seed, dict[str, float]()
+
+    def own(self, queries: IntArray, rows: IntArray, code: int, k: int) -> IntArray:
+        """See `NeighborSearch`."""
+        warn_of_few_rows(self.names[code], len(rows), k)
+        block = rows, np.full(len(rows), code), self.take(rows)
+        vectors = block[2][np.searchsorted(rows, queries)]
+        what = f"rows of class {self.names[code]!r} among their own"
+        return self._found(vectors, queries, lambda: [block], min(k, len(rows) - 1), what)["row"]
+
+    def all(self, queries: IntArray, k: int) -> tuple[IntArray, npt.NDArray[np.integer]]:
+        """See `NeighborSearch`."""
+        what = f"rows of class {self.names[self.labels[queries[0]]]!r} among all"
+        found = self._found(
+            self.take(queries),
+            queries,
+            lambda: labelled(self.blocks(), self.labels),
+            min(k, len(self.labels) - 1),
+            what,
+        )
+        return found["row"], found["code"]
+
+    def _found(
+        self,
+        vectors: FloatMatrix,
+        queries: IntArray,
+        blocks: Callable[[], Iterable[Block]],
+        k: int,
+        what: str,
+    ) -> npt.NDArray[Any]:
+        from hf_oversample.neighbors.approximate import nearest_approximately  # usearch
+
+        found, recall = nearest_approximately(vectors, queries, blocks, k, seed=self.seed)
+        self.recall[what] = recall
+        logger.info("approximate search of %s: recall %.3f of %d nearest", what, recall, k)
+        return found
+
+
+def labelled(
+    blocks: Iterable[tuple[int, FloatMatrix]], labels: npt.NDArray[np.integer]
+) -> Iterator[Block]:
+    """Row numbers, class codes and embeddings of blocks, of which the first row is given."""
+    for start, vectors in blocks:
+        rows = np.arange(start, start + len(vectors))
+        yield rows, labels[rows], vectors

@@ -109,6 +109,13 @@ def balance_files(
             "SmoteOversampler, BorderlineSmoteOversampler or AdasynOversampler, or balance a part "
             "of the rows in memory"
         )
+    if isinstance(oversampler, InterpolationOversampler) and (
+        oversampler.neighbor_search != "exact"
+    ):
+        raise ValueError(
+            "neighbor_search='approximate' needs an index of all rows in memory: give an "
+            "oversampler with neighbor_search='exact', whose search goes block by block"
+        )
     if block_rows < 1:
         raise ValueError(f"block_rows is {block_rows}: give at least 1 row")
     column = (embedding_column or "embedding") if reads else None
