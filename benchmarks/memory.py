@@ -5,8 +5,9 @@
     python benchmarks/memory.py run --data rows --limit_gib 4 --way files --record memory.jsonl
 
 `make` writes an Arrow data set as `Dataset.save_to_disk` does. `run --way children` loads it, fits
-an oversampler and makes all children; `--way map` maps the first `--mapped` rows' batches; `--way
-files` is `balance_files`. The rare class grows to `--grown` rows.
+an oversampler and makes all children; `--way map` maps it with the fitted oversampler, which writes
+a second file of the same size; `--way files` is `balance_files`. The rare class grows to `--grown`
+rows.
 
 The limit is on the memory of the process in two ways. RLIMIT_DATA: more private memory than that
 cannot be had. And where this machine's control groups allow it (version 1, as root), a group of
@@ -161,12 +162,16 @@ def run(a: argparse.Namespace) -> dict[str, Any]:
         if a.way == "children":
             take(method.fit(rows).children(rows).data.table)
         elif a.way == "map":
-            method.fit(rows)
-            some = rows.select(range(min(a.mapped, len(rows)))).to_iterable_dataset()
-            features = method.output_features(rows.features)
-            grown = some.map(method, batched=True, with_indices=True, features=features)
+            rows.map(
+                method.fit(rows),
+                batched=True,
+                with_indices=True,
+                cache_file_name=str(a.scratch / "grown.arrow"),
+            )
+            grown = Dataset.from_file(str(a.scratch / "grown.arrow"))
             for batch in grown.with_format("arrow").iter(batch_size=BATCH_ROWS):
-                take(batch.filter(pa.compute.not_equal(batch["origin"], 0)))
+                take(batch.filter(pa.compute.equal(batch["origin"], 1)))
+            (a.scratch / "grown.arrow").unlink()
         else:
             with tempfile.TemporaryDirectory(dir=a.scratch) as out:
                 for path in balance_files(rows, method, out, block_rows=a.block_rows):
@@ -195,7 +200,6 @@ def run(a: argparse.Namespace) -> dict[str, Any]:
         "children": children[0],
         "limit_gib": a.limit_gib,
         **({"block_rows": a.block_rows} if a.way == "files" else {}),
-        **({"mapped": a.mapped} if a.way == "map" else {}),
         **{name: round(value, 2) for name, value in times.items()},
         "private_before_mib": before["RssAnon"],
         "private_peak_mib": peaks.highest["RssAnon"],
@@ -218,7 +222,6 @@ def main() -> None:
     parser.add_argument("--way", choices=["children", "map", "files"], default="children")
     parser.add_argument("--method", choices=sorted(METHODS), default="smote")
     parser.add_argument("--grown", type=int, default=110_000, help="rare rows afterwards")
-    parser.add_argument("--mapped", type=int, default=1_000_000, help="rows that are mapped")
     parser.add_argument("--limit_gib", type=float, default=4.0)
     parser.add_argument("--block_rows", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)

@@ -56,7 +56,7 @@ def write_stream(
             "of whole batches"
         )
     schema = rows.features.arrow_schema
-    tables = iter(rows.with_format("arrow").iter(batch_size=batch_rows))
+    tables = _tables(rows, batch_rows)
     files: list[Path] = []
     for number in count():
         first = next(tables, None)
@@ -66,6 +66,16 @@ def write_stream(
         files.append(folder / f"{number:06d}.parquet")
         _write(files[-1], schema, islice(batches, file_rows // batch_rows))
     raise AssertionError("a count ends nowhere")
+
+
+def _tables(rows: IterableDataset | Dataset, batch_rows: int) -> Iterator[pa.Table]:
+    if isinstance(rows, Dataset):
+        yield from rows.with_format("arrow").iter(batch_size=batch_rows)
+        return
+    # As Arrow, a mapped stream forgets its features, and guesses each batch's types by its values.
+    for batch in rows.with_format(None).iter(batch_size=batch_rows):
+        columns = rows.features.encode_batch(batch)
+        yield pa.Table.from_pydict(columns, schema=rows.features.arrow_schema)
 
 
 def _write(path: Path, schema: pa.Schema, tables: Iterator[pa.Table]) -> None:
