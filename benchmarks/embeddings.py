@@ -2,6 +2,7 @@
 
     python benchmarks/embeddings.py smote  --rows 10000 100000 1000000 --output smote.jsonl
     python benchmarks/embeddings.py adasyn --rows 10000 100000 1000000 --output adasyn.jsonl
+    python benchmarks/embeddings.py smote --rows 300000 --minority 0.0333334 --grown 50000
 
 balance() of a data set on disk, and the arrays without a data set, against imbalanced-learn's
 sampler, which is given its array ready in memory. Every run is a fresh process; the contestants
@@ -42,7 +43,7 @@ from embeddings_measuring import (
 
 CONTESTANTS = {
     "smote": ("imbalanced-learn", "arrays", "balance"),
-    "adasyn": ("imbalanced-learn", "balance", "balance float32"),
+    "adasyn": ("imbalanced-learn", "arrays", "balance", "balance float32"),
 }
 MIB = 2**20
 
@@ -53,26 +54,31 @@ def resident() -> int:
     return pages * resource.getpagesize()
 
 
-def one_run(method: str, contestant: str, folder: Path, seed: int) -> dict[str, Any]:
-    """Seconds and peak memory of one contestant, in this process."""
+def one_run(method: str, contestant: str, folder: Path, seed: int, grown: int) -> dict[str, Any]:
+    """Seconds and peak memory of one contestant, in this process; ``grown`` 0 is to equal."""
     from imblearn.over_sampling import ADASYN, SMOTE
 
     from hf_oversample.oversamplers.adasyn import AdasynOversampler
     from hf_oversample.oversamplers.smote import SmoteOversampler
 
     ours = {"smote": SmoteOversampler, "adasyn": AdasynOversampler}[method]
-    options: dict[str, Any] = {"seed": seed}
+    counts: Any = {1: grown} if grown else "auto"
+    options: dict[str, Any] = {"seed": seed, "sampling_strategy": counts}
     if contestant.endswith("float32"):
         options["neighbor_dtype"] = "float32"
     labels = np.load(folder / "labels.npy")
     work: Callable[[], int]
     if contestant.startswith("balance"):
         dataset = Dataset.load_from_disk(str(folder / "dataset"))
+        if grown:
+            options["sampling_strategy"] = {"minority": grown}
         work = lambda: len(ours(**options).balance(dataset))  # noqa: E731
     else:
         points = np.load(folder / "points.npy")
         if contestant == "imbalanced-learn":
-            sampler = {"smote": SMOTE, "adasyn": ADASYN}[method](random_state=seed)
+            sampler = {"smote": SMOTE, "adasyn": ADASYN}[method](
+                random_state=seed, sampling_strategy=counts
+            )
             work = lambda: len(sampler.fit_resample(points, labels)[0])  # noqa: E731
         else:
 
@@ -94,9 +100,12 @@ def one_run(method: str, contestant: str, folder: Path, seed: int) -> dict[str, 
     }
 
 
-def in_fresh_process(method: str, contestant: str, folder: Path, seed: int) -> dict[str, Any]:
+def in_fresh_process(
+    method: str, contestant: str, folder: Path, seed: int, grown: int
+) -> dict[str, Any]:
     """:func:`one_run` in a process of its own."""
-    command = [sys.executable, __file__, "run", method, contestant, str(folder), str(seed)]
+    values = [method, contestant, str(folder), str(seed), str(grown)]
+    command = [sys.executable, __file__, "run", *values]
     answer = subprocess.run(command, capture_output=True, text=True)
     if answer.returncode:
         raise RuntimeError(f"{contestant} failed:\n{answer.stderr}")
@@ -111,6 +120,8 @@ def against_imbalanced_learn(arguments: argparse.Namespace) -> None:
         minority = max(10, round(rows * arguments.minority))
         setting = {"benchmark": method, "rows": rows, "minority": minority}
         setting |= {"width": arguments.width, "seed": arguments.seed}
+        if arguments.grown:
+            setting["grown"] = arguments.grown
         folder = Path(tempfile.mkdtemp(prefix="embeddings-", dir=arguments.scratch))
         try:
             points, labels = mixture(rows, minority, arguments.width, arguments.seed)
@@ -120,7 +131,7 @@ def against_imbalanced_learn(arguments: argparse.Namespace) -> None:
             del points, labels
             found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
             for number, name in alternating(names, arguments.rounds):
-                run = in_fresh_process(method, name, folder, arguments.seed)
+                run = in_fresh_process(method, name, folder, arguments.seed, arguments.grown)
                 found[name].append(run)
                 records.write(**setting, contestant=name, round=number, **run)
         finally:
@@ -139,6 +150,7 @@ def parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name)
         add_options(command, rows=[10_000, 100_000, 1_000_000])
         command.add_argument("--minority", type=float, default=0.01, help="minority ÷ majority")
+        command.add_argument("--grown", type=int, default=0, help="minority rows afterwards")
         command.add_argument("--leave_out", nargs="*", default=[], help="contestants to skip")
     return result
 
@@ -148,8 +160,8 @@ def main(arguments: list[str]) -> None:
     if arguments[:1] == ["run"]:  # a fresh process of `smote` and `adasyn`
         disable_caching()
         disable_progress_bars()
-        method, contestant, folder, seed = arguments[1:]
-        print(json.dumps(one_run(method, contestant, Path(folder), int(seed))))
+        method, contestant, folder, seed, grown = arguments[1:]
+        print(json.dumps(one_run(method, contestant, Path(folder), int(seed), int(grown))))
     else:
         against_imbalanced_learn(parser().parse_args(arguments))
 

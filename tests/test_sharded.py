@@ -25,9 +25,10 @@ from hf_oversample import (
     RandomOversampler,
     SmoteOversampler,
 )
+from hf_oversample.neighbors.blockwise import merge_nearest, nowhere
 from hf_oversample.neighbors.difficult import nearest_neighbors
 from hf_oversample.oversamplers.sharded import balance_files
-from hf_oversample.oversamplers.sharded.tasks import Task, merge_nearest, nowhere
+from hf_oversample.oversamplers.sharded.tasks import Task
 
 NAMES = ("common", "other", "rare")
 METHODS = [
@@ -246,7 +247,7 @@ def test_embeddings_of_one_width_in_each_file_but_not_in_all(tmp_path: Path) -> 
         ({"label_column": "nothing"}, "no column 'nothing'"),
         ({"embedding_column": "vector"}, "no column 'vector'"),
         ({"embedding_column": "text"}, "'text' holds string: give lists of float32"),
-        ({"files": "elsewhere"}, "no parquet file elsewhere"),
+        ({"files": "elsewhere"}, "no parquet or Arrow file elsewhere"),
         ({"block_rows": 0}, "block_rows is 0"),
         (
             {"oversampler": SmoteOversampler(sampling_strategy={"none": 9})},

@@ -238,7 +238,7 @@ def test_points_do_not_depend_on_what_is_made_with_them(
     if not len(starts):
         starts = np.array([0])
     ends = (starts[:, None] + rng.integers(1, count, (len(starts), 3))) % count
-    segments = Segments.build(points, [(starts, ends)])
+    segments = Segments.build(points.__getitem__, [(starts, ends)])
     counts = rng.multinomial(children, np.full(len(starts), 1 / len(starts)))
     plan = Plan.from_counts(starts, counts, 1)
     drawn, steps = segments.drawn(plan, seed)
@@ -353,6 +353,7 @@ def test_constructor_values_are_checked() -> None:
         "kind": "borderline-1",
         "fallback": "raise",
         "neighbor_dtype": "auto",
+        "neighbor_search": "exact",
         "sampling_strategy": "auto",
         "seed": 3,
         "copy_columns": False,

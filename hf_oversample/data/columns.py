@@ -34,11 +34,13 @@ def require_columns(dataset: Dataset, *columns: str | None) -> None:
             )
 
 
-def _batches(dataset: Dataset, column: str) -> Iterator[tuple[int, pa.Array]]:
+def _batches(
+    dataset: Dataset, column: str, rows: int = _BATCH_ROWS
+) -> Iterator[tuple[int, pa.Array]]:
     """(first row, values) of a column, in batches of a fixed size whatever its chunks are."""
     table = dataset.select_columns([column]).with_format("arrow")
     start = 0
-    for batch in table.iter(batch_size=_BATCH_ROWS):
+    for batch in table.iter(batch_size=rows):
         values = batch[column].combine_chunks()
         if isinstance(values, pa.ChunkedArray):
             values = pa.concat_arrays(values.chunks)
@@ -166,11 +168,14 @@ def exact_embeddings(dataset: Dataset, column: str) -> npt.NDArray[np.float64] |
     Raises:
         as `embedding_matrix`, but for values beyond float32.
     """
+    return _matrix(dataset, column, np.float64) if has_float64(dataset, column) else None
+
+
+def has_float64(dataset: Dataset, column: str) -> bool:
+    """Whether an embedding column has more digits than float32's."""
     kind = dataset.features.arrow_schema.field(column).type
     value_type = getattr(getattr(kind, "storage_type", kind), "value_type", None)
-    if value_type is None or not pa.types.is_float64(value_type):
-        return None
-    return _embedding_matrix(dataset, column, np.float64)
+    return value_type is not None and pa.types.is_float64(value_type)
 
 
 def embedding_matrix(
@@ -192,31 +197,66 @@ def embedding_matrix(
         ValueError: no such column, not lists of numbers, a null, ragged, empty, NaN or infinite
             row, or a value beyond float32 (the first one is named).
     """
-    return _embedding_matrix(dataset, column, np.float32, first_row, numbers)
+    return _matrix(dataset, column, np.float32, first_row, numbers)
 
 
-def _embedding_matrix(
+def _matrix(
     dataset: Dataset,
     column: str,
     dtype: type[np.floating],
     first_row: int = 0,
     numbers: Sequence[int] | npt.NDArray[np.integer] | None = None,
-) -> Any:
+) -> npt.NDArray[Any]:
+    matrix: npt.NDArray[Any] | None = None
+    blocks = embedding_blocks(dataset, column, dtype, first_row=first_row, numbers=numbers)
+    for start, block in blocks:
+        if matrix is None:
+            matrix = np.empty((len(dataset), block.shape[1]), dtype=dtype)
+        matrix[start : start + len(block)] = block
+    if matrix is None:
+        raise ValueError("the data set has no rows")
+    return matrix
+
+
+def embedding_blocks(
+    dataset: Dataset,
+    column: str,
+    dtype: type[np.floating] = np.float32,
+    *,
+    first_row: int = 0,
+    numbers: Sequence[int] | npt.NDArray[np.integer] | None = None,
+    block_rows: int = _BATCH_ROWS,
+    digest: ContentDigest | None = None,
+) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+    """(place of its first row, [b, d]) of each block of an embedding column, in order; not to be
+    written to.
+
+    Args:
+        dataset: its rows.
+        column: its name.
+        dtype: of the blocks.
+        first_row, numbers: as `embedding_matrix`.
+        block_rows: rows of a block.
+        digest: what the column is added to while it is read; then ``block_rows`` is the default.
+
+    Raises:
+        as `embedding_matrix`; values beyond ``dtype``.
+    """
+
     def number(place: int) -> int:
         return first_row + place if numbers is None else int(numbers[place])
 
     require_columns(dataset, column)
-    matrix: npt.NDArray[Any] | None = None
-    for place, values in _batches(dataset, column):
+    if digest is not None:
+        digest.begin(column)
+    width = None
+    for place, values in _batches(dataset, column, block_rows):
+        if digest is not None:
+            digest.add(values)
         if isinstance(values, pa.ExtensionArray):
             values = values.storage
         kind = values.type
-        is_list = (
-            pa.types.is_list(kind)
-            or pa.types.is_large_list(kind)
-            or pa.types.is_fixed_size_list(kind)
-        )
-        if not is_list or not (
+        if not _is_list(kind) or not (
             pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)
         ):
             raise ValueError(
@@ -227,9 +267,7 @@ def _embedding_matrix(
             row = number(place + _first(values.is_null()))
             raise ValueError(f"column {column!r} is null in row {row}: embed it or drop the row")
         widths = pc.list_value_length(values).to_numpy(zero_copy_only=False)
-        if matrix is None:
-            matrix = np.empty((len(dataset), int(widths[0])), dtype=dtype)
-        width = matrix.shape[1]
+        width = int(widths[0]) if width is None else width
         wrong = np.flatnonzero(widths != width)
         if len(wrong) or not width:
             row = int(wrong[0]) if len(wrong) else 0
@@ -238,11 +276,11 @@ def _embedding_matrix(
                 f"{width} in row {number(0)}: every embedding needs the same width, at least 1"
             )
         flat = values.flatten().to_numpy(zero_copy_only=False)  # a null value becomes NaN
-        block = matrix[place : place + len(values)]
         with np.errstate(over="ignore"):  # told below, with its place
-            block[:] = flat.reshape(-1, width)
-        # NaN and inf survive a sum: a finite one is a quick proof that there are none.
-        if not np.isfinite(block.sum(dtype=np.float64)) and not np.isfinite(block).all():
+            block = flat.astype(dtype, copy=False).reshape(-1, width)
+            # NaN and inf survive a sum: a finite one is a quick proof that there are none.
+            total = block.sum()
+        if not np.isfinite(total) and not np.isfinite(block).all():
             row, position = (int(found[0]) for found in np.nonzero(~np.isfinite(block)))
             given = flat.reshape(-1, width)[row, position]
             if np.isfinite(given):
@@ -255,9 +293,7 @@ def _embedding_matrix(
                 f"column {column!r} is {block[row, position]} in row {number(place + row)}, "
                 f"position {position}: embeddings must be finite; embed the row again or drop it"
             )
-    if matrix is None:
-        raise ValueError("the data set has no rows")
-    return matrix
+        yield place, block
 
 
 def in_format_of(result: Dataset, dataset: Dataset) -> Dataset:
@@ -282,12 +318,40 @@ def content_digest(dataset: Dataset, columns: Iterable[str]) -> str:
     It depends on the content alone: not on chunks, slices, index mappings, files or the data set's
     own fingerprint, which changes whenever the data are loaded again.
     """
-    digest = xxhash.xxh3_128()  # against mistakes, not attacks; 10 times faster than blake2b
+    digest = ContentDigest(len(dataset))
     for column in columns:
-        digest.update(f"{column}\0{len(dataset)}\0".encode())
-        for _, values in _batches(dataset, column):
-            _digest_values(digest, values)
+        digest.read(dataset, column)
     return digest.hexdigest()
+
+
+class ContentDigest:
+    """A :func:`content_digest` that is taken of columns while they are read for something else.
+
+    Args:
+        rows: of the data set.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self._digest = xxhash.xxh3_128()  # against mistakes, not attacks; faster than blake2b
+
+    def read(self, dataset: Dataset, column: str) -> None:
+        """Add a column."""
+        self.begin(column)
+        for _, values in _batches(dataset, column):
+            self.add(values)
+
+    def begin(self, column: str) -> None:
+        """The next values are of this column."""
+        self._digest.update(f"{column}\0{self._rows}\0".encode())
+
+    def add(self, values: pa.Array) -> None:
+        """The column's next values, as many as a batch of this module has."""
+        _digest_values(self._digest, values)
+
+    def hexdigest(self) -> str:
+        """Of all that was added."""
+        return self._digest.hexdigest()
 
 
 def _digest_values(digest: xxhash.xxh3_128, values: pa.Array) -> None:

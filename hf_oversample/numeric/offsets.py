@@ -23,7 +23,13 @@ def far_middles(rows: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     """
     if not len(rows):
         return np.zeros(rows.shape[1])
-    lowest, highest = rows.min(axis=0), rows.max(axis=0)
+    return far_middles_between(rows.min(axis=0), rows.max(axis=0))
+
+
+def far_middles_between(
+    lowest: npt.NDArray[np.floating], highest: npt.NDArray[np.floating]
+) -> npt.NDArray[np.float64]:
+    """:func:`far_middles` of columns by the lowest and the highest value of each [d]."""
     with np.errstate(over="ignore"):
         # within the range even where the sum of all rows would overflow
         middle = lowest.astype(np.float64) / 2 + highest.astype(np.float64) / 2

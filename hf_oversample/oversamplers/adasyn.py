@@ -10,11 +10,10 @@ from hf_oversample.numeric import noise
 from hf_oversample.oversamplers.interpolation import (
     Fallback,
     InterpolationOversampler,
-    NeighborDtype,
-    NeighborSearch,
     check_choices,
     fall_back_to_smote,
 )
+from hf_oversample.oversamplers.neighbor_search import NeighborDtype, NeighborSearch
 from hf_oversample.oversamplers.plan import IntArray
 from hf_oversample.oversamplers.strategy import spread
 
@@ -37,6 +36,8 @@ class AdasynOversampler(InterpolationOversampler):
             neighbours: "raise" an error (as imbalanced-learn), or "smote": children spread evenly
             over all its rows, with a warning.
         neighbor_dtype: see :class:`~hf_oversample.oversamplers.smote.SmoteOversampler`.
+        neighbor_search: "exact", or "approximate" for millions of rows, with usearch; see
+            :class:`~hf_oversample.oversamplers.interpolation.InterpolationOversampler`.
         sampling_strategy, seed, copy_columns: see
             :class:`~hf_oversample.oversamplers.base.Oversampler`.
 
@@ -45,6 +46,7 @@ class AdasynOversampler(InterpolationOversampler):
 
     Attributes (after ``fit``):
         segments_: the lines that children are drawn from.
+        recall_: of approximate searches.
     """
 
     def __init__(

@@ -21,9 +21,11 @@ import numpy.typing as npt
 from datasets import Dataset
 
 from hf_oversample.data.columns import (
+    ContentDigest,
     Labels,
     check_texts,
     content_digest,
+    embedding_blocks,
     embedding_matrix,
     read_labels,
     require_columns,
@@ -75,10 +77,12 @@ class Oversampler(BalancingDatasets):
     when its code changes what it makes: ``datasets`` hashes an installed class by name only, and
     would return rows cached from the old code), ``_lazy_attributes`` (models and caches that are
     rebuilt at need; left out of pickles, and None after), ``_copies_rows`` (whether a child has all
-    columns of its parent, ``copy_columns`` or not).
+    columns of its parent, ``copy_columns`` or not), ``_learns_from_matrix`` (whether it is given
+    all embeddings as one matrix in memory).
     """
 
     input_kind: ClassVar[Literal["any", "text", "embedding"]] = "any"
+    _learns_from_matrix: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -114,7 +118,7 @@ class Oversampler(BalancingDatasets):
         """Learn from all rows and plan ``children[code]`` children of each class.
 
         ``labels_`` and the column names are set; ``embeddings`` is the embedding column, if one
-        was named. Default: :meth:`_fit`, then :meth:`_plan`.
+        was named and ``_learns_from_matrix``. Default: :meth:`_fit`, then :meth:`_plan`.
         """
         self._fit(dataset)
         return self._plan(children)
@@ -175,22 +179,27 @@ class Oversampler(BalancingDatasets):
         children = self._asked_children(labels)
         if text_column is not None:
             check_texts(dataset, text_column)
-        embeddings = None
-        if embedding_column is not None:
+        embeddings = keys = digest = None
+        if embedding_column is not None and self._learns_from_matrix:
             embeddings = embedding_matrix(dataset, embedding_column)
+            keys = vector_keys(embeddings)
+        elif embedding_column is not None:  # in one pass over rows that may be larger than memory
+            adding = ContentDigest(len(dataset))
+            adding.read(dataset, label_column)
+            blocks = embedding_blocks(dataset, embedding_column, digest=adding)
+            keys = np.concatenate([vector_keys(block) for _, block in blocks])
+            digest = adding.hexdigest()
         self.plan_ = None
         self.label_column_, self.text_column_ = label_column, text_column
         self.embedding_column_ = embedding_column
         self.labels_, self.label_values_ = labels.codes, labels.values
         self.label_names_ = labels.names
         self.features_ = dataset.features.copy()
-        self.digest_ = content_digest(dataset, self.columns_read())
-        self.row_keys_ = None
-        if embeddings is not None:
-            self.row_keys_ = vector_keys(embeddings)
-        elif text_column is not None:
+        self.digest_ = digest or content_digest(dataset, self.columns_read())
+        self.row_keys_ = keys
+        if text_column is not None:
             self.row_keys_ = text_keys(dataset.with_format(None)[text_column][:])
-        elif names := key_columns(dataset.features):  # none where all columns are lists
+        elif keys is None and (names := key_columns(dataset.features)):  # none: all are lists
             table = dataset.with_format("arrow")
             parts = [
                 record_keys(rows.__getitem__, self.features_, names)

@@ -11,11 +11,10 @@ from hf_oversample.oversamplers.embedding import MadeEmbeddings
 from hf_oversample.oversamplers.interpolation import (
     Fallback,
     InterpolationOversampler,
-    NeighborDtype,
-    NeighborSearch,
     check_choices,
     fall_back_to_smote,
 )
+from hf_oversample.oversamplers.neighbor_search import NeighborDtype, NeighborSearch
 from hf_oversample.oversamplers.plan import IntArray, Plan
 from hf_oversample.oversamplers.saved_files import checked_places
 from hf_oversample.oversamplers.strategy import spread
@@ -47,6 +46,8 @@ class BorderlineSmoteOversampler(InterpolationOversampler):
         fallback: what a class gets none of whose rows is in danger: "raise" an error, or "smote":
             children from all its rows, as SMOTE makes them, with a warning.
         neighbor_dtype: see :class:`~hf_oversample.oversamplers.smote.SmoteOversampler`.
+        neighbor_search: "exact", or "approximate" for millions of rows, with usearch; see
+            :class:`~hf_oversample.oversamplers.interpolation.InterpolationOversampler`.
         sampling_strategy, seed, copy_columns: see
             :class:`~hf_oversample.oversamplers.base.Oversampler`.
 
@@ -55,6 +56,7 @@ class BorderlineSmoteOversampler(InterpolationOversampler):
 
     Attributes (after ``fit``):
         segments_: the lines that children are drawn from.
+        recall_: of approximate searches.
         danger_rows_: int64, row numbers of all rows in danger, of the classes that grow.
     """
 

@@ -54,6 +54,7 @@ class EmbeddingOversampler(Oversampler):
     """
 
     input_kind = "embedding"
+    _learns_from_matrix = True
     _exact: npt.NDArray[np.float64] | None = None  # while a method learns
 
     # ---- what a method defines ------------------------------------------------------------------
@@ -77,6 +78,11 @@ class EmbeddingOversampler(Oversampler):
         self, dataset: Dataset, embeddings: FloatMatrix | None, children: Mapping[int, int]
     ) -> Plan:
         assert embeddings is not None, "fit reads the embedding column of these methods"
+        self._refuse_integers(dataset)
+        exact = exact_embeddings(dataset, str(self.embedding_column_))
+        return self._learn_about_center(embeddings, exact, children)
+
+    def _refuse_integers(self, dataset: Dataset) -> None:
         column = str(self.embedding_column_)
         kind = dataset.features.arrow_schema.field(column).type.value_type
         if pa.types.is_integer(kind):
@@ -85,7 +91,6 @@ class EmbeddingOversampler(Oversampler):
                 f"{type(self).__name__} makes: cast it with dataset.cast_column({column!r}, "
                 "List(Value('float32')))"
             )
-        return self._learn_about_center(embeddings, exact_embeddings(dataset, column), children)
 
     def _learn_about_center(
         self,

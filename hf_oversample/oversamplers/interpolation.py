@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+from datasets import Dataset
 
+from hf_oversample.data.embedding_column import EmbeddingColumn
 from hf_oversample.numeric import noise
 from hf_oversample.oversamplers.base import FloatMatrix
 from hf_oversample.oversamplers.embedding import EmbeddingOversampler, MadeEmbeddings
+from hf_oversample.oversamplers.neighbor_search import (
+    NeighborDtype,
+    NeighborSearch,
+    NeighborSearchKind,
+    SearchApproximately,
+    SearchInColumn,
+    SearchInMemory,
+)
 from hf_oversample.oversamplers.plan import IntArray, Plan
 from hf_oversample.oversamplers.saved_files import check_known, checked_array, checked_places
 
 logger = logging.getLogger(__name__)
 
 Fallback = Literal["raise", "smote"]
-NeighborDtype = Literal["auto", "float32", "bfloat16"]
 
 _BLOCK_VALUES = 2**17
 """Values in a block: it and the block of starts stay in a core's cache."""
@@ -72,114 +81,6 @@ def grown_classes(
         yield code, total, rows
 
 
-def warn_of_few_rows(name: str, rows: int, k: int) -> None:
-    """Warn where a class of so many rows has not k neighbours for each of them."""
-    if rows <= k:
-        logger.warning(
-            "class %r has %d rows: each has %d neighbours of its class, %d were asked for",
-            name,
-            rows,
-            rows - 1,
-            k,
-        )
-
-
-def class_neighbors(
-    embeddings: FloatMatrix,
-    queries: IntArray,
-    rows: IntArray,
-    k: int,
-    *,
-    name: str,
-    dtype: NeighborDtype,
-) -> IntArray:
-    """Nearest rows of their own class, of some rows.
-
-    Args:
-        embeddings: [n, d].
-        queries: row numbers [q], among ``rows``.
-        rows: all row numbers of the class [r], ascending, r ≥ 2.
-        k: neighbours; of a class with fewer others all are taken, with a warning.
-        name: the class, for the warning.
-        dtype: of the search's first pass; the result is the same.
-
-    Returns:
-        row numbers [q, min(k, r − 1)], nearest first.
-    """
-    from hf_oversample.neighbors.difficult import nearest_neighbors  # torch
-
-    warn_of_few_rows(name, len(rows), k)
-    base = embeddings[rows]
-    places = np.searchsorted(rows, queries)
-    _, indices = nearest_neighbors(
-        base[places], base, min(k, len(rows) - 1), exclude=places, dtype=dtype
-    )
-    return rows[indices.numpy()]
-
-
-class NeighborSearch(Protocol):
-    """Nearest rows of some rows, of their class and of all: what a method asks of the data."""
-
-    def own(self, queries: IntArray, rows: IntArray, code: int, k: int) -> IntArray:
-        """Nearest rows of their own class.
-
-        Args:
-            queries: row numbers [q], among ``rows``.
-            rows: all row numbers of the class [r], ascending, r ≥ 2.
-            code: the class.
-            k: neighbours; of a class with fewer others all are taken, with a warning.
-
-        Returns:
-            row numbers [q, min(k, r − 1)], nearest first.
-        """
-        ...
-
-    def all(self, queries: IntArray, k: int) -> tuple[IntArray, npt.NDArray[np.integer]]:
-        """Nearest rows of any class, of the rows ``queries`` [q]: row numbers [q, min(k, n − 1)],
-        nearest first, and their class codes."""
-        ...
-
-
-class SearchInMemory:
-    """A `NeighborSearch` among rows in memory.
-
-    Args:
-        embeddings: [n, d].
-        labels: class code of every row, [n].
-        names: of the classes, by code.
-        dtype: of the search's first pass; the result is the same.
-    """
-
-    def __init__(
-        self,
-        embeddings: FloatMatrix,
-        labels: npt.NDArray[np.integer],
-        names: Sequence[str],
-        dtype: NeighborDtype,
-    ) -> None:
-        self.embeddings, self.labels, self.names, self.dtype = embeddings, labels, names, dtype
-
-    def own(self, queries: IntArray, rows: IntArray, code: int, k: int) -> IntArray:
-        """See `NeighborSearch`."""
-        return class_neighbors(
-            self.embeddings, queries, rows, k, name=self.names[code], dtype=self.dtype
-        )
-
-    def all(self, queries: IntArray, k: int) -> tuple[IntArray, npt.NDArray[np.integer]]:
-        """See `NeighborSearch`."""
-        from hf_oversample.neighbors.difficult import nearest_neighbors  # torch
-
-        _, indices = nearest_neighbors(
-            self.embeddings[queries],
-            self.embeddings,
-            min(k, len(self.embeddings) - 1),
-            exclude=queries,
-            dtype=self.dtype,
-        )
-        nearest = indices.numpy()
-        return nearest, self.labels[nearest]
-
-
 @dataclass(frozen=True, eq=False)
 class Segments:
     """The lines from rows to their neighbours, on which children lie, and the rows they need.
@@ -198,12 +99,15 @@ class Segments:
 
     @classmethod
     def build(
-        cls, embeddings: npt.NDArray[np.floating], tables: Sequence[tuple[IntArray, IntArray]]
+        cls,
+        embeddings: Callable[[IntArray], npt.NDArray[np.floating]],
+        tables: Sequence[tuple[IntArray, IntArray]],
     ) -> Segments:
-        """Of (starts [p], ends [p, k]) pairs, no row in two; k may differ between pairs."""
+        """Of (starts [p], ends [p, k]) pairs, no row in two; k may differ between pairs. The
+        embeddings are asked for by row numbers."""
         if not tables:
             none = np.empty(0, dtype=np.int64)
-            return cls(none, none.reshape(0, 1), none, embeddings[:0].copy())
+            return cls(none, none.reshape(0, 1), none, embeddings(none))
         starts = np.concatenate([table[0] for table in tables])
         ends = np.full((len(starts), max(table[1].shape[1] for table in tables)), -1, np.int64)
         first = 0
@@ -212,7 +116,7 @@ class Segments:
             first += len(own_starts)
         order = np.argsort(starts)
         rows = np.union1d(starts, ends[ends >= 0])
-        return cls(starts[order], ends[order], rows, embeddings[rows])
+        return cls(starts[order], ends[order], rows, embeddings(rows))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All attributes by name, to save."""
@@ -286,14 +190,39 @@ def points_between(
 class InterpolationOversampler(EmbeddingOversampler):
     """Base class of the SMOTE family: a method says which rows are parents and where lines end.
 
+    A data set may be larger than memory. Of its rows ``fit`` holds those of one class that grows
+    at a time, those that lines begin or end at (``segments_``), and a block of 64 MiB of all; of
+    each row its label and a key of 8 bytes. What is made is the same as of rows in memory.
+
     A method's constructor sets ``neighbor_dtype``.
+
+    Args:
+        neighbor_search: "exact", or "approximate": by an index of usearch (the extra ``usearch``),
+            of which the recall is measured and logged at each use. It is for classes, or for
+            ADASYN and Borderline-SMOTE data sets, of 1,000,000 rows and more: below, exact search
+            takes minutes at most. The index is in memory, with a float32 copy of what is searched.
 
     Attributes (after ``fit``):
         segments_: the lines that children are drawn from.
+        recall_: of approximate searches, by what they searched, the share of the nearest rows that
+            they found, on a sample of 256 queries; empty where search is exact.
+
+    Raises (in ``fit``):
+        ImportError: approximate search without usearch.
     """
 
     code_version = 2
+    _learns_from_matrix = False
     neighbor_dtype: NeighborDtype
+
+    def __init__(self, *, neighbor_search: NeighborSearchKind = "exact", **params: Any) -> None:
+        super().__init__(**params)
+        if neighbor_search not in get_args(NeighborSearchKind):
+            raise ValueError(
+                f"neighbor_search is {neighbor_search!r}: give 'exact', or 'approximate' for "
+                "millions of rows that are searched"
+            )
+        self.neighbor_search = neighbor_search
 
     def _class_lines(
         self, search: NeighborSearch, rows: IntArray, code: int, total: int
@@ -327,10 +256,50 @@ class InterpolationOversampler(EmbeddingOversampler):
             for code, total, rows in grown_classes(children, rows_of, self.label_names_)
         ]
 
+    def _learn_from(
+        self, dataset: Dataset, embeddings: FloatMatrix | None, children: Mapping[int, int]
+    ) -> Plan:
+        self._refuse_integers(dataset)
+        column = EmbeddingColumn(dataset, str(self.embedding_column_))
+        self.center_ = self.copied_rows_ = self.copied_values_ = None
+        if column.is_exact:
+            column.move_near_zero()
+            self.center_ = column.center
+            self.copied_rows_ = np.empty(0, dtype=np.int64)  # no row is repeated
+            self.copied_values_ = np.empty((0, column.width))
+        search: NeighborSearch
+        if self.neighbor_search == "approximate":
+            search = self._approximate(column.take, column.blocks)
+        else:
+            search = SearchInColumn(column, self.labels_, self.label_names_, self.neighbor_dtype)
+        return self._learn_lines(search, column.take_exact, children)
+
     def _learn(self, embeddings: FloatMatrix, children: Mapping[int, int]) -> Plan:
-        search = SearchInMemory(embeddings, self.labels_, self.label_names_, self.neighbor_dtype)
-        lines = self.lines(search, children, lambda code: np.flatnonzero(self.labels_ == code))
+        search: NeighborSearch
+        if self.neighbor_search == "approximate":
+            search = self._approximate(embeddings.__getitem__, lambda: [(0, embeddings)])
+        else:
+            names = self.label_names_
+            search = SearchInMemory(embeddings, self.labels_, names, self.neighbor_dtype)
         values = embeddings if self._exact is None else self._exact
+        return self._learn_lines(search, values.__getitem__, children)
+
+    def _approximate(
+        self,
+        take: Callable[[IntArray], FloatMatrix],
+        blocks: Callable[[], Iterable[tuple[int, FloatMatrix]]],
+    ) -> SearchApproximately:
+        return SearchApproximately(take, blocks, self.labels_, self.label_names_, self.seed)
+
+    def _learn_lines(
+        self,
+        search: NeighborSearch,
+        values: Callable[[IntArray], npt.NDArray[np.floating]],
+        children: Mapping[int, int],
+    ) -> Plan:
+        """The plan and the lines, among rows whose embeddings are asked for by their numbers."""
+        lines = self.lines(search, children, lambda code: np.flatnonzero(self.labels_ == code))
+        self.recall_ = search.recall if isinstance(search, SearchApproximately) else {}
         self.segments_ = Segments.build(values, [(parents, ends) for _, parents, ends, _ in lines])
         return Plan.join(
             [Plan.from_counts(parents, counts, code) for code, parents, _, counts in lines]
@@ -354,6 +323,12 @@ class InterpolationOversampler(EmbeddingOversampler):
         check_known("starts", lines, plan.parent)
         if (not ends.size and len(lines)) or (ends.size and (ends.max(axis=1) < 0).any()):
             raise ValueError("the array 'ends' has a line without an end")
+
+    def _state_config(self) -> dict[str, Any]:
+        return {"recall": self.recall_}
+
+    def _load_state_config(self, config: dict[str, Any]) -> None:
+        self.recall_ = config.get("recall", {})
 
 
 def fall_back_to_smote(fallback: Fallback, found: str, advice: str) -> None:

@@ -11,13 +11,9 @@ import numpy.typing as npt
 from hf_oversample.numeric import noise
 from hf_oversample.oversamplers.base import FloatMatrix
 from hf_oversample.oversamplers.embedding import EmbeddingOversampler, MadeEmbeddings
-from hf_oversample.oversamplers.interpolation import (
-    NeighborDtype,
-    check_choices,
-    class_neighbors,
-    points_between,
-)
+from hf_oversample.oversamplers.interpolation import check_choices, points_between
 from hf_oversample.oversamplers.multi_label import MultiLabelOversampler, array_dataset
+from hf_oversample.oversamplers.neighbor_search import NeighborDtype, class_neighbors
 from hf_oversample.oversamplers.plan import IntArray, Plan
 from hf_oversample.oversamplers.saved_files import check_known, checked_array, checked_places
 
@@ -71,7 +67,7 @@ class MlsmoteOversampler(MultiLabelOversampler, EmbeddingOversampler):
                     "grow as sampling_strategy"
                 )
             near = class_neighbors(
-                embeddings, rows, rows, self.k_neighbors, name=name, dtype=self.neighbor_dtype
+                embeddings[rows], rows, rows, self.k_neighbors, name=name, dtype=self.neighbor_dtype
             )
             address = noise.stream("neighbor"), rows, label
             drawn = noise.integers(near.shape[1], self.seed, *address)

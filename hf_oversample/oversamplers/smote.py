@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from hf_oversample.oversamplers.interpolation import (
-    InterpolationOversampler,
-    NeighborDtype,
-    NeighborSearch,
-    check_choices,
-)
+from hf_oversample.oversamplers.interpolation import InterpolationOversampler, check_choices
+from hf_oversample.oversamplers.neighbor_search import NeighborDtype, NeighborSearch
 from hf_oversample.oversamplers.plan import IntArray
 from hf_oversample.oversamplers.strategy import spread
 
@@ -31,6 +27,8 @@ class SmoteOversampler(InterpolationOversampler):
         neighbor_dtype: "float32", "bfloat16" or "auto" (bfloat16 where it is faster), the type of
             the search's first pass. Distances are exact with all of them, and so are neighbours,
             but for what ``nearest_neighbors`` says of bfloat16.
+        neighbor_search: "exact", or "approximate" for millions of rows, with usearch; see
+            :class:`~hf_oversample.oversamplers.interpolation.InterpolationOversampler`.
         sampling_strategy, seed, copy_columns: see
             :class:`~hf_oversample.oversamplers.base.Oversampler`.
 
@@ -39,6 +37,7 @@ class SmoteOversampler(InterpolationOversampler):
 
     Attributes (after ``fit``):
         segments_: the lines that children are drawn from.
+        recall_: of approximate searches.
 
     Example:
         >>> from datasets import Dataset

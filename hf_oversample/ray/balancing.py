@@ -1,4 +1,4 @@
-"""A balanced Ray data set of the rows of parquet files."""
+"""A balanced Ray data set of the rows of parquet or Arrow files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import ray.data
 from hf_oversample.oversamplers.base import Oversampler
 from hf_oversample.oversamplers.plan import REAL
 from hf_oversample.oversamplers.sharded import balance_files
-from hf_oversample.oversamplers.sharded.source import Source, open_source, parquet_files
+from hf_oversample.oversamplers.sharded.row_files import row_files
+from hf_oversample.oversamplers.sharded.source import Source, open_source
 from hf_oversample.ray.executor import Batch, RayTasks
 
 Files = str | Path | Iterable[str | Path]
@@ -31,7 +32,7 @@ def balance(
     block_rows: int = 100_000,
     **arguments: Any,
 ) -> ray.data.Dataset:
-    """Make the children that balance the rows of parquet files, on the cluster that Ray is
+    """Make the children that balance the rows of files, on the cluster that Ray is
     connected to, or on this machine.
 
     Args:
@@ -53,7 +54,7 @@ def balance(
             "the rows of a Ray data set have no numbers that last from one run to the next: write "
             "them with dataset.write_parquet(folder), and give the folder"
         )
-    paths = parquet_files(files)
+    paths = row_files(files)
     children = balance_files(
         paths,
         oversampler,
@@ -76,7 +77,7 @@ def balanced_rows(
         children: what ``balance_files`` returned.
         block_rows: rows of a block at most, or a row group's.
     """
-    sources = [open_source(parquet_files(files), block_rows)[0]]
+    sources = [open_source(row_files(files), block_rows)[0]]
     if children:
         sources.append(open_source(children, block_rows)[0])
     blocks = sum(len(source.shards) for source in sources)

@@ -13,7 +13,8 @@ from datasets import Dataset, Features
 from hf_oversample.data.columns import as_arrow, check_texts, require_columns
 from hf_oversample.data.whole_files import whole
 from hf_oversample.oversamplers.sharded.folder import claim
-from hf_oversample.oversamplers.sharded.source import open_source, parquet_files
+from hf_oversample.oversamplers.sharded.row_files import row_files
+from hf_oversample.oversamplers.sharded.source import open_source
 from hf_oversample.ray.executor import RayTasks
 from hf_oversample.transforms.embed import TextEmbedder
 
@@ -47,7 +48,7 @@ def embed_files(
         ValueError: no text column, an empty text (the row is named by its number among all), an
             embedding column that is there, a folder of other files or another embedder.
     """
-    paths = parquet_files(files)
+    paths = row_files(files)
     source, identity = open_source(paths, block_rows)
     names = Dataset(source.features.arrow_schema.empty_table())
     require_columns(names, embedder.text_column)

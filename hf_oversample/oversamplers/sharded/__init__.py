@@ -1,4 +1,5 @@
-"""Balancing rows that do not fit into memory: parquet files in, children's parquet files out.
+"""Balancing rows that do not fit into memory: parquet or Arrow files in, children's parquet
+files out.
 
 The work is cut into tasks (:mod:`.tasks`), pure functions of the files and the arguments, each of
 which writes one numbered file whole and is skipped where that file is there. So what comes out is

@@ -7,7 +7,7 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,14 @@ import hf_oversample
 from hf_oversample.data.columns import require_columns
 from hf_oversample.oversamplers.base import Oversampler
 from hf_oversample.oversamplers.growing import refuse_provenance
-from hf_oversample.oversamplers.interpolation import InterpolationOversampler, warn_of_few_rows
+from hf_oversample.oversamplers.interpolation import InterpolationOversampler
+from hf_oversample.oversamplers.neighbor_search import warn_of_few_rows
 from hf_oversample.oversamplers.plan import IntArray
 from hf_oversample.oversamplers.random import RandomOversampler
 from hf_oversample.oversamplers.sharded.folder import claim, open_array, save_array
 from hf_oversample.oversamplers.sharded.gathered import GatheredRows
-from hf_oversample.oversamplers.sharded.source import open_source, parquet_files
+from hf_oversample.oversamplers.sharded.row_files import Files, row_files
+from hf_oversample.oversamplers.sharded.source import open_source
 from hf_oversample.oversamplers.sharded.tasks import (
     CountLabels,
     GatherRows,
@@ -52,7 +54,7 @@ def run_here(tasks: Sequence[Task]) -> None:
 
 
 def balance_files(
-    files: str | Path | Iterable[str | Path],
+    files: Files,
     oversampler: Oversampler,
     output_dir: str | Path,
     *,
@@ -62,7 +64,7 @@ def balance_files(
     fewest_tasks: int = _FEWEST_TASKS,
     executor: Executor = run_here,
 ) -> list[Path]:
-    """Make the children that balance the rows of parquet files.
+    """Make the children that balance the rows of parquet or Arrow files.
 
     They are those that ``oversampler.balance`` makes of the same rows in memory, in that order. The
     files' rows stay where they are: the children come as files of their own, with the rows' columns
@@ -74,7 +76,10 @@ def balance_files(
     neighbours of the rows of the classes that grow.
 
     Args:
-        files: a folder of parquet files, which count in the order of their names, or the files.
+        files: a folder of parquet or Arrow files, which count in the order of their names; a folder
+            of ``Dataset.save_to_disk``; the files; or a data set that lies on disk as Arrow, with
+            all rows of its files in their order (its format is without effect). Arrow files are
+            mapped into memory, and cut into blocks wherever their batches end.
         oversampler: a `RandomOversampler`, `SmoteOversampler`, `BorderlineSmoteOversampler` or
             `AdasynOversampler`; it is not fitted.
         output_dir: a new folder, or that of a call that was stopped. The children are in its
@@ -91,7 +96,8 @@ def balance_files(
 
     Raises:
         TypeError: another oversampler, which must see all rows at once.
-        ValueError: no files, no rows, unknown columns, embeddings of another type; null labels and
+        ValueError: no files, no rows, a data set that is in memory or was changed since it was
+            written, unknown columns, embeddings of another type; null labels and
             embeddings that are NaN, null or of several widths (rows are named by their numbers
             among all); counts that the sampling strategy does not allow; a folder with the steps of
             other files or arguments; and what the method's ``fit`` raises.
@@ -103,10 +109,17 @@ def balance_files(
             "SmoteOversampler, BorderlineSmoteOversampler or AdasynOversampler, or balance a part "
             "of the rows in memory"
         )
+    if isinstance(oversampler, InterpolationOversampler) and (
+        oversampler.neighbor_search != "exact"
+    ):
+        raise ValueError(
+            "neighbor_search='approximate' needs an index of all rows in memory: give an "
+            "oversampler with neighbor_search='exact', whose search goes block by block"
+        )
     if block_rows < 1:
         raise ValueError(f"block_rows is {block_rows}: give at least 1 row")
     column = (embedding_column or "embedding") if reads else None
-    source, identity = open_source(parquet_files(files), block_rows)
+    source, identity = open_source(row_files(files), block_rows)
     _check_columns(source.features.arrow_schema, label_column, column)
     folder = Path(output_dir)
     claim(

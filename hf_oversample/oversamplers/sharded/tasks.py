@@ -2,9 +2,8 @@
 
 1. :class:`CountLabels`: rows of each class, by shard.
 2. :class:`GatherRows`: the rows of the classes that grow, by shard; checks all embeddings.
-3. :class:`SearchBlock`, :class:`MergeBlock`: nearest rows of a block of queries. The exact k
-   nearest rows of each part of the base, merged, are the exact k nearest of the whole base, ties
-   included: both are ordered by (distance, row number).
+3. :class:`SearchBlock`, :class:`MergeBlock`: nearest rows of a block of queries, in parts of the
+   base, and of the whole (:mod:`hf_oversample.neighbors.blockwise`).
 4. :class:`MakeChildren`: a block of children, as a parquet file.
 """
 
@@ -18,23 +17,19 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset
 
 from hf_oversample.data.columns import ListColumns, embedding_matrix, read_labels
 from hf_oversample.data.whole_files import whole
+from hf_oversample.neighbors.blockwise import Block, merge_nearest, nearest_in_blocks
 from hf_oversample.oversamplers.base import Oversampler
 from hf_oversample.oversamplers.interpolation import InterpolationOversampler, Segments
 from hf_oversample.oversamplers.plan import IntArray, Plan
 from hf_oversample.oversamplers.sharded.folder import open_array, save_array
 from hf_oversample.oversamplers.sharded.gathered import GatheredRows
 from hf_oversample.oversamplers.sharded.source import Source
-
-NEAREST = np.dtype([("distance", "f4"), ("row", "i8"), ("code", "i4")])
-"""A neighbour; where there is none, inf, the largest number and −1."""
-NOWHERE = np.iinfo(np.int64).max
 
 
 class Task(Protocol):
@@ -160,34 +155,21 @@ class SearchBlock:
         return self.job.folder / self.name / "parts" / name
 
     def run(self, device: str = "cpu") -> None:
-        from hf_oversample.neighbors.difficult import nearest_neighbors  # torch
-
         assert isinstance(self.job.oversampler, InterpolationOversampler)
         gathered, size = GatheredRows(self.job.folder / "grown"), self.job.block_rows
         asked = open_array(self.job.folder / self.name / "queries.npy")
         queries = np.array(asked[self.block * size : (self.block + 1) * size])
-        vectors = gathered.vectors(queries)
-        best = nowhere(len(queries), self.k)
-        for rows, codes, base in self._base(gathered):
-            # One more than k: the query may be among them, which is no neighbour of itself.
-            distances, indices = nearest_neighbors(
-                vectors,
-                base,
-                min(self.k + 1, len(base)),
-                dtype=self.job.oversampler.neighbor_dtype,
-                device=device,
-            )
-            places = indices.cpu().numpy()
-            found = nowhere(*places.shape)
-            found["distance"], found["row"] = distances.cpu().numpy(), rows[places]
-            found["code"] = codes[places]
-            found[found["row"] == queries[:, None]] = (np.inf, NOWHERE, -1)
-            best = merge_nearest([best, found], self.k)
+        best = nearest_in_blocks(
+            gathered.vectors(queries),
+            queries,
+            self._base(gathered),
+            self.k,
+            dtype=self.job.oversampler.neighbor_dtype,
+            device=device,
+        )
         save_array(self.output, best)
 
-    def _base(
-        self, gathered: GatheredRows
-    ) -> Iterator[tuple[IntArray, IntArray, npt.NDArray[np.float32]]]:
+    def _base(self, gathered: GatheredRows) -> Iterator[Block]:
         """Row numbers, codes and embeddings of the blocks of this part of the base."""
         job = self.job
         if self.base == "all":
@@ -296,20 +278,3 @@ class _CodesOfRows:
 
     def __getitem__(self, rows: IntArray) -> IntArray:
         return self.codes[np.searchsorted(self.rows, rows)]
-
-
-def nowhere(queries: int, k: int) -> np.ndarray:
-    """No neighbours yet, [queries, k]."""
-    return np.full((queries, k), np.array((np.inf, NOWHERE, -1), NEAREST), NEAREST)
-
-
-def merge_nearest(parts: list[np.ndarray], k: int) -> np.ndarray:
-    """The k nearest of several lists of neighbours, by (distance, row number).
-
-    Args:
-        parts: arrays of :data:`NEAREST`, [q, any]; a row is in one of them only.
-        k: neighbours that are kept; fewer where the parts have fewer places together.
-    """
-    joined = np.concatenate(parts, axis=1)
-    order = np.lexsort((joined["row"], joined["distance"]), axis=1)[:, :k]
-    return np.take_along_axis(joined, order, axis=1)
