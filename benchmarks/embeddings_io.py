@@ -32,7 +32,7 @@ from embeddings_measuring import (
 
 def reading(dataset: Dataset) -> dict[str, Callable[[], Any]]:
     """Routes from a data set to one float32 matrix."""
-    from hf_oversample.data.columns import embedding_matrix
+    from hf_oversample.data.embeddings import embedding_matrix
 
     return {
         "Arrow buffers": lambda: embedding_matrix(dataset, "embedding"),

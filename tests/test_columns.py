@@ -7,13 +7,8 @@ import pyarrow as pa
 import pytest
 from datasets import Dataset, concatenate_datasets
 
-from hf_oversample.data.columns import (
-    content_digest,
-    embedding_matrix,
-    text_keys,
-    vector_keys,
-    vectors_of,
-)
+from hf_oversample.data.digests import content_digest, text_keys, vector_keys
+from hf_oversample.data.embeddings import embedding_matrix, vectors_of
 from oversampler_checks import make_dataset
 
 

@@ -11,7 +11,7 @@ from datasets import Dataset, DatasetDict
 from hf_oversample.commands.balancing import EMBEDDING_COLUMN, BalancingRun
 from hf_oversample.commands.bayesian_gan_arguments import BayesianGanRunArguments
 from hf_oversample.commands.messages import warn
-from hf_oversample.data.columns import embedding_matrix
+from hf_oversample.data.embeddings import embedding_matrix
 from hf_oversample.hub.tables import markdown_table
 from hf_oversample.models.bayesian_gan.traversals import (
     Decoder,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import xxhash
 from datasets import ClassLabel, Dataset, Features
 
-_BATCH_ROWS = 10_000
+BATCH_ROWS = 10_000
+"""Rows that are read at a time."""
 # Values that the 32-bit offsets of one list array can count.
 _LARGEST_OFFSET = 2**31 - 1
-# 2**64 divided by the golden ratio: its multiples differ in all their bits
-_KEY_STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
 def require_columns(dataset: Dataset, *columns: str | None) -> None:
@@ -34,8 +32,8 @@ def require_columns(dataset: Dataset, *columns: str | None) -> None:
             )
 
 
-def _batches(
-    dataset: Dataset, column: str, rows: int = _BATCH_ROWS
+def column_batches(
+    dataset: Dataset, column: str, rows: int = BATCH_ROWS
 ) -> Iterator[tuple[int, pa.Array]]:
     """(first row, values) of a column, in batches of a fixed size whatever its chunks are."""
     table = dataset.select_columns([column]).with_format("arrow")
@@ -48,13 +46,15 @@ def _batches(
         start += len(values)
 
 
-def _is_list(kind: pa.DataType) -> bool:
+def is_list(kind: pa.DataType) -> bool:
+    """Whether a column's type is one of Arrow's lists."""
     return (
         pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     )
 
 
-def _first(mask: pa.Array) -> int:
+def first_true(mask: pa.Array) -> int:
+    """The place of the first true value; −1 where there is none."""
     return int(pc.index(mask, pa.scalar(True)).as_py())
 
 
@@ -90,12 +90,12 @@ def read_labels(dataset: Dataset, column: str, *, first_row: int = 0) -> Labels:
     if not len(dataset):
         raise ValueError("the data set has no rows")
     parts = []
-    for start, values in _batches(dataset, column):
+    for start, values in column_batches(dataset, column):
         if values.null_count:
+            row = first_row + start + first_true(values.is_null())
             raise ValueError(
-                f"column {column!r} is null in row "
-                f"{first_row + start + _first(values.is_null())}: give the row a label, or drop it "
-                "with dataset.filter"
+                f"column {column!r} is null in row {row}: give the row a label, or drop it with "
+                "dataset.filter"
             )
         if pa.types.is_dictionary(values.type):
             values = values.dictionary_decode()
@@ -141,7 +141,7 @@ def check_texts(dataset: Dataset, column: str, *, first_row: int = 0) -> None:
     """
     require_columns(dataset, column)
     bad, first, what = 0, -1, ""
-    for start, values in _batches(dataset, column):
+    for start, values in column_batches(dataset, column):
         if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
             raise ValueError(
                 f"column {column!r} holds {dataset.features[column]}, not strings: name the text "
@@ -150,7 +150,7 @@ def check_texts(dataset: Dataset, column: str, *, first_row: int = 0) -> None:
         empty = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(values), ""), True)
         count = pc.sum(empty).as_py() or 0
         if count and not bad:
-            row = _first(empty)
+            row = first_true(empty)
             first = first_row + start + row
             what = "null" if values[row].as_py() is None else "empty"
         bad += count
@@ -160,140 +160,6 @@ def check_texts(dataset: Dataset, column: str, *, first_row: int = 0) -> None:
             "make texts from; drop them with "
             f"dataset.filter(lambda row: (row[{column!r}] or '').strip())"
         )
-
-
-def exact_embeddings(dataset: Dataset, column: str) -> npt.NDArray[np.float64] | None:
-    """An embedding column in its own digits [n, d], where it has more than float32's; else None.
-
-    Raises:
-        as `embedding_matrix`, but for values beyond float32.
-    """
-    return _matrix(dataset, column, np.float64) if has_float64(dataset, column) else None
-
-
-def has_float64(dataset: Dataset, column: str) -> bool:
-    """Whether an embedding column has more digits than float32's."""
-    kind = dataset.features.arrow_schema.field(column).type
-    value_type = getattr(getattr(kind, "storage_type", kind), "value_type", None)
-    return value_type is not None and pa.types.is_float64(value_type)
-
-
-def embedding_matrix(
-    dataset: Dataset,
-    column: str,
-    *,
-    first_row: int = 0,
-    numbers: Sequence[int] | npt.NDArray[np.integer] | None = None,
-) -> npt.NDArray[np.float32]:
-    """Read an embedding column as a float32 matrix [n, d], with one copy.
-
-    Args:
-        dataset: its rows.
-        column: its name.
-        first_row: the number of the first row in messages, where the rows are a part of others.
-        numbers: those of all rows in messages, where they do not follow one another.
-
-    Raises:
-        ValueError: no such column, not lists of numbers, a null, ragged, empty, NaN or infinite
-            row, or a value beyond float32 (the first one is named).
-    """
-    return _matrix(dataset, column, np.float32, first_row, numbers)
-
-
-def _matrix(
-    dataset: Dataset,
-    column: str,
-    dtype: type[np.floating],
-    first_row: int = 0,
-    numbers: Sequence[int] | npt.NDArray[np.integer] | None = None,
-) -> npt.NDArray[Any]:
-    matrix: npt.NDArray[Any] | None = None
-    blocks = embedding_blocks(dataset, column, dtype, first_row=first_row, numbers=numbers)
-    for start, block in blocks:
-        if matrix is None:
-            matrix = np.empty((len(dataset), block.shape[1]), dtype=dtype)
-        matrix[start : start + len(block)] = block
-    if matrix is None:
-        raise ValueError("the data set has no rows")
-    return matrix
-
-
-def embedding_blocks(
-    dataset: Dataset,
-    column: str,
-    dtype: type[np.floating] = np.float32,
-    *,
-    first_row: int = 0,
-    numbers: Sequence[int] | npt.NDArray[np.integer] | None = None,
-    block_rows: int = _BATCH_ROWS,
-    digest: ContentDigest | None = None,
-) -> Iterator[tuple[int, npt.NDArray[Any]]]:
-    """(place of its first row, [b, d]) of each block of an embedding column, in order; not to be
-    written to.
-
-    Args:
-        dataset: its rows.
-        column: its name.
-        dtype: of the blocks.
-        first_row, numbers: as `embedding_matrix`.
-        block_rows: rows of a block.
-        digest: what the column is added to while it is read; then ``block_rows`` is the default.
-
-    Raises:
-        as `embedding_matrix`; values beyond ``dtype``.
-    """
-
-    def number(place: int) -> int:
-        return first_row + place if numbers is None else int(numbers[place])
-
-    require_columns(dataset, column)
-    if digest is not None:
-        digest.begin(column)
-    width = None
-    for place, values in _batches(dataset, column, block_rows):
-        if digest is not None:
-            digest.add(values)
-        if isinstance(values, pa.ExtensionArray):
-            values = values.storage
-        kind = values.type
-        if not _is_list(kind) or not (
-            pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)
-        ):
-            raise ValueError(
-                f"column {column!r} holds {dataset.features[column]}: embeddings must be lists of "
-                "numbers, one flat list a row"
-            )
-        if values.null_count:
-            row = number(place + _first(values.is_null()))
-            raise ValueError(f"column {column!r} is null in row {row}: embed it or drop the row")
-        widths = pc.list_value_length(values).to_numpy(zero_copy_only=False)
-        width = int(widths[0]) if width is None else width
-        wrong = np.flatnonzero(widths != width)
-        if len(wrong) or not width:
-            row = int(wrong[0]) if len(wrong) else 0
-            raise ValueError(
-                f"column {column!r} has {int(widths[row])} values in row {number(place + row)} but "
-                f"{width} in row {number(0)}: every embedding needs the same width, at least 1"
-            )
-        flat = values.flatten().to_numpy(zero_copy_only=False)  # a null value becomes NaN
-        with np.errstate(over="ignore"):  # told below, with its place
-            block = flat.astype(dtype, copy=False).reshape(-1, width)
-            # NaN and inf survive a sum: a finite one is a quick proof that there are none.
-            total = block.sum()
-        if not np.isfinite(total) and not np.isfinite(block).all():
-            row, position = (int(found[0]) for found in np.nonzero(~np.isfinite(block)))
-            given = flat.reshape(-1, width)[row, position]
-            if np.isfinite(given):
-                raise ValueError(
-                    f"column {column!r} is {block[row, position]} in row {number(place + row)}, "
-                    f"position {position}, as float32, where it must be finite (up to 3.4e38): it "
-                    f"holds {given:g}; divide the column by a constant"
-                )
-            raise ValueError(
-                f"column {column!r} is {block[row, position]} in row {number(place + row)}, "
-                f"position {position}: embeddings must be finite; embed the row again or drop it"
-            )
-        yield place, block
 
 
 def in_format_of(result: Dataset, dataset: Dataset) -> Dataset:
@@ -310,109 +176,6 @@ def in_format_of(result: Dataset, dataset: Dataset) -> Dataset:
         output_all_columns=dataset.format["output_all_columns"],
         **dataset.format["format_kwargs"],
     )
-
-
-def content_digest(dataset: Dataset, columns: Iterable[str]) -> str:
-    """A digest of the columns' names and values, in row order.
-
-    It depends on the content alone: not on chunks, slices, index mappings, files or the data set's
-    own fingerprint, which changes whenever the data are loaded again.
-    """
-    digest = ContentDigest(len(dataset))
-    for column in columns:
-        digest.read(dataset, column)
-    return digest.hexdigest()
-
-
-class ContentDigest:
-    """A :func:`content_digest` that is taken of columns while they are read for something else.
-
-    Args:
-        rows: of the data set.
-    """
-
-    def __init__(self, rows: int) -> None:
-        self._rows = rows
-        self._digest = xxhash.xxh3_128()  # against mistakes, not attacks; faster than blake2b
-
-    def read(self, dataset: Dataset, column: str) -> None:
-        """Add a column."""
-        self.begin(column)
-        for _, values in _batches(dataset, column):
-            self.add(values)
-
-    def begin(self, column: str) -> None:
-        """The next values are of this column."""
-        self._digest.update(f"{column}\0{self._rows}\0".encode())
-
-    def add(self, values: pa.Array) -> None:
-        """The column's next values, as many as a batch of this module has."""
-        _digest_values(self._digest, values)
-
-    def hexdigest(self) -> str:
-        """Of all that was added."""
-        return self._digest.hexdigest()
-
-
-def _digest_values(digest: xxhash.xxh3_128, values: pa.Array) -> None:
-    if isinstance(values, pa.ExtensionArray):
-        values = values.storage
-    if pa.types.is_dictionary(values.type):
-        values = values.dictionary_decode()
-    if values.null_count:  # what lies under a null is undefined, so it must not be read
-        digest.update(values.is_null().to_numpy(zero_copy_only=False).tobytes())
-        values = values.drop_null()
-    kind = values.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        digest.update(pc.binary_length(values).to_numpy(zero_copy_only=False).tobytes())
-        offset_type = np.int64 if pa.types.is_large_string(kind) else np.int32
-        _, offsets, data = values.buffers()
-        if offsets is not None and data is not None and len(values):
-            ends = np.frombuffer(offsets, dtype=offset_type)[values.offset :]
-            digest.update(memoryview(data)[int(ends[0]) : int(ends[len(values)])])
-    elif _is_list(kind):
-        digest.update(pc.list_value_length(values).to_numpy(zero_copy_only=False).tobytes())
-        _digest_values(digest, values.flatten())
-    else:
-        digest.update(np.ascontiguousarray(values.to_numpy(zero_copy_only=False)).data)
-
-
-def text_keys(texts: Iterable[str]) -> npt.NDArray[np.uint64]:
-    """A 64-bit key of each text: equal for equal texts, and else hardly ever."""
-    keys = (xxhash.xxh3_64_intdigest(text.encode()) for text in texts)
-    return np.fromiter(keys, dtype=np.uint64)
-
-
-def vector_keys(matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.uint64]:
-    """A 64-bit key of each row of [n, d]: equal for equal bits, and else hardly ever."""
-    rows = np.ascontiguousarray(matrix, dtype=np.float32)
-    # Pairs of values where that fills a row; sums of integers do not depend on how they are added.
-    words = rows.view(np.uint64 if rows.shape[1] % 2 == 0 else np.uint32)
-    weights = (np.arange(words.shape[1], dtype=np.uint64) * _KEY_STEP) | np.uint64(1)
-    keys = np.empty(len(rows), np.uint64)
-    for start in range(0, len(rows), _BATCH_ROWS):
-        block = slice(start, start + _BATCH_ROWS)
-        keys[block] = words[block].astype(np.uint64, copy=False) @ weights
-    return keys
-
-
-def vectors_of(values: Any) -> npt.NDArray[np.float32] | None:
-    """A batch's embeddings, of any format, as [n, d]; None where they are no matrix."""
-    if isinstance(values, pa.ChunkedArray | pa.Array):
-        array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
-        if isinstance(array, pa.ChunkedArray):
-            array = pa.concat_arrays(array.chunks)
-        if isinstance(array, pa.ExtensionArray):
-            array = array.storage
-        flat = array.flatten().to_numpy(zero_copy_only=False)
-        if not len(array) or len(flat) % len(array):
-            return None
-        return flat.reshape(len(array), -1).astype(np.float32, copy=False)
-    try:
-        matrix = np.asarray(values, dtype=np.float32)
-    except (TypeError, ValueError):  # a null, a text, rows of several widths
-        return None
-    return matrix if matrix.ndim == 2 else None
 
 
 def as_list(values: Any) -> list[Any]:

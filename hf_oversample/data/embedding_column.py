@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from datasets import Dataset
 
-from hf_oversample.data.columns import embedding_blocks, has_float64
+from hf_oversample.data.embeddings import embedding_blocks, has_float64
 from hf_oversample.numeric.offsets import about, far_middles_between
 
 BLOCK_BYTES = 64 * 2**20

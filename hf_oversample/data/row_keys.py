@@ -15,7 +15,9 @@ import pyarrow as pa
 import xxhash
 from datasets import ClassLabel, Features, LargeList, List, Value
 
-from hf_oversample.data.columns import as_list, vector_keys, vectors_of
+from hf_oversample.data.columns import as_list
+from hf_oversample.data.digests import vector_keys
+from hf_oversample.data.embeddings import vectors_of
 
 Keys = npt.NDArray[np.uint64]
 _NULL = np.uint64(0x5851F42D4C957F2D)

@@ -20,18 +20,9 @@ import numpy as np
 import numpy.typing as npt
 from datasets import Dataset
 
-from hf_oversample.data.columns import (
-    ContentDigest,
-    Labels,
-    check_texts,
-    content_digest,
-    embedding_blocks,
-    embedding_matrix,
-    read_labels,
-    require_columns,
-    text_keys,
-    vector_keys,
-)
+from hf_oversample.data.columns import Labels, check_texts, read_labels, require_columns
+from hf_oversample.data.digests import ContentDigest, content_digest, text_keys, vector_keys
+from hf_oversample.data.embeddings import embedding_blocks, embedding_matrix
 from hf_oversample.data.row_keys import key_columns, record_keys
 from hf_oversample.oversamplers.balancing import BalancingDatasets
 from hf_oversample.oversamplers.growing import refuse_provenance

@@ -17,7 +17,8 @@ from datasets import Dataset, Features, List, Value
 from datasets.fingerprint import Hasher
 
 import hf_oversample
-from hf_oversample.data.columns import ListColumns, exact_embeddings
+from hf_oversample.data.columns import ListColumns
+from hf_oversample.data.embeddings import exact_embeddings
 from hf_oversample.numeric.offsets import about, far_middles
 from hf_oversample.oversamplers.base import FloatMatrix, Oversampler
 from hf_oversample.oversamplers.plan import RESAMPLED, SYNTHETIC, Children, IntArray, Plan

@@ -16,14 +16,9 @@ import pyarrow as pa
 from datasets import ClassLabel, Features, Value
 from datasets.formatting.formatting import LazyBatch
 
-from hf_oversample.data.columns import (
-    ListColumns,
-    as_arrow,
-    as_list,
-    text_keys,
-    vector_keys,
-    vectors_of,
-)
+from hf_oversample.data.columns import ListColumns, as_arrow, as_list
+from hf_oversample.data.digests import text_keys, vector_keys
+from hf_oversample.data.embeddings import vectors_of
 from hf_oversample.data.row_keys import key_columns, record_keys
 from hf_oversample.oversamplers.plan import ORIGINS, REAL, Children, IntArray, Plan
 from hf_oversample.oversamplers.saving import FittedState

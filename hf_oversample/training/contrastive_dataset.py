@@ -13,13 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from datasets import Dataset, Features, Value
 
-from hf_oversample.data.columns import (
-    Labels,
-    check_texts,
-    embedding_matrix,
-    read_labels,
-    require_columns,
-)
+from hf_oversample.data.columns import Labels, check_texts, read_labels, require_columns
+from hf_oversample.data.embeddings import embedding_matrix
 from hf_oversample.numeric import noise
 from hf_oversample.training.contrastive import RareClass, draw_negatives, rare_classes
 from hf_oversample.training.triplets import draw_triplets

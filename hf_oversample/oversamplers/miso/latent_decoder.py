@@ -25,13 +25,8 @@ from datasets.fingerprint import Hasher
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from hf_oversample.data.columns import (
-    as_list,
-    check_texts,
-    embedding_matrix,
-    read_labels,
-    require_columns,
-)
+from hf_oversample.data.columns import as_list, check_texts, read_labels, require_columns
+from hf_oversample.data.embeddings import embedding_matrix
 from hf_oversample.models.digest import weights_digest
 from hf_oversample.models.in_memory import name_of
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration

@@ -21,7 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset
 
-from hf_oversample.data.columns import ListColumns, embedding_matrix, read_labels
+from hf_oversample.data.columns import ListColumns, read_labels
+from hf_oversample.data.embeddings import embedding_matrix
 from hf_oversample.data.whole_files import whole
 from hf_oversample.neighbors.blockwise import Block, merge_nearest, nearest_in_blocks
 from hf_oversample.oversamplers.base import Oversampler
