@@ -10,6 +10,12 @@ from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
 from accelerate.utils import AutocastKwargs, ProjectConfiguration, parse_flag_from_env
 
 CPU_FLAG = "ACCELERATE_USE_CPU"
+SPLIT_WEIGHTS = {
+    "FSDP": "ACCELERATE_USE_FSDP",
+    "DeepSpeed": "ACCELERATE_USE_DEEPSPEED",
+    "Megatron-LM": "ACCELERATE_USE_MEGATRON_LM",
+}
+"""What splits weights over processes, and how `accelerate launch` says it."""
 
 
 def process_state() -> PartialState:
@@ -49,8 +55,16 @@ def new_accelerator(
         gradient_accumulation_steps, save_steps, report_to: those of the training arguments.
 
     Raises:
-        ValueError: if checkpoints or a tracker are asked for without an `output_dir`.
+        ValueError: if checkpoints or a tracker are asked for without an `output_dir`, or the launch
+            asks for weights that are split over processes.
     """
+    for name, flag in SPLIT_WEIGHTS.items():
+        if parse_flag_from_env(flag):
+            raise ValueError(
+                f"The launch asks for {name}, which splits weights over processes ({flag}); the "
+                "players of a step share theirs, which must be whole: take --multi_gpu, or a "
+                "configuration of recipes/accelerate"
+            )
     if (save_steps or report_to) and output_dir is None:
         raise ValueError("save_steps and report_to need an output_dir to write to.")
     process_state()
