@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection
 
 from hf_oversample.models.asked_for import NOTE
+from hf_oversample.numeric.memory import OUT_OF_MEMORY_TEXTS
 
 _CONNECT = (
     "connect, or name a folder or file that is here (HF_HUB_OFFLINE=1 in the environment forbids "
@@ -63,8 +64,7 @@ _ADVICE = (
     ("OutOfMemoryError", f"the GPU's memory is used up{_LESS_MEMORY}"),
     ("MemoryError", f"the machine's memory is used up{_LESS_MEMORY}"),
 )
-# what torch says of the machine's memory, in an error without a name of its own
-_CPU_MEMORY = "DefaultCPUAllocator: can't allocate memory"
+
 _OWN = (ValueError, OSError, FloatingPointError)
 # Pages and services of the Hub are no repositories: the first URL is often that of a help page.
 _REPOSITORY = re.compile(
@@ -97,7 +97,7 @@ def known_error(error: BaseException, flags: Collection[str] | None = None) -> s
     for one in chain:
         if type(one).__name__ == "NotEnoughMemoryError":
             return _line(one)  # ours, which says what to lower
-        if _CPU_MEMORY in str(one):
+        if any(text in str(one) for text in OUT_OF_MEMORY_TEXTS):
             advice = f"the machine's memory is used up{_LESS_MEMORY}"
             return _with_advice(error, one, _for_command(advice, flags))
     for name, advice in _ADVICE:

@@ -17,13 +17,15 @@ _MEND = {
     errno.EROFS: "it may only be read: make it writable",
     errno.EACCES: "it may not be written to: change its rights",
     errno.EPERM: "it may not be written to: change its rights",
-    errno.EIO: "the disk failed: check it",
+    errno.EIO: "a file was not written whole: see that the disk is not full, and works",
 }
+# of an error that tells no errno
+_UNTOLD = errno.EIO
 # What libraries that do not say an errno say of a write that failed.
 _FAILED_WRITES = (
     "Error while serializing: I/O error",  # safetensors
     "PytorchStreamWriter failed",  # torch.save
-    "file write failed",
+    "basic_ios::clear: iostream error",  # torch.save, at the file's end
     "Error writing bytes to file",  # Arrow
 )
 
@@ -84,7 +86,7 @@ def _failed_write(error: BaseException, folder: Path) -> int | None:
             return one.errno if is_here else None
         if any(text in str(one) for text in _FAILED_WRITES):
             found = [code for code in _MEND if f"os error {code})" in str(one)]
-            return found[0] if found else errno.ENOSPC
+            return found[0] if found else _UNTOLD
         one = one.__cause__ or one.__context__
     return None
 

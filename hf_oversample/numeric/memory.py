@@ -5,10 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 logger = logging.getLogger(__name__)
+
+OUT_OF_MEMORY_TEXTS = (
+    "DefaultCPUAllocator: can't allocate memory",  # torch
+    "Cannot allocate memory",  # a file that is mapped; a thread
+    "bad_alloc",
+    "could not create a primitive",  # oneDNN, of whatever keeps it from working
+    "could not create a memory object",
+)
+"""What libraries say, in errors without a name of their own, where a machine's memory is used up."""
 
 # What worked is known for the rest of the process: what → rows × length of its largest batch. A
 # `map` calls for each of its batches, and would fail, and warn, as often.
@@ -27,7 +38,7 @@ def is_out_of_memory(error: BaseException) -> bool:
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"  # torch's, of any device
         or (isinstance(error, Exception) and should_reduce_batch_size(error))
-        or "bad_alloc" in str(error)
+        or any(text in str(error) for text in OUT_OF_MEMORY_TEXTS)
     )
 
 
