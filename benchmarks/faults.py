@@ -220,7 +220,7 @@ class Trials:
 
     def trial(self, name: str, faults: int) -> int:
         """One folder, hit by faults and then brought to its end; how many hit."""
-        job, folder, kinds = self.jobs[name], self._folder(), []
+        job, folder, kinds = self.jobs[name], self._folder(), list[str]()
         while len(kinds) < faults:
             kind = self.random.choices(KINDS, WEIGHTS)[0]
             if kind == DAMAGED:

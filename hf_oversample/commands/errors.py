@@ -92,6 +92,8 @@ def known_error(error: BaseException, flags: Collection[str] | None = None) -> s
         The line; None for an error that is the program's own fault, and is to be shown whole.
     """
     chain = _chain(error)
+    if told := [one for one in chain if getattr(one, "names_folder", False)]:
+        return _line(told[0])  # ours, of a disk that is full or may only be read
     if writing := [one for one in chain if "Error while serializing: I/O error" in str(one)]:
         return f"weights could not be written: {_line(writing[0])}"  # a full disk, a folder removed
     for one in chain:

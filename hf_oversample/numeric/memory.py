@@ -19,7 +19,7 @@ OUT_OF_MEMORY_TEXTS = (
     "could not create a primitive",  # oneDNN, of whatever keeps it from working
     "could not create a memory object",
 )
-"""What libraries say, in errors without a name of their own, where a machine's memory is used up."""
+"""What libraries say, in errors without a name of their own, of memory that is used up."""
 
 # What worked is known for the rest of the process: what → rows × length of its largest batch. A
 # `map` calls for each of its batches, and would fail, and warn, as often.
