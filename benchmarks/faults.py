@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
+import faulthandler
 import gc
 import json
 import multiprocessing
@@ -24,6 +25,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections import Counter
@@ -32,8 +34,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import tqdm.std
+
 PROJECT = Path(__file__).resolve().parent.parent
-TIMEOUT = 240.0
+TIMEOUT = 150.0
 TRAININGS = ("miso", "bayesian_gan", "reembed")
 KILL, KILL_AT, STOP = "kill -9, any moment", "kill -9, at a file operation", "Ctrl-C"
 NO_ROOM, READ_ONLY = "full disk", "read-only folder"
@@ -41,9 +45,9 @@ LARGE, FAILS, MEMORY = "file size limit", "I/O error", "out of memory"
 DAMAGED = "damaged checkpoint"
 KINDS = (KILL, KILL_AT, STOP, NO_ROOM, READ_ONLY, LARGE, FAILS, MEMORY, DAMAGED)
 WEIGHTS = (25, 25, 12, 10, 3, 8, 8, 6, 3)
-DONE, NAMED, UNNAMED, STOPPED = 0, 3, 4, 130
+DONE, NAMED, UNNAMED, HUNG, STOPPED = 0, 3, 4, 5, 130
 KILLED = "killed"
-ENDS = {STOPPED: "Ctrl-C", NAMED: "named error", UNNAMED: "other error"}
+ENDS = {STOPPED: "Ctrl-C", NAMED: "named error", UNNAMED: "other error", HUNG: "hung"}
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
@@ -124,6 +128,8 @@ def in_child(work: Callable[[], None], prepare: Callable[[], None], log: Path) -
         os.dup2(output, 1)
         os.dup2(output, 2)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        faulthandler.dump_traceback_later(TIMEOUT - 10)
+        tqdm.std.tqdm.set_lock(threading.RLock())  # theirs is shared by all that are forked
         prepare()
         work()
         code = DONE
@@ -152,7 +158,8 @@ def ended(process: int, after: float | None = None, by: int = signal.SIGKILL) ->
             after = None
         if passed > TIMEOUT:
             os.kill(process, signal.SIGKILL)
-            raise RuntimeError("a job did not end: the faults made it wait for something")
+            os.waitpid(process, 0)
+            return HUNG
         time.sleep(0.001)
 
 
@@ -237,13 +244,13 @@ class Trials:
             end = ENDS.get(code, KILLED)
             for count in (self.by_kind[kind], self.by_job[name]):
                 count.ends[end] += 1
-            if code == UNNAMED:
-                self._note(f"{name}, {kind}: {self.log.read_text()[-600:]}")
+            if code in (UNNAMED, HUNG):
+                self._note(f"{name}, {kind}, {ENDS[code]}: {self.log.read_text()[-2500:]}")
             self._look(kind, job, name, folder)
         self.restarts += len(kinds)
         code = ended(in_child(lambda: job.run(folder), lambda: None, self.log))
         if code != DONE:
-            self._note(f"{name} does not go on after {kinds}: {self.log.read_text()[-1500:]}")
+            self._note(f"{name} does not go on after {kinds}: {self.log.read_text()[-3000:]}")
         if DAMAGED in kinds and "is damaged" not in self.log.read_text():
             self.by_kind[DAMAGED].half += 1
             self._note(f"{name}: no warning of a damaged checkpoint")
@@ -464,13 +471,17 @@ def main() -> int:
     from faults_jobs import JOBS
 
     torch.set_num_threads(1)
+    tqdm.std.tqdm.monitor_interval = (
+        0  # its thread, in the middle of something, would not be forked
+    )
     begun = time.monotonic()
     names = a.jobs.split(",") if a.jobs else [name for name in JOBS if name != "ray"]
     trials = Trials({name: JOBS[name]() for name in names}, scratch, a.seed)
     try:
         done = 0
+        shares = [trials.seconds[name] ** -0.5 for name in names]  # quick ones more often
         while done < a.faults:
-            name = names[trials.number % len(names)]
+            name = trials.random.choices(names, shares)[0]
             done += trials.trial(name, min(trials.random.randint(1, 3), a.faults - done))
     finally:
         trials.disk.close()

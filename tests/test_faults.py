@@ -25,6 +25,7 @@ from hf_oversample import RandomOversampler
 from hf_oversample.commands.errors import known_error
 from hf_oversample.commands.output import OutputFolder
 from hf_oversample.data.whole_files import put_folder, whole, writing_to
+from hf_oversample.oversamplers.sharded.folder import save_array
 from project import PROJECT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits and signals of Linux")
@@ -58,6 +59,8 @@ WRITERS: dict[str, Callable[[Path], Any]] = {
     "parquet": lambda path: ROWS.to_parquet(path),
     "jsonl": lambda path: ROWS.to_json(path),
     "numpy": lambda path: np.save(path.open("wb"), ARRAY),
+    "array in steps": lambda path: save_array(path, ARRAY),
+    "array in steps, the last bytes": lambda path: save_array(path, ARRAY[:4990]),
 }
 
 
