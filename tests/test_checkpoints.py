@@ -12,7 +12,13 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
 from torch import nn
 
-from hf_oversample.training.checkpoints import load_checkpoint, save_checkpoint
+from hf_oversample.models.loading import SUMS_FILE, write_sums
+from hf_oversample.training.checkpoints import (
+    load_checkpoint,
+    newest_whole,
+    remove_checkpoints,
+    save_checkpoint,
+)
 from two_processes import launch_two_processes
 
 ARGUMENTS = {"seed": 3, "logging_steps": 5}
@@ -117,8 +123,16 @@ def test_checkpoints_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         load_checkpoint(tmp_path, accelerator, ARGUMENTS)
     state = json.loads((folder / "trainer.json").read_text())
     (folder / "trainer.json").write_text(json.dumps({**state, "processes": 2}))
+    (folder / SUMS_FILE).unlink()
+    write_sums(folder, "*")
     with pytest.raises(ValueError, match="made by 2 processes, and there are 1 now"):
         load_checkpoint(folder, accelerator, ARGUMENTS)
+
+
+def signed(folder: Path) -> None:
+    """Sums of what is there, by somebody who changed it and knows how."""
+    (folder / SUMS_FILE).unlink()
+    write_sums(folder, "*")
 
 
 @pytest.mark.parametrize(
@@ -137,5 +151,54 @@ def test_a_state_that_was_changed_is_refused(state: str, message: str, tmp_path:
     _, accelerator = prepared()
     save(tmp_path, accelerator)
     (tmp_path / "checkpoint-7" / "trainer.json").write_text(state)
+    signed(tmp_path / "checkpoint-7")
     with pytest.raises(ValueError, match=message):
         load_checkpoint(tmp_path / "checkpoint-7", accelerator, ARGUMENTS)
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def with_another_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+DAMAGES = {"truncated": truncated, "bit": with_another_bit, "missing": Path.unlink}
+FILES = ("model.safetensors", "random_states_0.pkl", "trainer.json", SUMS_FILE)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("damage", sorted(DAMAGES))
+def test_a_damaged_checkpoint_is_told_before_anything_is_loaded(
+    name: str, damage: str, tmp_path: Path
+) -> None:
+    """And the last one that is whole takes its place, with a warning that names the damage."""
+    module, accelerator = prepared()
+    for step in (3, 5):
+        save(tmp_path, accelerator, step=step)
+    assert newest_whole(tmp_path, pytest.fail) == tmp_path / "checkpoint-5"
+    DAMAGES[damage](tmp_path / "checkpoint-5" / name)
+    module.weight.data.zero_()
+    with pytest.raises(ValueError, match="checkpoint-5 is a damaged checkpoint: "):
+        load_checkpoint(tmp_path / "checkpoint-5", accelerator, ARGUMENTS)
+    assert not module.weight.any(), "something was loaded"
+    said: list[str] = []
+    assert newest_whole(tmp_path, said.append) == tmp_path / "checkpoint-3"
+    assert len(said) == 1
+    assert "checkpoint-5 is damaged" in said[0]
+    assert name in said[0] or name == SUMS_FILE
+    truncated(tmp_path / "checkpoint-3" / "trainer.json")
+    with pytest.raises(ValueError, match=r"All 2 checkpoints .* are damaged"):
+        newest_whole(tmp_path, said.append)
+
+
+def test_what_killed_runs_left_goes_with_the_checkpoints(tmp_path: Path) -> None:
+    _, accelerator = prepared()
+    save(tmp_path, accelerator)
+    for name in (".checkpoint-9.part", ".checkpoint-3.old", "checkpoint-best"):
+        (tmp_path / name).mkdir()
+    remove_checkpoints(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-best"], "not ours"

@@ -24,6 +24,7 @@ from hf_oversample.commands.parser import add_fields, chosen_fields
 from hf_oversample.commands.run import Run
 from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.hub.push import push_folder
+from hf_oversample.models.loading import write_sums
 from hf_oversample.training.arguments import MisoTrainingArguments
 from miso_fixtures import CLASS_NAMES, encoder_folder, make_corpus
 from miso_fixtures import arguments as few_steps
@@ -66,6 +67,7 @@ def test_the_checkpoint_to_resume_from(tmp_path: Path) -> None:
     for step in (5, 40, 100):
         (tmp_path / f"checkpoint-{step}").mkdir()
         (tmp_path / f"checkpoint-{step}" / "trainer.json").write_text("{}")
+        write_sums(tmp_path / f"checkpoint-{step}", "*")
     for other in ("checkpoint-best", "checkpoint-500"):  # not ours
         (tmp_path / other).mkdir()
     assert output.checkpoint("last") == tmp_path / "checkpoint-100"

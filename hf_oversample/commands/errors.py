@@ -9,11 +9,13 @@ import re
 from collections.abc import Collection
 
 from hf_oversample.models.asked_for import NOTE
+from hf_oversample.numeric.memory import OUT_OF_MEMORY_TEXTS
 
 _CONNECT = (
     "connect, or name a folder or file that is here (HF_HUB_OFFLINE=1 in the environment forbids "
     "downloads)"
 )
+_LESS_MEMORY = ": lower what is in memory at once (--batch_size, --max_length)"
 # The name of an error's class (or of one it is derived from), and what to do: the first one that
 # fits any error of the chain.
 _ADVICE = (
@@ -59,8 +61,10 @@ _ADVICE = (
         "--dataset_config, or give one file with --train_file",
     ),
     ("ArrowException", "the file is damaged, or of another kind than its name says"),
-    ("OutOfMemoryError", "the GPU's memory is used up: lower --batch_size or --max_length"),
+    ("OutOfMemoryError", f"the GPU's memory is used up{_LESS_MEMORY}"),
+    ("MemoryError", f"the machine's memory is used up{_LESS_MEMORY}"),
 )
+
 _OWN = (ValueError, OSError, FloatingPointError)
 # Pages and services of the Hub are no repositories: the first URL is often that of a help page.
 _REPOSITORY = re.compile(
@@ -88,8 +92,16 @@ def known_error(error: BaseException, flags: Collection[str] | None = None) -> s
         The line; None for an error that is the program's own fault, and is to be shown whole.
     """
     chain = _chain(error)
+    if told := [one for one in chain if getattr(one, "names_folder", False)]:
+        return _line(told[0])  # ours, of a disk that is full or may only be read
     if writing := [one for one in chain if "Error while serializing: I/O error" in str(one)]:
         return f"weights could not be written: {_line(writing[0])}"  # a full disk, a folder removed
+    for one in chain:
+        if type(one).__name__ == "NotEnoughMemoryError":
+            return _line(one)  # ours, which says what to lower
+        if any(text in str(one) for text in OUT_OF_MEMORY_TEXTS):
+            advice = f"the machine's memory is used up{_LESS_MEMORY}"
+            return _with_advice(error, one, _for_command(advice, flags))
     for name, advice in _ADVICE:
         for one in chain:
             if any(kind.__name__ == name for kind in type(one).__mro__):

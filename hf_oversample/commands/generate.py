@@ -18,6 +18,7 @@ from hf_oversample.commands.generate_arguments import GenerateArguments
 from hf_oversample.commands.outcome import Outcome
 from hf_oversample.data.demo import demo_bbc, demo_sms
 from hf_oversample.data.reading import check_text_column, load_text_dataset
+from hf_oversample.data.whole_files import whole
 
 if TYPE_CHECKING:
     from hf_oversample.models.miso.configuration_miso import MisoConfig
@@ -189,13 +190,8 @@ def _anchors(
 
 
 def _write(made: Dataset, path: Path) -> None:
-    """The file, whole: written beside its place and renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part{path.suffix}")
+    """The file, whole."""
     write = {".jsonl": made.to_json, ".csv": made.to_csv, ".parquet": made.to_parquet}
     options = {"force_ascii": False} if path.suffix.lower() == ".jsonl" else {}
-    try:
-        write[path.suffix.lower()](str(temporary), **options)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole(path) as scratch:
+        write[path.suffix.lower()](str(scratch), **options)

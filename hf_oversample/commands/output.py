@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from hf_oversample.commands.messages import warn
+from hf_oversample.data.whole_files import whole_folder, writing_to
 
 
 class OutputFolder:
@@ -35,28 +37,21 @@ class OutputFolder:
     def file(self, name: str) -> Iterator[Path]:
         """A path to write to, which becomes the file `name`; nothing is left where that fails."""
         final = self.path / name
-        final.parent.mkdir(parents=True, exist_ok=True)
         temporary = final.with_name(f".part-{final.name}")
-        try:
-            yield temporary
-            temporary.replace(final)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with writing_to(self.path):
+            final.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                yield temporary
+                temporary.replace(final)
+            finally:
+                temporary.unlink(missing_ok=True)
 
     @contextmanager
     def folder(self, name: str) -> Iterator[Path]:
         """A new folder to fill, which becomes the folder `name`; an older one is replaced. Nothing
         is left where that fails."""
-        final, temporary = self.path / name, self.path / f".{name}.part"
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        try:
+        with whole_folder(self.path / name, self.path / f".{name}.part") as temporary:
             yield temporary
-            if final.exists():
-                shutil.rmtree(final)
-            temporary.rename(final)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
 
     def write(self, name: str, text: str) -> None:
         """A text file, in UTF-8."""
@@ -65,27 +60,23 @@ class OutputFolder:
 
     def remove_checkpoints(self) -> None:
         """Those of a training that is finished: its result is written."""
-        from hf_oversample.training.checkpoints import checkpoints_of  # torch
+        from hf_oversample.training.checkpoints import remove_checkpoints  # torch
 
-        for folder in checkpoints_of(self.path):
-            shutil.rmtree(folder)
+        remove_checkpoints(self.path)
 
     def checkpoint(self, name: str | None) -> Path | None:
         """
-        The checkpoint to resume from: none, the "last" in this folder, or the folder `name`.
+        The checkpoint to resume from: none, the "last" in this folder that is whole, with a warning
+        for each newer one that is not, or the folder `name`.
 
         Raises:
             FileNotFoundError: if the last is asked for and there is none.
+            ValueError: if there are some and none is whole.
         """
         if name is None:
             return None
         if name != "last":
             return Path(name)
-        from hf_oversample.training.checkpoints import checkpoints_of  # torch
+        from hf_oversample.training.checkpoints import newest_whole  # torch
 
-        found = checkpoints_of(self.path)
-        if not found:
-            raise FileNotFoundError(
-                f"There is no checkpoint in {self.path} to resume from; set --save_steps."
-            )
-        return found[-1]
+        return newest_whole(self.path, warn)

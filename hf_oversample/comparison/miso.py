@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 import time
@@ -18,6 +17,7 @@ from datasets import ClassLabel, Dataset, Features, Value
 from hf_oversample.comparison.embedders import encoder_identity
 from hf_oversample.comparison.fold import Fold
 from hf_oversample.data.labeled_texts import Texts
+from hf_oversample.data.whole_files import put_folder
 from hf_oversample.numeric.precision import has_fast_bfloat16
 from hf_oversample.oversamplers.anchors.shortfall import TextCounts, shortfall_lines
 from hf_oversample.oversamplers.miso.oversampler import MisoOversampler
@@ -117,13 +117,15 @@ class MisoSource:
             self.folder.mkdir(parents=True, exist_ok=True)
             # Filled beside its place and then renamed: a killed run leaves no half of a model.
             scratch = Path(tempfile.mkdtemp(prefix=f".{fold.key}.", dir=self.folder))
-            trained.save(scratch / "generator")
-            trained.model.miso.encoder.save_pretrained(scratch / "encoder")
-            trained.tokenizer.save_pretrained(scratch / "encoder")
-            seconds = round(time.perf_counter() - start, 2)
-            (scratch / RECORD).write_text(json.dumps({"training": seconds, "digest": digest}))
-            shutil.rmtree(final, ignore_errors=True)
-            os.replace(scratch, final)
+            try:
+                trained.save(scratch / "generator")
+                trained.model.miso.encoder.save_pretrained(scratch / "encoder")
+                trained.tokenizer.save_pretrained(scratch / "encoder")
+                seconds = round(time.perf_counter() - start, 2)
+                (scratch / RECORD).write_text(json.dumps({"training": seconds, "digest": digest}))
+                put_folder(scratch, final)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
             return final
 
         return fold.cache.get("generator", make)

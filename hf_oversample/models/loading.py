@@ -240,15 +240,16 @@ def _integers(config: Mapping[str, Any], under: str = "") -> Iterator[tuple[str,
             yield f"{under}{key}", value
 
 
-def write_sums(folder: Path) -> None:
+def write_sums(folder: Path, pattern: str = "*.safetensors") -> None:
     """
-    Write `SHA256SUMS` of all weights in a folder and below, as `sha256sum -c` reads it.
+    Write `SHA256SUMS` of files in a folder and below, as `sha256sum -c` reads it.
 
     Args:
         folder: that is about to be renamed to its place, or was just filled.
+        pattern: of the files' names; all weights by default.
     """
-    paths = sorted(folder.rglob("*.safetensors"))
-    lines = [f"{_sum_of(path)}  {path.relative_to(folder).as_posix()}\n" for path in paths]
+    paths = sorted(path for path in folder.rglob(pattern) if path.is_file())
+    lines = [f"{sum_of(path)}  {path.relative_to(folder).as_posix()}\n" for path in paths]
     (folder / SUMS_FILE).write_text("".join(lines), encoding="utf-8")
 
 
@@ -269,7 +270,7 @@ def check_sums(sums: Path, files: Mapping[str, Path]) -> None:
         digest, _, file = line.partition("  ")
         known[file.strip()] = digest
     for name, path in files.items():
-        if known.get(name) != _sum_of(path):
+        if known.get(name) != sum_of(path):
             raise ValueError(
                 f"{path} is not the file that {sums} was written for: it was changed, or cut short "
                 f"on its way. Download or copy it again; if you changed it yourself, remove "
@@ -277,6 +278,7 @@ def check_sums(sums: Path, files: Mapping[str, Path]) -> None:
             )
 
 
-def _sum_of(path: Path) -> str:
+def sum_of(path: Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -245,7 +245,12 @@ def restored_plan(arrays: Mapping[str, np.ndarray], children: int, rows: int, cl
 
 
 def move_into(scratch: Path, target: Path) -> None:
-    """Move a finished folder to its place; into an existing one file by file, config.json last."""
+    """
+    Move a finished folder to its place; into an existing one file by file, for it may hold others.
+
+    There config.json goes first and comes back last: a stop in between leaves a folder that cannot
+    be loaded, and never an old configuration with new weights.
+    """
     if not target.exists():
         # mkdtemp makes folders that only their owner can read; a saved folder has usual rights.
         mask = os.umask(0)
@@ -253,6 +258,7 @@ def move_into(scratch: Path, target: Path) -> None:
         scratch.chmod(0o777 & ~mask)
         scratch.rename(target)
         return
+    (target / CONFIG_FILE).unlink(missing_ok=True)
     for path in sorted(scratch.iterdir(), key=lambda path: path.name == CONFIG_FILE):
         place = target / path.name
         if path.is_dir() and place.exists():

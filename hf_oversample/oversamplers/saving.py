@@ -22,6 +22,7 @@ from huggingface_hub import ModelCard, snapshot_download
 from safetensors.numpy import save_file
 
 import hf_oversample
+from hf_oversample.data.whole_files import writing_to
 from hf_oversample.hub.oversampler_card import oversampler_card
 from hf_oversample.hub.push import push_folder
 from hf_oversample.models.loading import load_arrays, write_sums
@@ -185,23 +186,25 @@ class FittedState:
         Raises:
             RuntimeError: not fitted.
             TypeError: a constructor's value that JSON cannot hold.
+            OSError: the disk is full or may only be read; the message names the folder.
         """
         target = Path(save_directory)
         if target.exists() and not target.is_dir():
             raise NotADirectoryError(f"{target} is a file: give a folder to save to")
         config, arrays = self._config(), self._arrays()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-        try:
-            self._save_files(scratch)
-            save_file(arrays, scratch / STATE_FILE, metadata={"format": "np"})
-            (scratch / CONFIG_FILE).write_text(
-                json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-            )
-            write_sums(scratch)
-            move_into(scratch, target)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+        with writing_to(target.parent):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+            try:
+                self._save_files(scratch)
+                save_file(arrays, scratch / STATE_FILE, metadata={"format": "np"})
+                (scratch / CONFIG_FILE).write_text(
+                    json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+                )
+                write_sums(scratch)
+                move_into(scratch, target)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
 
     def _config(self) -> dict[str, Any]:
         self.fitted_plan()

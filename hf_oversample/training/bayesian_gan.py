@@ -25,6 +25,7 @@ from hf_oversample.models.bayesian_gan.losses_bayesian_gan import (
 from hf_oversample.models.bayesian_gan.modeling_bayesian_gan import BayesianGanModel
 from hf_oversample.models.bayesian_gan.network import BayesianNetwork
 from hf_oversample.numeric import noise
+from hf_oversample.numeric.memory import told_if_memory_is_short
 from hf_oversample.training.accelerator import new_accelerator, shows_progress
 from hf_oversample.training.argument_fields import check_whole_step
 from hf_oversample.training.bayesian_gan_arguments import BayesianGanTrainingArguments
@@ -233,7 +234,8 @@ class BayesianGanTrainer:
         )
         self.model.train()
         for step in bar:
-            losses = self._step(step)
+            with told_if_memory_is_short(f"batch_size ({a.batch_size})"):
+                losses = self._step(step)
             check_finite(losses, f"step {step}", self._remedy())
             self.record.losses, self.record.steps = losses, step + 1
             self.record.seconds = before + time.perf_counter() - start

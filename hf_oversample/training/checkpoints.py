@@ -13,7 +13,12 @@ import numpy as np
 from accelerate import Accelerator
 from transformers import PreTrainedConfig
 
+from hf_oversample.data.whole_files import put_folder, remove_folder, writing_to
+from hf_oversample.models.loading import SUMS_FILE, sum_of, write_sums
+
 STATE_FILE = "trainer.json"
+# either shows that a folder is a checkpoint of ours, if a damaged one
+_OWN_FILES = (STATE_FILE, SUMS_FILE)
 # arguments that may differ when a run is resumed: they change no weight
 FREE_ARGUMENTS = (
     "save_steps",
@@ -84,6 +89,7 @@ def save_checkpoint(
         files: name → function that writes the trainer's own file of that name to a path.
 
     Raises:
+        OSError: if the disk is full or may only be read; what was begun is removed.
         ValueError: if there is no `output_dir`.
     """
     if output_dir is None:
@@ -92,35 +98,102 @@ def save_checkpoint(
     temporary = folder.with_name(f".{folder.name}.part")
     accelerator.wait_for_everyone()
     # of a run that was killed while it wrote: its files are not this run's
-    if accelerator.is_main_process and temporary.exists():
-        shutil.rmtree(temporary)
-    accelerator.wait_for_everyone()
-    accelerator.save_state(str(temporary))
-    # each process writes its own random state, which must be in the folder before it is renamed
-    accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        for name, write in (files or {}).items():
-            write(temporary / name)
-        state = {
-            "step": step,
-            "arguments": dict(arguments),
-            "processes": accelerator.num_processes,
-            "record": dict(record),
-        }
-        (temporary / STATE_FILE).write_text(json.dumps(state))
-        # of a run that went further than the checkpoint that this one resumed from
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.rename(folder)
-        _remove_older(output_dir, keep)
+        _remove_parts(output_dir)
+    accelerator.wait_for_everyone()
+    try:
+        with writing_to(output_dir):
+            accelerator.save_state(str(temporary))
+            # each process writes its own random state, which must be in the folder before it is
+            # renamed
+            accelerator.wait_for_everyone()
+            if accelerator.is_main_process:
+                for name, write in (files or {}).items():
+                    write(temporary / name)
+                state = {
+                    "step": step,
+                    "arguments": dict(arguments),
+                    "processes": accelerator.num_processes,
+                    "record": dict(record),
+                }
+                (temporary / STATE_FILE).write_text(json.dumps(state))
+                write_sums(temporary, "*")
+                # one that is there is of a run that went further than where this one resumed
+                put_folder(temporary, folder)
+                _remove_older(output_dir, keep)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)  # it may be what fills the disk
+        raise
     accelerator.wait_for_everyone()
 
 
 def checkpoints_of(folder: Path) -> list[Path]:
     """The checkpoints in a folder that `save_checkpoint` wrote, by step; no others are touched."""
-    found = [path.parent for path in folder.glob(f"checkpoint-*/{STATE_FILE}")]
+    found = {path.parent for name in _OWN_FILES for path in folder.glob(f"checkpoint-*/{name}")}
     own = [path for path in found if path.name.removeprefix("checkpoint-").isdigit()]
     return sorted(own, key=lambda path: int(path.name.removeprefix("checkpoint-")))
+
+
+def newest_whole(folder: Path, warn: Callable[[str], None]) -> Path:
+    """
+    The checkpoint with the most steps among those whose files are as they were written.
+
+    Args:
+        folder: where checkpoints went.
+        warn: gets a sentence about each newer one that is damaged.
+
+    Raises:
+        FileNotFoundError: there is no checkpoint.
+        ValueError: none is whole.
+    """
+    found = checkpoints_of(folder)
+    if not found:
+        raise FileNotFoundError(
+            f"There is no checkpoint in {folder} to resume from; set --save_steps."
+        )
+    for place in reversed(found):
+        damage = damage_of(place)
+        if damage is None:
+            return place
+        warn(f"{place} is damaged, and an older checkpoint is looked for: {damage}.")
+    raise ValueError(
+        f"All {len(found)} checkpoints in {folder} are damaged; begin anew, without them."
+    )
+
+
+def damage_of(folder: Path) -> str | None:
+    """What tells a checkpoint's files from those that were written: the first difference; None
+    where there is none."""
+    sums = folder / SUMS_FILE
+    if not sums.is_file():
+        return f"it has no {SUMS_FILE}, which is written last"
+    try:
+        lines = [line.split("  ", 1) for line in sums.read_text(encoding="utf-8").splitlines()]
+        written = {name: digest for digest, name in lines}
+    except ValueError:  # no text, or no sums
+        return f"{SUMS_FILE} holds something else"
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    if missing := sorted(set(written) - there):
+        return f"{missing[0]} is missing"
+    if unknown := sorted(there - set(written) - {SUMS_FILE}):
+        return f"{unknown[0]} is not named in {SUMS_FILE}"
+    for name, digest in written.items():
+        if sum_of(folder / name) != digest:
+            return f"{name} was changed, or cut short, since it was written"
+    return None
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """All checkpoints of a folder, and what killed runs left of some."""
+    for place in checkpoints_of(folder):
+        remove_folder(place)
+    _remove_parts(folder)
+
+
+def _remove_parts(output_dir: Path) -> None:
+    for ending in ("part", "old"):
+        for place in output_dir.glob(f".checkpoint-*.{ending}"):
+            shutil.rmtree(place)
 
 
 def _remove_older(output_dir: Path, keep: int) -> None:
@@ -128,7 +201,7 @@ def _remove_older(output_dir: Path, keep: int) -> None:
     # by time, not by step: a run that resumed from an earlier step writes lower numbers
     found = sorted(checkpoints_of(output_dir), key=lambda path: path.stat().st_mtime_ns)
     for folder in found[:-keep] if keep else []:
-        shutil.rmtree(folder)
+        remove_folder(folder)
 
 
 def load_checkpoint(
@@ -148,11 +221,17 @@ def load_checkpoint(
     Returns: steps done, and the record until then.
 
     Raises:
-        ValueError: if the folder is no checkpoint, or was made with other arguments, another model
-            or other data, or by another number of processes.
+        ValueError: if the folder is no checkpoint, or is damaged, or was made with other arguments,
+            another model or other data, or by another number of processes. Nothing is loaded then.
     """
-    if not (folder / STATE_FILE).is_file():
+    if not any((folder / name).is_file() for name in _OWN_FILES):
         raise ValueError(f"{folder} is no checkpoint of this trainer: it has no {STATE_FILE}.")
+    damage = damage_of(folder)
+    if damage is not None:
+        raise ValueError(
+            f"{folder} is a damaged checkpoint: {damage}. Resume from another; of a run's folder, "
+            "--resume last takes the newest that is whole."
+        )
     state = _read_state(folder / STATE_FILE)
     there = state["arguments"]
     other = [

@@ -19,7 +19,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from hf_oversample.models.encoders import check_lengths
-from hf_oversample.text.encoding import length_groups, pad
+from hf_oversample.numeric.memory import work_in_batches
+from hf_oversample.text.encoding import SMALLEST_BATCH, length_groups, pad
 from hf_oversample.training.hidden_states import head_inputs
 from hf_oversample.training.optimization import decay_groups, rate_factor
 
@@ -338,13 +339,15 @@ def _batches(
         yield generator.choice(rows, size=batch_size, p=shares)
 
 
-def _padded(texts: list[NDArray[np.int64]], model: PreTrainedModel) -> tuple[Tensor, Tensor]:
-    """Token ids and mask `[n, length]`."""
+def _padded(
+    texts: list[NDArray[np.int64]], model: PreTrainedModel, length: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Token ids and mask `[n, length]`; the longest text's length by default."""
     padding = model.config.pad_token_id or 0
     if getattr(model.config, "summary_type", None) != "last":
-        return pad(texts, padding, model.device)
+        return pad(texts, padding, model.device, length)
     # its head reads the last place, whatever is there (XLNet): padding goes before the text
-    ids, mask = pad([ids[::-1] for ids in texts], padding, model.device)
+    ids, mask = pad([ids[::-1] for ids in texts], padding, model.device, length)
     return ids.flip(1), mask.flip(1)
 
 
@@ -363,12 +366,26 @@ def _over_batches(
     result: NDArray[np.float32] | None = None
     # Sorted by length, so that little is padding.
     order = np.argsort([len(ids) for ids in texts], kind="stable")
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        ids, mask = _padded([texts[row] for row in rows], model)
-        values = function(ids, mask).float().cpu().numpy()
+    size = 0
+
+    def batches() -> Iterator[tuple[NDArray[np.int64], int]]:
+        nonlocal size
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            size = len(rows)
+            yield rows, max(len(texts[row]) for row in rows)
+
+    def score(rows: NDArray[np.int64], length: int) -> None:
+        nonlocal result
+        # what is cut out of a batch that did not fit keeps its padding
+        filler = [rows[0]] * max(0, min(SMALLEST_BATCH, size) - len(rows))
+        ids, mask = _padded([texts[row] for row in [*rows, *filler]], model, length)
+        values = function(ids, mask)[: len(rows)].float().cpu().numpy()
         if result is None:
             result = np.empty((len(texts), values.shape[1]), dtype=np.float32)
         result[rows] = values
+
+    # a recurrent network's last bits depend on the number of rows
+    work_in_batches(batches(), score, what="scoring texts", exact=False)
     assert result is not None
     return result

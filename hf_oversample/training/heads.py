@@ -17,6 +17,7 @@ from torch import Tensor
 
 from hf_oversample.models.classifiers.mlp import MlpConfig, MlpForEmbeddingClassification
 from hf_oversample.numeric import noise
+from hf_oversample.numeric.memory import work_in_batches
 from hf_oversample.training.optimization import decay_groups
 
 LossOfRows = Callable[[Tensor, Tensor], Tensor]
@@ -175,10 +176,15 @@ def head_logits(
     vectors = np.ascontiguousarray(embeddings, dtype=np.float32)
     model.eval()
     logits = np.empty((len(vectors), model.config.num_labels), dtype=np.float32)
-    for start in range(0, len(vectors), block_rows):
-        block = torch.from_numpy(vectors[start : start + block_rows])
+
+    def score(rows: npt.NDArray[np.int64], length: int) -> None:
+        block = torch.from_numpy(vectors[rows])
         scores = model(block.to(model.device, model.dtype)).logits
-        logits[start : start + block_rows] = scores.float().cpu().numpy()
+        logits[rows] = scores.float().cpu().numpy()
+
+    order, width = np.arange(len(vectors)), vectors.shape[1]
+    blocks = [(order[start : start + block_rows], width) for start in order[::block_rows]]
+    work_in_batches(blocks, score, what="scoring vectors", unit="rows of {} values")
     return logits
 
 

@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 from hf_oversample.models.encoders import check_lengths, places
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.numeric import noise
+from hf_oversample.numeric.memory import told_if_memory_is_short
 from hf_oversample.text.encoding import EncodedText
 from hf_oversample.training import miso_schedule as schedule
 from hf_oversample.training.accelerator import new_accelerator, shows_progress
@@ -214,7 +215,8 @@ class MisoTrainer:
             )
             self.players.set_rates(phase, progress)
             self.model.train()
-            losses = step_function(step, progress)
+            with told_if_memory_is_short(f"batch_size ({a.batch_size}) or max_length"):
+                losses = step_function(step, progress)
             check_finite(losses, f"step {step} of phase {phase!r}", self._remedy())
             self.record.note(phase, losses)
             self.record.seconds[phase] = time.perf_counter() - start

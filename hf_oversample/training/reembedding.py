@@ -20,6 +20,7 @@ from hf_oversample.models.classifiers.pooled_encoder import (
     PooledEncoderForSequenceClassification,
 )
 from hf_oversample.numeric import noise
+from hf_oversample.numeric.memory import told_if_memory_is_short
 from hf_oversample.text.encoding import length_groups, pad
 from hf_oversample.training.accelerator import new_accelerator, shows_progress
 from hf_oversample.training.argument_fields import check_whole_step
@@ -179,7 +180,8 @@ class ReembeddingTrainer:
         for step in bar:
             for group in self.optimizer.param_groups:
                 group["lr"] = a.learning_rate * factor(step // a.gradient_accumulation_steps)
-            values = self._step(step)
+            with told_if_memory_is_short(self._batch_sizes()):
+                values = self._step(step)
             self.seconds = before + time.perf_counter() - start
             if (step + 1) % a.logging_steps == 0 or step + 1 == a.steps:
                 self._log(step + 1, values)
@@ -191,6 +193,11 @@ class ReembeddingTrainer:
                 return False
         self.model.eval()
         return True
+
+    def _batch_sizes(self) -> str:
+        a = self.arguments
+        names = ["rare_rows", "majority_rows"] * a.is_contrastive + ["batch_size"] * a.trains_head
+        return ", ".join(f"{name} ({getattr(a, name)})" for name in [*names, "max_length"])
 
     def _step(self, step: int) -> dict[str, Tensor]:
         a = self.arguments

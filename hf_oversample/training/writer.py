@@ -20,6 +20,7 @@ from hf_oversample.models.writers.adapters import ClassAdapters
 from hf_oversample.models.writers.checkpoint import padding_of
 from hf_oversample.models.writers.latents import LatentReader, embedded_with_prefixes
 from hf_oversample.numeric import noise
+from hf_oversample.numeric.memory import told_if_memory_is_short
 from hf_oversample.text.encoding import pad
 from hf_oversample.training.accelerator import new_accelerator
 from hf_oversample.training.divergence import check_finite
@@ -189,7 +190,8 @@ class _AdapterTrainer:
         best, kept_at, updates, loss = self._state(), 0, 0, float("nan")
         self.model.train()
         for batch in self._batches():
-            with self.accelerator.accumulate(self.model):
+            lower = f"batch_size ({a.batch_size}) or max_length"
+            with told_if_memory_is_short(lower), self.accelerator.accumulate(self.model):
                 value = self._loss(batch)
                 self.accelerator.backward(value)
                 if self.accelerator.sync_gradients:

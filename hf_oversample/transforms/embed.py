@@ -32,6 +32,7 @@ from hf_oversample.models.encoders import (
 )
 from hf_oversample.models.in_memory import folder_or_name, name_of
 from hf_oversample.models.miso.encoder_miso import MisoModel
+from hf_oversample.numeric.memory import work_in_batches
 from hf_oversample.numeric.workers import (
     device_of_process,
     one_thread_if_forked,
@@ -84,7 +85,9 @@ def embed_token_ids(
     was_training = model.training
     model.eval()
     result: np.ndarray | None = None
-    for batch, length in token_budget_batches([len(row) for row in rows], token_budget):
+
+    def embed(batch: np.ndarray, length: int) -> None:
+        nonlocal result
         filler = [batch[0]] * max(0, SMALLEST_BATCH - len(batch))
         ids, mask = pad([rows[i] for i in [*batch, *filler]], padding, model.device, length)
         output = model(input_ids=ids, attention_mask=mask)
@@ -98,6 +101,9 @@ def embed_token_ids(
         if result is None:
             result = np.empty((len(rows), values.shape[1]), np.float32)
         result[batch] = values.cpu().numpy()
+
+    batches = token_budget_batches([len(row) for row in rows], token_budget)
+    work_in_batches(batches, embed, what="embedding texts")
     model.train(was_training)
     return result if result is not None else np.empty((0, _width(model, pooling)), np.float32)
 

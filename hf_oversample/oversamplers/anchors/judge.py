@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from hf_oversample.neighbors.difficult import nearest_neighbors
 from hf_oversample.numeric import noise
+from hf_oversample.numeric.memory import work_in_batches
 from hf_oversample.text.encoding import EncodedText, pad, token_budget_batches
 from hf_oversample.training.classifier import ranking_score
 
@@ -113,13 +114,18 @@ class LinearJudge:
         """
         direction = self.weights[toward] - self.weights[away]
         pulls = [np.zeros(len(text.spans)) for text in texts]
-        for rows, length in token_budget_batches([len(text) for text in texts], TOKEN_BUDGET):
+
+        def read(rows: np.ndarray, length: int) -> None:
             ids, mask = pad([texts[i].input_ids for i in rows], padding, encoder.device, length)
             states = encoder(input_ids=ids, attention_mask=mask).last_hidden_state
             for i, state in zip(rows.tolist(), states.float().cpu().numpy(), strict=True):
                 words = texts[i].word_index
                 scores = (state[: len(words)] * direction[i]).sum(1)
+                pulls[i] = np.zeros(len(texts[i].spans))
                 np.add.at(pulls[i], words[words >= 0], scores[words >= 0])
+
+        batches = token_budget_batches([len(text) for text in texts], TOKEN_BUDGET)
+        work_in_batches(batches, read, what="weighing words of texts")
         return pulls
 
 

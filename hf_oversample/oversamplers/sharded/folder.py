@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,9 +13,19 @@ from hf_oversample.data.whole_files import whole
 
 
 def save_array(path: Path, array: np.ndarray) -> None:
-    """Write an array as .npy, whole."""
+    """Write an array as .npy, whole.
+
+    Raises:
+        OSError: the disk is full, or may only be read.
+    """
     with whole(path) as scratch, scratch.open("wb") as file:
-        np.save(file, array)
+        # by Python's file: into a file of the system numpy writes by itself, and of a disk that is
+        # full at the last bytes it says nothing
+        np.save(_Writer(file.write), array)
+
+
+class _Writer(NamedTuple):
+    write: Callable[[bytes], int]
 
 
 def open_array(path: Path) -> np.ndarray:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
+from hf_oversample.numeric.memory import work_in_batches
 from hf_oversample.text.encoding import SMALLEST_BATCH, EncodedText, pad, token_budget_batches
 
 
@@ -70,7 +71,8 @@ def source_latents(
         device=model.device,
         dtype=model.dtype,
     )
-    for batch, length in token_budget_batches([len(row) for row in rows], token_budget):
+
+    def read(batch: np.ndarray, length: int) -> None:
         filler = [batch[0]] * max(0, SMALLEST_BATCH - len(batch))
         ids, mask = pad([rows[i] for i in [*batch, *filler]], padding, model.device, length)
         index = torch.as_tensor(batch, device=model.device)
@@ -81,6 +83,9 @@ def source_latents(
             output = model.miso(ids, mask, class_ids=classes, fuse=config.use_sfm)
             latents = output.last_hidden_state
         result[index] = latents[: len(batch)].to(result.dtype)
+
+    batches = token_budget_batches([len(row) for row in rows], token_budget)
+    work_in_batches(batches, read, what="reading the texts that anchors start from")
     return result
 
 

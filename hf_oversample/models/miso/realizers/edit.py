@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.models.miso.realizers.common import AnchorRequest, autocast, source_latents
 from hf_oversample.numeric import noise
+from hf_oversample.numeric.memory import work_in_batches
 from hf_oversample.text.encoding import SMALLEST_BATCH, pad, token_budget_batches
 from hf_oversample.text.protection import DEFAULT_PROTECTION, Protection, replaceable_words
 from hf_oversample.text.words import Segmenter
@@ -136,12 +137,16 @@ class EditRealizer:
         plans = [self._mask(request) for request in requests]
         work = [i for i, (_, places) in enumerate(plans) if places]
         lengths = [len(plans[i][0]) for i in work]
-        for rows, length in token_budget_batches(lengths, self.token_budget):
+
+        def fill(rows: np.ndarray, length: int) -> None:
             batch = [work[row] for row in rows]
             with autocast(self.model, self.precision):
                 filled = self._fill([requests[i] for i in batch], [plans[i] for i in batch], length)
             for i, words in zip(batch, filled, strict=True):
                 results[i] = self._write(requests[i], plans[i], words)
+
+        batches = token_budget_batches(lengths, self.token_budget)
+        work_in_batches(batches, fill, what="filling words of anchors")
         return results
 
     def _mask(self, request: AnchorRequest) -> EditPlan:

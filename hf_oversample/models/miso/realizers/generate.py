@@ -14,6 +14,7 @@ from hf_oversample.models.encoders import places
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.models.miso.realizers.common import AnchorRequest, autocast, source_latents
 from hf_oversample.models.sampling import KeyedGumbel
+from hf_oversample.numeric.memory import work_in_batches
 from hf_oversample.text.encoding import SMALLEST_BATCH
 from hf_oversample.text.words import Segmenter
 
@@ -131,14 +132,18 @@ class GenerateRealizer:
         self, latents: Tensor, labels: Tensor, avoid: Tensor, keys: np.ndarray
     ) -> list[str]:
         texts = [""] * len(latents)
+        batches: list[tuple[np.ndarray, int]] = []
         size = max(SMALLEST_BATCH, self.token_budget // self.max_new_tokens)
         for group in self._groups(labels, avoid):
             for start in range(0, len(group), size):
-                rows = group[start : start + size]
-                for row, text in zip(
-                    rows, self._decoded_batch(latents, labels, avoid, keys, rows), strict=True
-                ):
-                    texts[row] = text
+                batches.append((np.asarray(group[start : start + size]), self.max_new_tokens))
+
+        def decode(rows: np.ndarray, length: int) -> None:
+            written = self._decoded_batch(latents, labels, avoid, keys, rows.tolist())
+            for row, text in zip(rows.tolist(), written, strict=True):
+                texts[row] = text
+
+        work_in_batches(batches, decode, what="generating anchors")
         return texts
 
     def _groups(self, labels: Tensor, avoid: Tensor) -> list[list[int]]:

@@ -1,0 +1,517 @@
+"""Faults injected into small real jobs, which must end in the same bytes after each restart.
+
+    python benchmarks/faults.py --faults 1000 --record benchmarks/faults.jsonl --page FILE
+
+A job's process is killed, interrupted, or runs out of disk, rights or memory at a random point; one
+to three faults in a row hit one folder, and then the job is run again to its end. After each fault
+what lies in the folder under its name must be whole, and in the end all of it must be what an
+undisturbed run left. Linux; as root the disk that is full or read-only is a real one (a tmpfs).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import errno
+import faulthandler
+import gc
+import json
+import multiprocessing
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tqdm.std
+
+PROJECT = Path(__file__).resolve().parent.parent
+TIMEOUT = 150.0
+TRAININGS = ("miso", "bayesian_gan", "reembed")
+KILL, KILL_AT, STOP = "kill -9, any moment", "kill -9, at a file operation", "Ctrl-C"
+NO_ROOM, READ_ONLY = "full disk", "read-only folder"
+LARGE, FAILS, MEMORY = "file size limit", "I/O error", "out of memory"
+DAMAGED = "damaged checkpoint"
+KINDS = (KILL, KILL_AT, STOP, NO_ROOM, READ_ONLY, LARGE, FAILS, MEMORY, DAMAGED)
+WEIGHTS = (25, 25, 12, 10, 3, 8, 8, 6, 3)
+DONE, NAMED, UNNAMED, HUNG, STOPPED = 0, 3, 4, 5, 130
+KILLED = "killed"
+ENDS = {STOPPED: "Ctrl-C", NAMED: "named error", UNNAMED: "other error", HUNG: "hung"}
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+
+@dataclass
+class Count:
+    """What came of the faults of one kind, or of one job."""
+
+    times: int = 0
+    ends: Counter[str] = field(default_factory=Counter)
+    half: int = 0
+    wrong: int = 0
+
+
+class Disk:
+    """A folder for the jobs: a tmpfs of changing size and rights, where it may be mounted."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        command = ["mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", str(folder)]
+        self.is_real = subprocess.run(command, capture_output=True).returncode == 0
+
+    def change(self, options: str) -> None:
+        """Remount."""
+        command = ["mount", "-o", f"remount,{options}", str(self.folder)]
+        answer = subprocess.run(command, capture_output=True, text=True)
+        if answer.returncode:
+            raise RuntimeError(f"{' '.join(command)}: {answer.stderr}")
+
+    @contextlib.contextmanager
+    def hindered(self, options: str) -> Iterator[None]:
+        """While this lasts."""
+        self.change(options)
+        try:
+            yield
+        finally:
+            self.change("rw,size=256m")
+
+    def used(self) -> int:
+        """Bytes."""
+        stat = os.statvfs(self.folder)
+        return (stat.f_blocks - stat.f_bfree) * stat.f_frsize
+
+    def close(self) -> None:
+        """Unmount."""
+        if self.is_real:
+            subprocess.run(["umount", "-l", str(self.folder)], check=True)
+
+
+def at_operations(folder: Path, act: Callable[[int], None], *, reads: bool = False) -> None:
+    """In this process, from now on: `act(n)` before the n-th operation on files of a folder."""
+    place, number = f"{folder}/", 0
+
+    def hook(event: str, values: tuple[Any, ...]) -> None:
+        nonlocal number
+        if event == "open":
+            mode, flags = values[1] or "", values[2]
+            writes = set("wax+") & set(mode) or (isinstance(flags, int) and flags & WRITING)
+            if not (writes or reads):
+                return
+        elif event not in ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"):
+            return
+        names = [value for value in values if isinstance(value, (str, os.PathLike))]
+        if any(os.fspath(name).startswith(place) for name in names):
+            number += 1
+            act(number)
+
+    sys.addaudithook(hook)
+
+
+def in_child(work: Callable[[], None], prepare: Callable[[], None], log: Path) -> int:
+    """Start a process that prepares its fault and works; its id."""
+    process = os.fork()
+    if process:
+        return process
+    code = UNNAMED
+    try:
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        faulthandler.dump_traceback_later(TIMEOUT - 10)
+        tqdm.std.tqdm.set_lock(threading.RLock())  # theirs is shared by all that are forked
+        prepare()
+        work()
+        code = DONE
+    except KeyboardInterrupt:
+        code = STOPPED
+    except BaseException as error:
+        from hf_oversample.commands.errors import known_error
+
+        code = NAMED if known_error(error) else UNNAMED
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+def ended(process: int, after: float | None = None, by: int = signal.SIGKILL) -> int:
+    """Wait for a process, sending a signal after some seconds; its status, negative by a signal."""
+    begun = time.monotonic()
+    while True:
+        found, status = os.waitpid(process, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        passed = time.monotonic() - begun
+        if after is not None and passed >= after:
+            os.kill(process, by)
+            after = None
+        if passed > TIMEOUT:
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+            return HUNG
+        time.sleep(0.001)
+
+
+class Trials:
+    """Faults of jobs, counted.
+
+    Args:
+        jobs: short name → job.
+        scratch: folder for all that is written.
+        seed: of kinds, moments and places.
+    """
+
+    def __init__(self, jobs: dict[str, Any], scratch: Path, seed: int) -> None:
+        self.jobs, self.random = jobs, random.Random(seed)
+        (scratch / "disk").mkdir()
+        self.disk, self.log = Disk(scratch / "disk"), scratch / "log"
+        self.by_kind = {kind: Count() for kind in KINDS}
+        self.by_job = {name: Count() for name in jobs}
+        self.notes: list[str] = []
+        self.number = self.restarts = 0
+        self.expected: dict[str, Any] = {}
+        self.seconds: dict[str, float] = {}
+        self.operations: dict[str, tuple[int, int]] = {}
+        self.bytes: dict[str, int] = {}
+        self.stopped: dict[str, Path] = {}
+        for name in jobs:
+            self._undisturbed(name)
+
+    def _folder(self) -> Path:
+        self.number += 1
+        folder = self.disk.folder / f"trial-{self.number}"
+        folder.mkdir()
+        return folder
+
+    def _undisturbed(self, name: str) -> None:
+        job, before = self.jobs[name], self.disk.used()
+        counted = self.disk.folder.parent / "operations"
+        for reads in (False, True):
+            folder, numbers = self._folder(), [0]
+
+            def work(folder: Path = folder, numbers: list[int] = numbers) -> None:
+                job.run(folder)
+                counted.write_text(str(numbers[0]))
+
+            def count(
+                folder: Path = folder, numbers: list[int] = numbers, reads: bool = reads
+            ) -> None:
+                at_operations(folder, lambda n: numbers.__setitem__(0, n), reads=reads)
+
+            begun = time.monotonic()
+            if ended(in_child(work, count, self.log)) != DONE:
+                raise RuntimeError(f"{name} fails undisturbed:\n{self.log.read_text()[-3000:]}")
+            self.seconds[name] = time.monotonic() - begun
+            found = job.found(folder)
+            if self.expected.setdefault(name, found) != found or not found:
+                raise RuntimeError(f"{name}: two undisturbed runs differ")
+            done = int(counted.read_text())
+            self.operations[name] = (self.operations.get(name, (done,))[0], done)
+            self.bytes[name] = max(self.disk.used() - before, 65536)
+            shutil.rmtree(folder)
+        if name in TRAININGS:
+            folder = self._folder()
+            ended(in_child(lambda: job.train(folder, None, 4) and None, lambda: None, self.log))
+            self.stopped[name] = folder
+
+    def trial(self, name: str, faults: int) -> int:
+        """One folder, hit by faults and then brought to its end; how many hit."""
+        job, folder, kinds = self.jobs[name], self._folder(), list[str]()
+        while len(kinds) < faults:
+            kind = self.random.choices(KINDS, WEIGHTS)[0]
+            if kind == DAMAGED:
+                if name not in TRAININGS or kinds:
+                    continue
+                shutil.copytree(self.stopped[name], folder, dirs_exist_ok=True)
+                self._damage(folder)
+                kinds.append(kind)
+                break
+            code = self._with_fault(kind, job, name, folder)
+            if code == DONE:  # it came too late
+                break
+            kinds.append(kind)
+            end = ENDS.get(code, KILLED)
+            for count in (self.by_kind[kind], self.by_job[name]):
+                count.ends[end] += 1
+            if code in (UNNAMED, HUNG):
+                self._note(f"{name}, {kind}, {ENDS[code]}: {self.log.read_text()[-2500:]}")
+            self._look(kind, job, name, folder)
+        self.restarts += len(kinds)
+        code = ended(in_child(lambda: job.run(folder), lambda: None, self.log))
+        if code != DONE:
+            self._note(f"{name} does not go on after {kinds}: {self.log.read_text()[-3000:]}")
+        if DAMAGED in kinds and "is damaged" not in self.log.read_text():
+            self.by_kind[DAMAGED].half += 1
+            self._note(f"{name}: no warning of a damaged checkpoint")
+        missing = self._wrong(self.expected[name], job.found(folder) if code == DONE else {})
+        for kind in kinds:
+            self.by_kind[kind].times += 1
+        if kinds:
+            self.by_kind[kinds[-1]].wrong += missing
+            self.by_job[name].times += len(kinds)
+            self.by_job[name].wrong += missing
+        shutil.rmtree(folder)
+        return len(kinds)
+
+    def _with_fault(self, kind: str, job: Any, name: str, folder: Path) -> int:
+        writes, reads = self.operations[name]
+        at = self.random.randint(1, writes)
+        moment = self.random.uniform(0, self.seconds[name])
+
+        def fail(code: int, forever: bool) -> Callable[[int], None]:
+            def act(number: int) -> None:
+                if number == at or (forever and number > at):
+                    raise OSError(code, os.strerror(code))
+
+            return act
+
+        def kill(number: int) -> None:
+            if number == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        prepare, options = (lambda: None), ""
+        if kind == KILL_AT:
+            prepare = lambda: at_operations(folder, kill)  # noqa: E731
+        elif kind == FAILS:
+            at = self.random.randint(1, reads)
+            prepare = lambda: at_operations(folder, fail(errno.EIO, False), reads=True)  # noqa: E731
+        elif kind == LARGE:
+            most = int(self.bytes[name] * self.random.random() ** 3)
+
+            def prepare() -> None:
+                signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+                resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+
+        elif kind == MEMORY:
+            room = int(2 ** self.random.uniform(17, 24))
+
+            def prepare() -> None:
+                pages = int(Path("/proc/self/statm").read_text().split()[0])
+                size = pages * resource.getpagesize() + room
+                resource.setrlimit(resource.RLIMIT_AS, (size, resource.RLIM_INFINITY))
+
+        elif self.disk.is_real and kind == NO_ROOM:
+            room = int(self.bytes[name] * self.random.random())
+            options = f"size={self.disk.used() + max(room, 4096)}"
+        elif self.disk.is_real and kind == READ_ONLY:
+            gc.collect()  # a file of a trial before that is still mapped keeps the disk writable
+            options = "ro"
+        elif kind in (NO_ROOM, READ_ONLY):
+            at = at if kind == NO_ROOM else 1
+            code = errno.ENOSPC if kind == NO_ROOM else errno.EROFS
+            prepare = lambda: at_operations(folder, fail(code, True))  # noqa: E731
+        with self.disk.hindered(options) if options else contextlib.nullcontext():
+            process = in_child(lambda: job.run(folder), prepare, self.log)
+            if kind in (KILL, STOP):
+                return ended(process, moment, signal.SIGKILL if kind == KILL else signal.SIGINT)
+            return ended(process)
+
+    def _damage(self, folder: Path) -> None:
+        from hf_oversample.training.checkpoints import checkpoints_of
+
+        newest = checkpoints_of(folder)[-1]
+        path = self.random.choice(sorted(p for p in newest.rglob("*") if p.is_file()))
+        content, way = bytearray(path.read_bytes()), self.random.choice(("cut", "bit", "gone"))
+        if way == "gone":
+            path.unlink()
+            return
+        place = self.random.randrange(len(content))
+        if way == "cut":
+            path.write_bytes(content[:place])
+        else:
+            content[place] ^= 1 << self.random.randrange(8)
+            path.write_bytes(content)
+
+    def _look(self, kind: str, job: Any, name: str, folder: Path) -> None:
+        """Nothing that is there under its name is half of itself."""
+        found = job.found(folder)
+        expected = self.expected[name]
+        half = [
+            output
+            for output, rows in found.items()
+            if not (
+                Counter(rows) <= Counter(expected.get(output, []))
+                if output in job.grows
+                else rows == expected.get(output)
+            )
+        ]
+        half += job.damages(folder)
+        for count in (self.by_kind[kind], self.by_job[name]):
+            count.half += len(half)
+        if half:
+            self._note(f"{name}, {kind}: half written {half[:3]}")
+
+    def _wrong(self, expected: Any, found: Any) -> int:
+        """Rows that are missing, other or too many."""
+        wrong = 0
+        for output in {*expected, *found}:
+            one, two = Counter(expected.get(output, [])), Counter(found.get(output, []))
+            wrong += max((one - two).total(), (two - one).total())
+        if wrong:
+            self._note(f"{wrong} rows or files are not those of the undisturbed run")
+        return wrong
+
+    def _note(self, text: str) -> None:
+        self.notes.append(text)
+        print(text, file=sys.stderr, flush=True)
+
+
+def table(first: str, counts: dict[str, Count]) -> list[str]:
+    """Of a page."""
+    columns = [first, "times", KILLED, *ENDS.values(), "half written", "lost or wrong rows"]
+    lines = [f"| {' | '.join(columns)} |", f"|---|{'---:|' * (len(columns) - 1)}"]
+    total = Count()
+    for name, count in counts.items():
+        lines.append(_line(name, count))
+        total.times, total.ends = total.times + count.times, total.ends + count.ends
+        total.half, total.wrong = total.half + count.half, total.wrong + count.wrong
+    return [*lines, _line("**all**", total)]
+
+
+def _line(name: str, count: Count) -> str:
+    ends = [count.ends[end] for end in (KILLED, *ENDS.values())]
+    values = [count.times, *ends, count.half, count.wrong]
+    return f"| {name} | " + " | ".join(map(str, values)) + " |"
+
+
+PAGE = """# Faults
+
+{total} faults in {runs} runs of small jobs, by
+
+```bash
+python benchmarks/faults.py --faults {faults} --seed {seed} \\
+  --record benchmarks/faults.jsonl --page benchmarks/faults.md
+```
+
+A job's process is hit at a random point, up to three times in one folder, and run again to its end.
+Half written: what lies under its name after a fault and is neither whole nor, of a file that grows
+line by line, a beginning. Lost or wrong rows: of the finished job against an undisturbed run, in
+bytes (of weights: files; of comparisons: cells, but for their seconds). A named error is one line
+that says what was found and what to do.
+
+{kinds}
+
+{jobs}
+
+The disk that is full or read-only is {disk}. Out of memory is a limit of the address space, 0.1 to
+16 MB above what the process has. A damaged checkpoint is the newest of two: a file of it cut, gone,
+or with another bit; the run goes on from the older one, with a warning. {machine[processor]},
+{machine[torch_threads]} thread, {minutes} minutes; torch {torch}, datasets {datasets}.
+"""
+
+
+def page(trials: Trials, told: dict[str, Any]) -> str:
+    """The tables, with what they were measured on."""
+    jobs = {trials.jobs[name].name: count for name, count in trials.by_job.items()}
+    if "save_all" in trials.by_job:
+        jobs = {
+            trials.jobs[name].name + (", with models" if name == "save_all" else ""): count
+            for name, count in trials.by_job.items()
+        }
+    total = sum(count.times for count in trials.by_kind.values())
+    return PAGE.format(
+        total=total,
+        runs=trials.number + trials.restarts,
+        kinds="\n".join(table("fault", trials.by_kind)),
+        jobs="\n".join(table("job", jobs)),
+        disk="a real one (a tmpfs)" if trials.disk.is_real else "simulated",
+        **told,
+        **told["machine"]["versions"],
+    )
+
+
+def hub_process() -> Any:
+    """A hub on the loopback address, in a process of its own; the environment names it."""
+    ours, theirs = multiprocessing.Pipe()
+
+    def serve() -> None:
+        from hub_server import TOKEN, running_hub
+
+        with running_hub() as hub:
+            theirs.send((hub.url, TOKEN))
+            signal.pause()
+
+    process = multiprocessing.get_context("fork").Process(target=serve, daemon=True)
+    process.start()
+    url, token = ours.recv()
+    os.environ |= {"HF_ENDPOINT": url, "HF_TOKEN": token, "HF_HUB_OFFLINE": "0"}
+    return process
+
+
+def main() -> int:
+    """Inject faults; 1 if rows were lost or an output was half written."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--faults", type=int, default=1000)
+    parser.add_argument("--jobs", help="comma-separated; default: all but ray")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--record", type=Path, help="file of JSON lines")
+    parser.add_argument("--page", type=Path, help="file of the tables")
+    a = parser.parse_args()
+    sys.path[:0] = [str(PROJECT), str(PROJECT / "tests")]
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
+    os.environ |= {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_XET": "1"}
+    scratch = Path(tempfile.mkdtemp(prefix="hf-oversample-faults-"))
+    os.environ["HF_HOME"] = str(scratch / "home")
+    hub = hub_process()  # before torch is imported: a small process
+
+    import torch
+    from embeddings_measuring import machine
+    from faults_jobs import JOBS
+
+    torch.set_num_threads(1)
+    tqdm.std.tqdm.monitor_interval = (
+        0  # its thread, in the middle of something, would not be forked
+    )
+    begun = time.monotonic()
+    names = a.jobs.split(",") if a.jobs else [name for name in JOBS if name != "ray"]
+    trials = Trials({name: JOBS[name]() for name in names}, scratch, a.seed)
+    try:
+        done = 0
+        shares = [trials.seconds[name] ** -0.5 for name in names]  # quick ones more often
+        while done < a.faults:
+            name = trials.random.choices(names, shares)[0]
+            done += trials.trial(name, min(trials.random.randint(1, 3), a.faults - done))
+    finally:
+        trials.disk.close()
+        shutil.rmtree(scratch, ignore_errors=True)
+        hub.terminate()
+    told = {
+        "seed": a.seed,
+        "faults": a.faults,
+        "minutes": round((time.monotonic() - begun) / 60, 1),
+        "machine": machine(),
+    }
+    counts = {**trials.by_kind, **{f"job: {name}": one for name, one in trials.by_job.items()}}
+    if a.record:
+        lines = [told] + [
+            {
+                "what": name,
+                "times": one.times,
+                "ends": dict(one.ends),
+                "half_written": one.half,
+                "lost_or_wrong": one.wrong,
+            }
+            for name, one in counts.items()
+        ]
+        a.record.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    text = page(trials, told)
+    if a.page:
+        a.page.write_text(text)
+    print(text)
+    return int(any(one.half or one.wrong for one in trials.by_kind.values()))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
