@@ -1,6 +1,6 @@
 """What a training costs beside busy processes, by how its threads wait for one another.
 
-    python benchmarks/contention.py --output benchmarks/contention.json
+    python benchmarks/contention.py
 
 The same steps of the first phase of MISO on texts of the demo data, each time in a fresh process on
 all the cores that it may use, beside 0, 1 and 4 processes that do nothing but count. Threads that
@@ -16,7 +16,6 @@ import json
 import multiprocessing
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import time
@@ -84,12 +83,13 @@ def count() -> None:
         number += 1
 
 
-def one(steps: int, way: str, busy: int) -> list[float]:
+def one(steps: int, way: str, busy: int, limit: float) -> dict[str, Any]:
     """Seconds by the clock and of the processor, beside so many busy processes."""
     others = [multiprocessing.Process(target=count, daemon=True) for _ in range(busy)]
     for other in others:
         other.start()
     free = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_"))}
+    found: dict[str, Any] = {"way": way, "busy": busy, "steps": steps}
     try:
         done = subprocess.run(
             [sys.executable, __file__, "--child", "--steps", str(steps)],
@@ -97,54 +97,45 @@ def one(steps: int, way: str, busy: int) -> list[float]:
             check=True,
             capture_output=True,
             text=True,
+            timeout=limit,
         )
+        seconds, processor = json.loads(done.stdout.splitlines()[-1])
+        found |= {"seconds": round(seconds, 2), "processor_seconds": round(processor, 2)}
+    except subprocess.TimeoutExpired:
+        found |= {"given_up_after": limit}
     finally:
         for other in others:
             other.kill()
             other.join()
-    return json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def main() -> None:
-    """Measure, and write the record."""
+    """Measure, a line each."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--busy", type=int, nargs="+", default=[0, 1, 4])
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/contention.json"))
+    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
+    parser.add_argument("--limit", type=float, default=240, help="seconds, with the start")
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/contention.jsonl"))
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         child(options.steps)
         return
-    seconds: dict[str, list[list[float]]] = {}
+    versions = {name: metadata.version(name) for name in ("torch", "transformers")}
+    machine = f"{platform.machine()}, {os.cpu_count()} cores"
     for number in range(options.rounds):
         for busy in options.busy:
-            for way in list(WAYS) if number % 2 == 0 else list(WAYS)[::-1]:
-                found = one(options.steps, way, busy)
-                seconds.setdefault(f"{way}, beside {busy}", []).append(found)
-                print(f"{way}, beside {busy}: {found}", flush=True)
-    record: dict[str, Any] = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "versions": {name: metadata.version(name) for name in ("torch", "transformers")},
-        "steps": options.steps,
-        "rounds": options.rounds,
-    }
-    for way in WAYS:
-        alone = seconds[f"{way}, beside {options.busy[0]}"]
-        for busy in options.busy:
-            own = seconds[f"{way}, beside {busy}"]
-            record[f"{way}, beside {busy}"] = {
-                "seconds": statistics.median(wall for wall, _ in own),
-                "processor_seconds": statistics.median(used for _, used in own),
-                "times_alone": statistics.median(
-                    a[0] / b[0] for a, b in zip(own, alone, strict=True)
-                ),
-            }
-    options.output.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(record, indent=2))
+            for way in options.ways if number % 2 == 0 else options.ways[::-1]:
+                found = one(options.steps, way, busy, options.limit)
+                found |= {"round": number, "machine": machine, "versions": versions}
+                print(json.dumps(found), flush=True)
+                with options.output.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":
