@@ -37,7 +37,7 @@ from typing import Any
 import tqdm.std
 
 PROJECT = Path(__file__).resolve().parent.parent
-TIMEOUT = 150.0
+TIMEOUT = 600.0
 TRAININGS = ("miso", "bayesian_gan", "reembed")
 KILL, KILL_AT, STOP = "kill -9, any moment", "kill -9, at a file operation", "Ctrl-C"
 NO_ROOM, READ_ONLY = "full disk", "read-only folder"
@@ -117,10 +117,20 @@ def at_operations(folder: Path, act: Callable[[int], None], *, reads: bool = Fal
     sys.addaudithook(hook)
 
 
+def own_bar_locks(kind: type[tqdm.std.tqdm]) -> None:
+    """Bars share their locks with all forked processes: one that is killed within would keep it."""
+    kind.set_lock(threading.RLock())
+    for one in kind.__subclasses__():
+        own_bar_locks(one)
+
+
 def in_child(work: Callable[[], None], prepare: Callable[[], None], log: Path) -> int:
     """Start a process that prepares its fault and works; its id."""
+    # an interrupt before the child is ready would unwind what is the parent's
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     process = os.fork()
     if process:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         return process
     code = UNNAMED
     try:
@@ -128,8 +138,9 @@ def in_child(work: Callable[[], None], prepare: Callable[[], None], log: Path) -
         os.dup2(output, 1)
         os.dup2(output, 2)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         faulthandler.dump_traceback_later(TIMEOUT - 10)
-        tqdm.std.tqdm.set_lock(threading.RLock())  # theirs is shared by all that are forked
+        own_bar_locks(tqdm.std.tqdm)
         prepare()
         work()
         code = DONE
@@ -431,6 +442,27 @@ def page(trials: Trials, told: dict[str, Any]) -> str:
     )
 
 
+def write(trials: Trials, told: dict[str, Any], record: Path | None, tables: Path | None) -> str:
+    """Write what has been counted so far; the page."""
+    counts = {**trials.by_kind, **{f"job: {name}": one for name, one in trials.by_job.items()}}
+    lines = [told] + [
+        {
+            "what": name,
+            "times": one.times,
+            "ends": dict(one.ends),
+            "half_written": one.half,
+            "lost_or_wrong": one.wrong,
+        }
+        for name, one in counts.items()
+    ]
+    if record:
+        record.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    text = page(trials, told)
+    if tables:
+        tables.write_text(text)
+    return text
+
+
 def hub_process() -> Any:
     """A hub on the loopback address, in a process of its own; the environment names it."""
     ours, theirs = multiprocessing.Pipe()
@@ -453,7 +485,7 @@ def main() -> int:
     """Inject faults; 1 if rows were lost or an output was half written."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--faults", type=int, default=1000)
-    parser.add_argument("--jobs", help="comma-separated; default: all but ray")
+    parser.add_argument("--jobs", help="comma-separated; default: all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--record", type=Path, help="file of JSON lines")
     parser.add_argument("--page", type=Path, help="file of the tables")
@@ -471,44 +503,24 @@ def main() -> int:
     from faults_jobs import JOBS
 
     torch.set_num_threads(1)
-    tqdm.std.tqdm.monitor_interval = (
-        0  # its thread, in the middle of something, would not be forked
-    )
+    tqdm.std.tqdm.monitor_interval = 0  # no thread of it, which would not be forked
     begun = time.monotonic()
-    names = a.jobs.split(",") if a.jobs else [name for name in JOBS if name != "ray"]
+    names = a.jobs.split(",") if a.jobs else list(JOBS)
     trials = Trials({name: JOBS[name]() for name in names}, scratch, a.seed)
+    text, done = "", 0
     try:
-        done = 0
-        shares = [trials.seconds[name] ** -0.5 for name in names]  # quick ones more often
+        shares = [1 / trials.seconds[name] for name in names]  # quick ones more often
         while done < a.faults:
             name = trials.random.choices(names, shares)[0]
             done += trials.trial(name, min(trials.random.randint(1, 3), a.faults - done))
+            if trials.number % 50 == 0 or done >= a.faults:
+                minutes = round((time.monotonic() - begun) / 60, 1)
+                told = {"seed": a.seed, "faults": a.faults, "minutes": minutes}
+                text = write(trials, {**told, "machine": machine()}, a.record, a.page)
     finally:
         trials.disk.close()
         shutil.rmtree(scratch, ignore_errors=True)
         hub.terminate()
-    told = {
-        "seed": a.seed,
-        "faults": a.faults,
-        "minutes": round((time.monotonic() - begun) / 60, 1),
-        "machine": machine(),
-    }
-    counts = {**trials.by_kind, **{f"job: {name}": one for name, one in trials.by_job.items()}}
-    if a.record:
-        lines = [told] + [
-            {
-                "what": name,
-                "times": one.times,
-                "ends": dict(one.ends),
-                "half_written": one.half,
-                "lost_or_wrong": one.wrong,
-            }
-            for name, one in counts.items()
-        ]
-        a.record.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    text = page(trials, told)
-    if a.page:
-        a.page.write_text(text)
     print(text)
     return int(any(one.half or one.wrong for one in trials.by_kind.values()))
 

@@ -343,17 +343,6 @@ def _asked(path: str) -> bytes:
     return content
 
 
-class OnRay(InFiles):
-    """The same tasks on Ray's workers."""
-
-    name = "Ray"
-
-    def run(self, folder: Path) -> None:
-        import hf_oversample.ray as on_ray
-
-        on_ray.balance(self.inputs, AdasynOversampler(seed=3), folder / "out", block_rows=25)
-
-
 QUICK_TO_FIT = (
     "RandomOversampler",
     "SmoteOversampler",
@@ -380,6 +369,5 @@ JOBS = {
     "save": lambda: Saving(QUICK_TO_FIT),
     "save_all": lambda: Saving(SLOWER_TO_FIT),
     "push": Pushing,
-    "ray": OnRay,
 }
 """Short name → what makes the job."""
