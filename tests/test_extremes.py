@@ -48,7 +48,7 @@ TEXTS: dict[str, str] = {
 }
 # Seconds each, as there are as many words: these are not drawn word by word.
 MANY_WORDS: dict[str, str] = {
-    "words": ("the words are so many that they fill it " * (LONG // 40))[:LONG],
+    "words": ("the words are so many that they fill it " * (LONG // 160))[: LONG // 4],
     "marks": "!?" * (LONG // 10),
     "letters and NUL": "a\0" * (LONG // 10),
 }

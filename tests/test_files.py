@@ -410,7 +410,7 @@ def test_a_named_data_set_that_cannot_be_read_is_named(content: bytes, tmp_path:
         ("rows.json", b"[" + b"9" * 5000 + b"]", None, "Exceeds the limit"),
         ("rows.jsonl", b'{"a\\ud83d": 1}', None, r'the key "a\\ud83d" holds half a character'),
         ("rows.json", b'{"\\ud83d": [1]}', None, r'the key "\\ud83d" holds half a character'),
-        ("rows.csv", b"text\n\xffa.b\n", "idna", "line 1"),
+        ("rows.csv", b"text\n\xffa.b\n", "idna", "line 2"),
     ],
 )
 def test_what_fuzzing_found(

@@ -83,8 +83,6 @@ slow = pytest.mark.slow
         (5, 1.0, "dv", 1200),
         pytest.param(1, 2.0, "dv", 3000, marks=slow),
         pytest.param(5, 0.5, "jsd", 3000, marks=slow),
-        pytest.param(5, 2.0, "dv", 3000, marks=slow),
-        pytest.param(5, 2.0, "jsd", 3000, marks=slow),
         pytest.param(20, 1.0, "dv", 4000, marks=slow),
         pytest.param(20, 2.0, "dv", 4000, marks=slow),
         pytest.param(20, 2.0, "jsd", 4000, marks=slow),

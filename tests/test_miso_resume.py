@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from hf_oversample.models.loading import SUMS_FILE, write_sums
 from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from miso_fixtures import arguments, encode, make_corpus, make_generator, make_trainer
 from miso_training_runs import LABELS, OPPONENTS, TEXTS, different, player_of, train
@@ -82,6 +83,8 @@ def test_resuming_with_other_arguments_is_refused(tmp_path: Path) -> None:
     train(arguments(logging_steps=2, evaluation_steps=7), resume=folder)
     state = json.loads((folder / "trainer.json").read_text())
     (folder / "trainer.json").write_text(json.dumps({**state, "processes": 2}))
+    (folder / SUMS_FILE).unlink()
+    write_sums(folder, "*")
     with pytest.raises(ValueError, match="made by 2 processes, and there are 1 now"):
         train(resume=folder)
     with pytest.raises(ValueError, match=r"is no checkpoint of this trainer"):

@@ -164,7 +164,7 @@ def _outcomes(
     read.append(arguments)
     check_files(arguments)
     let_threads_sleep()
-    if command.trains or command.runs_models:
+    if command.trains:
         use_free_cores()
     if options.dry_run:
         outcome = _named(str(command.plan))(arguments)

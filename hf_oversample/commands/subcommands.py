@@ -33,8 +33,7 @@ class Subcommand:
         positional: what DATA or FOLDER is: "data", or the name of a field.
         plan: "module:function" from the arguments to the `Outcome` of `--dry-run`.
         trains: whether it has arguments of a training; `resumes`: whether a stopped
-            training can go on; `goes_on`: whether the same command goes on by itself;
-            `runs_models`: whether it computes with torch though it trains nothing.
+            training can go on; `goes_on`: whether the same command goes on by itself.
         training_class: "module:dataclass" of these; `trained`: of what they are.
         skip: fields that are no flags here.
         defaults: fields with another default here than in the dataclass; `training` likewise, of
@@ -53,7 +52,6 @@ class Subcommand:
     trained: str = "a generator"
     resumes: bool = False
     goes_on: bool = False
-    runs_models: bool = False
     skip: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -118,7 +116,6 @@ SUBCOMMANDS: dict[str, Subcommand] = {
             "--output_file anchors.jsonl"
         ),
         everyday=("generator", "text_column", "class_name", "per_text", "output_file", "seed"),
-        runs_models=True,
     ),
     "reembed": Subcommand(
         summary="fine-tune an encoder on difficult rare texts: a classifier and a sentence encoder",
