@@ -85,7 +85,6 @@ slow = pytest.mark.slow
         pytest.param(5, 0.5, "jsd", 3000, marks=slow),
         pytest.param(20, 1.0, "dv", 4000, marks=slow),
         pytest.param(20, 2.0, "dv", 4000, marks=slow),
-        pytest.param(20, 2.0, "jsd", 4000, marks=slow),
     ],
 )
 def test_information_of_gaussians(width: int, nats: float, bound: str, steps: int) -> None:
