@@ -201,8 +201,6 @@ class Trials:
         self.operations: dict[str, tuple[int, int]] = {}
         self.bytes: dict[str, int] = {}
         self.stopped: dict[str, Path] = {}
-        for name in jobs:
-            self._undisturbed(name)
 
     def _folder(self) -> Path:
         self.number += 1
@@ -210,7 +208,8 @@ class Trials:
         folder.mkdir()
         return folder
 
-    def _undisturbed(self, name: str) -> None:
+    def undisturbed(self, name: str) -> None:
+        """What a job leaves where nothing stops it, and how long it takes; it must do so twice."""
         job, before = self.jobs[name], self.disk.used()
         counted = self.disk.folder.parent / "operations"
         for reads in (False, True):
@@ -519,6 +518,8 @@ def main() -> int:
     trials = Trials({name: JOBS[name]() for name in names}, scratch, a.seed, kinds)
     text, done = "", 0
     try:
+        for name in names:
+            trials.undisturbed(name)
         shares = [1 / trials.seconds[name] for name in names]  # quick ones more often
         while done < a.faults:
             name = trials.random.choices(names, shares)[0]
