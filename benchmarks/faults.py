@@ -29,7 +29,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -181,13 +181,18 @@ class Trials:
         jobs: short name → job.
         scratch: folder for all that is written.
         seed: of kinds, moments and places.
+        kinds: of faults.
     """
 
-    def __init__(self, jobs: dict[str, Any], scratch: Path, seed: int) -> None:
+    def __init__(
+        self, jobs: dict[str, Any], scratch: Path, seed: int, kinds: Sequence[str] = KINDS
+    ) -> None:
+        self.kinds = list(kinds)
+        self.weights = [WEIGHTS[KINDS.index(kind)] for kind in kinds]
         self.jobs, self.random = jobs, random.Random(seed)
         (scratch / "disk").mkdir()
         self.disk, self.log = Disk(scratch / "disk"), scratch / "log"
-        self.by_kind = {kind: Count() for kind in KINDS}
+        self.by_kind = {kind: Count() for kind in kinds}
         self.by_job = {name: Count() for name in jobs}
         self.notes: list[str] = []
         self.number = self.restarts = 0
@@ -196,8 +201,6 @@ class Trials:
         self.operations: dict[str, tuple[int, int]] = {}
         self.bytes: dict[str, int] = {}
         self.stopped: dict[str, Path] = {}
-        for name in jobs:
-            self._undisturbed(name)
 
     def _folder(self) -> Path:
         self.number += 1
@@ -205,7 +208,8 @@ class Trials:
         folder.mkdir()
         return folder
 
-    def _undisturbed(self, name: str) -> None:
+    def undisturbed(self, name: str) -> None:
+        """What a job leaves where nothing stops it, and how long it takes; it must do so twice."""
         job, before = self.jobs[name], self.disk.used()
         counted = self.disk.folder.parent / "operations"
         for reads in (False, True):
@@ -225,8 +229,10 @@ class Trials:
                 raise RuntimeError(f"{name} fails undisturbed:\n{self.log.read_text()[-3000:]}")
             self.seconds[name] = time.monotonic() - begun
             found = job.found(folder)
-            if self.expected.setdefault(name, found) != found or not found:
-                raise RuntimeError(f"{name}: two undisturbed runs differ")
+            first = self.expected.setdefault(name, found)
+            if first != found or not found:
+                differ = [one for one in {*first, *found} if first.get(one) != found.get(one)]
+                raise RuntimeError(f"{name}: two undisturbed runs differ in {differ}")
             done = int(counted.read_text())
             self.operations[name] = (self.operations.get(name, (done,))[0], done)
             self.bytes[name] = max(self.disk.used() - before, 65536)
@@ -240,7 +246,7 @@ class Trials:
         """One folder, hit by faults and then brought to its end; how many hit."""
         job, folder, kinds = self.jobs[name], self._folder(), list[str]()
         while len(kinds) < faults:
-            kind = self.random.choices(KINDS, WEIGHTS)[0]
+            kind = self.random.choices(self.kinds, self.weights)[0]
             if kind == DAMAGED:
                 if name not in TRAININGS or kinds:
                     continue
@@ -486,6 +492,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--faults", type=int, default=1000)
     parser.add_argument("--jobs", help="comma-separated; default: all")
+    parser.add_argument("--kinds", help=f"comma-separated, of: {', '.join(KINDS)}; default: all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--record", type=Path, help="file of JSON lines")
     parser.add_argument("--page", type=Path, help="file of the tables")
@@ -505,10 +512,14 @@ def main() -> int:
     torch.set_num_threads(1)
     tqdm.std.tqdm.monitor_interval = 0  # no thread of it, which would not be forked
     begun = time.monotonic()
+    # two names have a comma
+    kinds = [kind for kind in KINDS if kind in a.kinds] if a.kinds else KINDS
     names = a.jobs.split(",") if a.jobs else list(JOBS)
-    trials = Trials({name: JOBS[name]() for name in names}, scratch, a.seed)
+    trials = Trials({name: JOBS[name]() for name in names}, scratch, a.seed, kinds)
     text, done = "", 0
     try:
+        for name in names:
+            trials.undisturbed(name)
         shares = [1 / trials.seconds[name] for name in names]  # quick ones more often
         while done < a.faults:
             name = trials.random.choices(names, shares)[0]

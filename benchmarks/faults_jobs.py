@@ -94,6 +94,9 @@ class Job(ABC):
 class Training(Job):
     """A training with checkpoints; its result is the weights."""
 
+    def __init__(self) -> None:
+        encoder_folder(0.1)  # made here once: its path is in a generator's configuration
+
     def run(self, folder: Path) -> None:
         output = OutputFolder(folder, overwrite=True)
         if (folder / "run.json").exists():

@@ -16,6 +16,7 @@ OUT_OF_MEMORY_TEXTS = (
     "DefaultCPUAllocator: can't allocate memory",  # torch
     "Cannot allocate memory",  # a file that is mapped; a thread
     "bad_alloc",
+    "can't start new thread",  # whose stack has no room
     "could not create a primitive",  # oneDNN, of whatever keeps it from working
     "could not create a memory object",
 )
