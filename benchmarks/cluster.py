@@ -13,7 +13,6 @@ digest is of the children's embeddings: it is one for all ways.
 from __future__ import annotations
 
 import argparse
-import resource
 import shutil
 import tempfile
 import time
@@ -27,7 +26,7 @@ import pyarrow.parquet as pq
 import torch
 import xxhash
 from datasets import ClassLabel, Dataset, Features, List, Value
-from embeddings_measuring import Records, machine, timed
+from embeddings_measuring import Records, highest_resident, machine, timed
 
 from hf_oversample import AdasynOversampler, SmoteOversampler
 from hf_oversample.neighbors.difficult import nearest_neighbors
@@ -58,17 +57,12 @@ def make(rows: int, width: int, rare: float, seed: int, folder: Path) -> None:
         pq.write_table(table, folder / f"{number:06d}.parquet", row_group_size=ROW_GROUP)
 
 
-def resident() -> int:
-    """MiB of the highest resident set so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-
-
 def run(a: argparse.Namespace) -> dict[str, Any]:
     """One balancing, with its time, memory and the digest of what it made."""
     method, out = METHODS[a.method](seed=a.seed), a.scratch / f"{a.way}-{a.method}"
     shutil.rmtree(out, ignore_errors=True)
     nearest_neighbors(np.eye(4), np.eye(4), 1)  # what is loaded at its first use
-    before, digest, made = resident(), xxhash.xxh3_128(), 0
+    before, digest, made = int(highest_resident()), xxhash.xxh3_128(), 0
     if a.way == "memory":
         with tempfile.TemporaryDirectory(dir=a.scratch) as cache:
             names = [str(path) for path in sorted(a.data.glob("*.parquet"))]
@@ -76,7 +70,7 @@ def run(a: argparse.Namespace) -> dict[str, Any]:
             assert isinstance(rows, Dataset)
             children: list[Dataset] = []
             times = timed(lambda: children.append(method.fit(rows).children(rows)))
-        peak = resident()
+        peak = int(highest_resident())
         for column in children[0].data.table["embedding"].chunks:
             digest.update(column.flatten().to_numpy())
             made += len(column)
@@ -93,7 +87,7 @@ def run(a: argparse.Namespace) -> dict[str, Any]:
                 balance_files(a.data, method, out, block_rows=a.block_rows, **executor)
             )
         )
-        peak = resident()
+        peak = int(highest_resident())
         for path in files:
             column = pq.read_table(path, columns=["embedding"])["embedding"].combine_chunks()
             digest.update(column.flatten().to_numpy())

@@ -33,40 +33,16 @@ WAYS = {
 
 def child(steps: int) -> None:
     """Train, and print seconds by the clock and of the processor, without the start."""
-    import numpy as np
     import torch
-    from transformers import AutoTokenizer
+    from demo_training import DemoTexts
 
     from hf_oversample.commands.cores import free_cores
-    from hf_oversample.data.demo import demo_encoder_path, demo_sms
-    from hf_oversample.text.encoding import TextEncoder
-    from hf_oversample.text.words import Segmenter
     from hf_oversample.training.arguments import MisoTrainingArguments
-    from hf_oversample.training.generator import new_generator
-    from hf_oversample.training.miso import MisoTrainer
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", free_cores())))
-    dataset = demo_sms().select(range(TEXTS))
-    path = str(demo_encoder_path())
-    tokenizer, segmenter = AutoTokenizer.from_pretrained(path), Segmenter("en")
-    encoded = TextEncoder(tokenizer, segmenter, 64).many(list(dataset["text"]))
-    model = new_generator(
-        encoded,
-        tokenizer,
-        segmenter,
-        class_names=["ham", "spam"],
-        target_classes=[1],
-        encoder_name_or_path=path,
+    trainer = DemoTexts.read(TEXTS).trainer(
+        MisoTrainingArguments(pretrain_steps=steps + 1, critic_steps=0, adversarial_steps=0)
     )
-    trainer = MisoTrainer(
-        model,
-        encoded,
-        np.asarray(dataset["label"], np.int64),
-        MisoTrainingArguments(pretrain_steps=steps + 1, critic_steps=0, adversarial_steps=0),
-        padding=tokenizer.pad_token_id,
-        mask_token=tokenizer.mask_token_id,
-    )
-    trainer.find_pairs()
     trainer.model.train()
     trainer._pretrain_step(0, 0.5)
     wall, processor = time.perf_counter(), time.process_time()

@@ -35,6 +35,7 @@ from embeddings_measuring import (
     add_options,
     alternating,
     as_dataset,
+    highest_resident,
     machine,
     mixture,
     summary,
@@ -90,7 +91,7 @@ def one_run(method: str, contestant: str, folder: Path, seed: int, grown: int) -
     before = resident()
     output_rows: list[int] = []
     times = timed(lambda: output_rows.append(work()))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = highest_resident() * MIB
     return {
         **times,
         "peak_mib": peak / MIB,

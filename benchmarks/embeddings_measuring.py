@@ -81,6 +81,13 @@ def version(name: str) -> str:
         return "source"
 
 
+def highest_resident() -> float:
+    """MiB of the highest resident set of this process so far: not ru_maxrss, which a process has of
+    the one that started it."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+
+
 class Records:
     """JSON lines, printed and appended to a file."""
 

@@ -13,31 +13,26 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
-import faulthandler
 import gc
-import json
 import multiprocessing
 import os
 import random
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
-import threading
 import time
-import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import tqdm.std
+from faults_injection import DONE, HUNG, UNNAMED, Disk, at_operations, ended, in_child
+from faults_page import ENDS, KILLED, Count, write
 
 PROJECT = Path(__file__).resolve().parent.parent
-TIMEOUT = 600.0
 TRAININGS = ("miso", "bayesian_gan", "reembed")
 KILL, KILL_AT, STOP = "kill -9, any moment", "kill -9, at a file operation", "Ctrl-C"
 NO_ROOM, READ_ONLY = "full disk", "read-only folder"
@@ -45,133 +40,6 @@ LARGE, FAILS, MEMORY = "file size limit", "I/O error", "out of memory"
 DAMAGED = "damaged checkpoint"
 KINDS = (KILL, KILL_AT, STOP, NO_ROOM, READ_ONLY, LARGE, FAILS, MEMORY, DAMAGED)
 WEIGHTS = (25, 25, 12, 10, 3, 8, 8, 6, 3)
-DONE, NAMED, UNNAMED, HUNG, STOPPED = 0, 3, 4, 5, 130
-KILLED = "killed"
-ENDS = {STOPPED: "Ctrl-C", NAMED: "named error", UNNAMED: "other error", HUNG: "hung"}
-WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-
-
-@dataclass
-class Count:
-    """What came of the faults of one kind, or of one job."""
-
-    times: int = 0
-    ends: Counter[str] = field(default_factory=Counter)
-    half: int = 0
-    wrong: int = 0
-
-
-class Disk:
-    """A folder for the jobs: a tmpfs of changing size and rights, where it may be mounted."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        command = ["mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", str(folder)]
-        self.is_real = subprocess.run(command, capture_output=True).returncode == 0
-
-    def change(self, options: str) -> None:
-        """Remount."""
-        command = ["mount", "-o", f"remount,{options}", str(self.folder)]
-        answer = subprocess.run(command, capture_output=True, text=True)
-        if answer.returncode:
-            raise RuntimeError(f"{' '.join(command)}: {answer.stderr}")
-
-    @contextlib.contextmanager
-    def hindered(self, options: str) -> Iterator[None]:
-        """While this lasts."""
-        self.change(options)
-        try:
-            yield
-        finally:
-            self.change("rw,size=256m")
-
-    def used(self) -> int:
-        """Bytes."""
-        stat = os.statvfs(self.folder)
-        return (stat.f_blocks - stat.f_bfree) * stat.f_frsize
-
-    def close(self) -> None:
-        """Unmount."""
-        if self.is_real:
-            subprocess.run(["umount", "-l", str(self.folder)], check=True)
-
-
-def at_operations(folder: Path, act: Callable[[int], None], *, reads: bool = False) -> None:
-    """In this process, from now on: `act(n)` before the n-th operation on files of a folder."""
-    place, number = f"{folder}/", 0
-
-    def hook(event: str, values: tuple[Any, ...]) -> None:
-        nonlocal number
-        if event == "open":
-            mode, flags = values[1] or "", values[2]
-            writes = set("wax+") & set(mode) or (isinstance(flags, int) and flags & WRITING)
-            if not (writes or reads):
-                return
-        elif event not in ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"):
-            return
-        names = [value for value in values if isinstance(value, (str, os.PathLike))]
-        if any(os.fspath(name).startswith(place) for name in names):
-            number += 1
-            act(number)
-
-    sys.addaudithook(hook)
-
-
-def own_bar_locks(kind: type[tqdm.std.tqdm]) -> None:
-    """Bars share their locks with all forked processes: one that is killed within would keep it."""
-    kind.set_lock(threading.RLock())
-    for one in kind.__subclasses__():
-        own_bar_locks(one)
-
-
-def in_child(work: Callable[[], None], prepare: Callable[[], None], log: Path) -> int:
-    """Start a process that prepares its fault and works; its id."""
-    # an interrupt before the child is ready would unwind what is the parent's
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    process = os.fork()
-    if process:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-        return process
-    code = UNNAMED
-    try:
-        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-        faulthandler.dump_traceback_later(TIMEOUT - 10)
-        own_bar_locks(tqdm.std.tqdm)
-        prepare()
-        work()
-        code = DONE
-    except KeyboardInterrupt:
-        code = STOPPED
-    except BaseException as error:
-        from hf_oversample.commands.errors import known_error
-
-        code = NAMED if known_error(error) else UNNAMED
-        traceback.print_exc()
-        sys.stderr.flush()
-    finally:
-        os._exit(code)
-
-
-def ended(process: int, after: float | None = None, by: int = signal.SIGKILL) -> int:
-    """Wait for a process, sending a signal after some seconds; its status, negative by a signal."""
-    begun = time.monotonic()
-    while True:
-        found, status = os.waitpid(process, os.WNOHANG)
-        if found:
-            return os.waitstatus_to_exitcode(status)
-        passed = time.monotonic() - begun
-        if after is not None and passed >= after:
-            os.kill(process, by)
-            after = None
-        if passed > TIMEOUT:
-            os.kill(process, signal.SIGKILL)
-            os.waitpid(process, 0)
-            return HUNG
-        time.sleep(0.001)
 
 
 class Trials:
@@ -384,91 +252,6 @@ class Trials:
         print(text, file=sys.stderr, flush=True)
 
 
-def table(first: str, counts: dict[str, Count]) -> list[str]:
-    """Of a page."""
-    columns = [first, "times", KILLED, *ENDS.values(), "half written", "lost or wrong rows"]
-    lines = [f"| {' | '.join(columns)} |", f"|---|{'---:|' * (len(columns) - 1)}"]
-    total = Count()
-    for name, count in counts.items():
-        lines.append(_line(name, count))
-        total.times, total.ends = total.times + count.times, total.ends + count.ends
-        total.half, total.wrong = total.half + count.half, total.wrong + count.wrong
-    return [*lines, _line("**all**", total)]
-
-
-def _line(name: str, count: Count) -> str:
-    ends = [count.ends[end] for end in (KILLED, *ENDS.values())]
-    values = [count.times, *ends, count.half, count.wrong]
-    return f"| {name} | " + " | ".join(map(str, values)) + " |"
-
-
-PAGE = """# Faults
-
-{total} faults in {runs} runs of small jobs, by
-
-```bash
-python benchmarks/faults.py --faults {faults} --seed {seed} \\
-  --record benchmarks/faults.jsonl --page benchmarks/faults.md
-```
-
-A job's process is hit at a random point, up to three times in one folder, and run again to its end.
-Half written: what lies under its name after a fault and is neither whole nor, of a file that grows
-line by line, a beginning. Lost or wrong rows: of the finished job against an undisturbed run, in
-bytes (of weights: files; of comparisons: cells, but for their seconds). A named error is one line
-that says what was found and what to do.
-
-{kinds}
-
-{jobs}
-
-The disk that is full or read-only is {disk}. Out of memory is a limit of the address space, 0.1 to
-16 MB above what the process has. A damaged checkpoint is the newest of two: a file of it cut, gone,
-or with another bit; the run goes on from the older one, with a warning. {machine[processor]},
-{machine[torch_threads]} thread, {minutes} minutes; torch {torch}, datasets {datasets}.
-"""
-
-
-def page(trials: Trials, told: dict[str, Any]) -> str:
-    """The tables, with what they were measured on."""
-    jobs = {trials.jobs[name].name: count for name, count in trials.by_job.items()}
-    if "save_all" in trials.by_job:
-        jobs = {
-            trials.jobs[name].name + (", with models" if name == "save_all" else ""): count
-            for name, count in trials.by_job.items()
-        }
-    total = sum(count.times for count in trials.by_kind.values())
-    return PAGE.format(
-        total=total,
-        runs=trials.number + trials.restarts,
-        kinds="\n".join(table("fault", trials.by_kind)),
-        jobs="\n".join(table("job", jobs)),
-        disk="a real one (a tmpfs)" if trials.disk.is_real else "simulated",
-        **told,
-        **told["machine"]["versions"],
-    )
-
-
-def write(trials: Trials, told: dict[str, Any], record: Path | None, tables: Path | None) -> str:
-    """Write what has been counted so far; the page."""
-    counts = {**trials.by_kind, **{f"job: {name}": one for name, one in trials.by_job.items()}}
-    lines = [told] + [
-        {
-            "what": name,
-            "times": one.times,
-            "ends": dict(one.ends),
-            "half_written": one.half,
-            "lost_or_wrong": one.wrong,
-        }
-        for name, one in counts.items()
-    ]
-    if record:
-        record.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    text = page(trials, told)
-    if tables:
-        tables.write_text(text)
-    return text
-
-
 def hub_process() -> Any:
     """A hub on the loopback address, in a process of its own; the environment names it."""
     ours, theirs = multiprocessing.Pipe()
@@ -488,7 +271,8 @@ def hub_process() -> Any:
 
 
 def main() -> int:
-    """Inject faults; 1 if rows were lost or an output was half written."""
+    """Inject faults; 1 if rows were lost, an output was half written, or a job hung or failed
+    without a named error."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--faults", type=int, default=1000)
     parser.add_argument("--jobs", help="comma-separated; default: all")
@@ -533,7 +317,13 @@ def main() -> int:
         shutil.rmtree(scratch, ignore_errors=True)
         hub.terminate()
     print(text)
-    return int(any(one.half or one.wrong for one in trials.by_kind.values()))
+    unnamed = (ENDS[UNNAMED], ENDS[HUNG])
+    return int(
+        any(
+            one.half or one.wrong or any(one.ends[end] for end in unnamed)
+            for one in trials.by_kind.values()
+        )
+    )
 
 
 if __name__ == "__main__":

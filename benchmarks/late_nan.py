@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import tempfile
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from datasets import Dataset
+from embeddings_measuring import highest_resident
 
 from hf_oversample import SmoteOversampler
 
@@ -31,7 +31,7 @@ def main() -> None:
         path = Path(folder) / "rows.arrow"
         _write(path, a.rows, a.width)
         dataset = Dataset.from_file(str(path))
-        before, start = _peak(), time.perf_counter()
+        before, start = highest_resident(), time.perf_counter()
         try:
             SmoteOversampler().fit(dataset)
         except ValueError as error:
@@ -43,7 +43,7 @@ def main() -> None:
             "width": a.width,
             "file_mib": round(path.stat().st_size / 2**20),
             "seconds": round(time.perf_counter() - start, 2),
-            "peak_mib": round(_peak()),
+            "peak_mib": round(highest_resident()),
             "peak_mib_before": round(before),
             "message": message,
         }
@@ -63,10 +63,6 @@ def _write(path: Path, rows: int, width: int) -> None:
             labels = (np.arange(size) % 10 == 0).astype(np.int8)
             column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), width)
             writer.write_batch(pa.record_batch([pa.array(labels), column], schema=schema))
-
-
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ import pyarrow as pa
 import xxhash
 from datasets import ClassLabel, Dataset, Features, List, Value, disable_progress_bars
 from datasets.arrow_writer import ArrowWriter
-from embeddings_measuring import Records, machine, timed
+from embeddings_measuring import Records, highest_resident, machine, timed
 
 from hf_oversample import (
     AdasynOversampler,
@@ -111,7 +111,7 @@ def memory_of_this_process() -> dict[str, int]:
     """MiB by name, from /proc/self/status."""
     lines = Path("/proc/self/status").read_text().splitlines()
     values = {name: rest.split()[0] for name, _, rest in (line.partition(":") for line in lines)
-              if name in ("VmHWM", "VmRSS", "RssAnon", "RssFile")}  # fmt: skip
+              if name in ("VmRSS", "RssAnon", "RssFile")}  # fmt: skip
     return {name: int(value) // 1024 for name, value in values.items()}
 
 
@@ -185,7 +185,7 @@ def run(a: argparse.Namespace) -> dict[str, Any]:
         times = timed(work)
         peaks.ended.set()
         peaks.join()
-        highest = memory_of_this_process()["VmHWM"]
+        highest = int(highest_resident())
         found = {} if group is None else {
             "group_peak_mib": int((group / "memory.max_usage_in_bytes").read_text()) // MIB,
             "group_limit_hits": int((group / "memory.failcnt").read_text()),

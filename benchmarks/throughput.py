@@ -27,22 +27,19 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from demo_training import DemoTexts
 from transformers import (
     AutoConfig,
     AutoModel,
-    AutoTokenizer,
     EncoderDecoderConfig,
     EncoderDecoderModel,
     set_seed,
 )
 
-from hf_oversample.data.demo import demo_encoder_path, demo_sms
+from hf_oversample.data.demo import demo_encoder_path
 from hf_oversample.models.miso.realizers import AnchorRequest, EditRealizer, GenerateRealizer
-from hf_oversample.text.encoding import TextEncoder, pad
-from hf_oversample.text.words import Segmenter
+from hf_oversample.text.encoding import pad
 from hf_oversample.training.arguments import MisoTrainingArguments
-from hf_oversample.training.generator import new_generator
-from hf_oversample.training.miso import MisoTrainer
 from hf_oversample.training.optimization import decay_groups
 
 ROWS, ARRIVAL_BATCH = 64, 16
@@ -70,11 +67,8 @@ def alternate(works: dict[str, Callable[[int], Any]], rounds: int) -> dict[str, 
 
 def training(rounds: int, precision: Literal["no", "bf16"]) -> dict[str, Any]:
     """Seconds of a step, MISO's phases against a plain encoder–decoder, and their ratios."""
-    dataset = demo_sms()
-    texts, labels = list(dataset["text"]), np.asarray(dataset["label"], np.int64)
-    path = str(demo_encoder_path())
-    tokenizer, segmenter = AutoTokenizer.from_pretrained(path), Segmenter("en")
-    encoded = TextEncoder(tokenizer, segmenter, 64).many(texts)
+    demo, path = DemoTexts.read(), str(demo_encoder_path())
+    encoded = demo.encoded
 
     def phases(decoder_rows: int) -> tuple[Any, dict[str, Callable[[int], None]]]:
         arguments = MisoTrainingArguments(
@@ -84,23 +78,7 @@ def training(rounds: int, precision: Literal["no", "bf16"]) -> dict[str, Any]:
             mixed_precision=precision,
             decoder_rows=decoder_rows,
         )
-        model = new_generator(
-            encoded,
-            tokenizer,
-            segmenter,
-            class_names=["ham", "spam"],
-            target_classes=[1],
-            encoder_name_or_path=path,
-        )
-        trainer = MisoTrainer(
-            model,
-            encoded,
-            labels,
-            arguments,
-            padding=tokenizer.pad_token_id,
-            mask_token=tokenizer.mask_token_id,
-        )
-        trainer.find_pairs()
+        trainer = demo.trainer(arguments)
 
         def phase(step_function: Callable, first: int) -> Callable[[int], None]:
             def step(number: int) -> None:
@@ -110,7 +88,7 @@ def training(rounds: int, precision: Literal["no", "bf16"]) -> dict[str, Any]:
 
             return step
 
-        return model.config.decoder, {
+        return trainer.model.config.decoder, {
             "1": phase(trainer._pretrain_step, 0),
             "3": phase(trainer._adversarial_step, rounds + 1),
         }
@@ -169,20 +147,9 @@ def training(rounds: int, precision: Literal["no", "bf16"]) -> dict[str, Any]:
 
 def writing(rounds: int, number: int) -> dict[str, Any]:
     """Texts per second of both realisers, against arrival order, and their ratios."""
-    dataset = demo_sms()
-    texts = list(dataset["text"])[:number]
-    path = str(demo_encoder_path())
-    tokenizer, segmenter = AutoTokenizer.from_pretrained(path), Segmenter("en")
-    encoder = TextEncoder(tokenizer, segmenter, 64)
-    encoded = encoder.many(texts)
-    model = new_generator(
-        encoded,
-        tokenizer,
-        segmenter,
-        class_names=["ham", "spam"],
-        target_classes=[1],
-        encoder_name_or_path=path,
-    ).eval()
+    demo = DemoTexts.read(number)
+    encoded, tokenizer, segmenter = demo.encoded, demo.tokenizer, demo.segmenter
+    model = demo.generator().eval()
     model.miso.set_bank(1, torch.randn(64, 8, 64), torch.randn(64, 8, 64))
     requests = [AnchorRequest(text, 1, 0, (row, 0, 0)) for row, text in enumerate(encoded)]
     edit = EditRealizer(model, tokenizer, segmenter)

@@ -147,3 +147,12 @@ def test_a_save_that_is_stopped_leaves_no_old_configuration_with_new_weights(
         RandomOversampler.from_pretrained(tmp_path / "saved").children(rows)[:]
         == (fitted.children(rows)[:])
     )
+
+
+def test_what_only_sounds_like_a_failed_write_is_left_as_it_is(tmp_path: Path) -> None:
+    error = ValueError("20 rows requested and 3 written: name fewer")
+    with pytest.raises(ValueError, match="name fewer") as raised, writing_to(tmp_path):
+        raise error
+    assert raised.value is error
+    with pytest.raises(OSError, match="not written whole"), writing_to(tmp_path):
+        raise OSError("50000 requested and 4976 written")  # numpy's own words

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -22,12 +23,12 @@ _MEND = {
 # of an error that tells no errno
 _UNTOLD = errno.EIO
 # What libraries that do not say an errno say of a write that failed.
-_FAILED_WRITES = (
-    "Error while serializing: I/O error",  # safetensors
-    "PytorchStreamWriter failed",  # torch.save
-    "basic_ios::clear: iostream error",  # torch.save, at the file's end
-    "Error writing bytes to file",  # Arrow
-    " requested and ",  # numpy: "50000 requested and 4976 written"
+_FAILED_WRITE = re.compile(
+    "Error while serializing: I/O error"  # safetensors
+    "|PytorchStreamWriter failed"  # torch.save
+    "|basic_ios::clear: iostream error"  # torch.save, at the file's end
+    "|Error writing bytes to file"  # Arrow
+    r"|^\d+ requested and \d+ written$"  # numpy
 )
 
 
@@ -85,7 +86,7 @@ def _failed_write(error: BaseException, folder: Path) -> int | None:
             name = one.filename
             is_here = name is None or Path(os.fsdecode(name)).is_relative_to(folder)
             return one.errno if is_here else None
-        if any(text in str(one) for text in _FAILED_WRITES):
+        if _FAILED_WRITE.search(str(one)):
             found = [code for code in _MEND if f"os error {code})" in str(one)]
             return found[0] if found else _UNTOLD
         one = one.__cause__ or one.__context__
