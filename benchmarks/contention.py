@@ -27,6 +27,7 @@ TEXTS = 600
 WAYS = {
     "spinning": {},
     "sleeping": {"OMP_WAIT_POLICY": "PASSIVE"},
+    "spinning 10,000 times": {"GOMP_SPINCOUNT": "10000"},
     "one thread": {"OMP_NUM_THREADS": "1"},
 }
 
