@@ -12,7 +12,8 @@ Arms: words (tf-idf and logistic regression, C chosen on validation rows); the s
 EMCO makes, of words alone; frozen (MiniLM's vectors and logistic regression, C by folds); plain
 (MiniLM fine-tuned at one rate); re-embedding (mined contrastive training, then logistic
 regression); and averages of standardised scores, calibrated on validation rows, of which "plain +
-re-embedding + frozen" is what `hf-oversample reembed --average true` makes. A run that was stopped
+re-embedding + frozen" is what `hf-oversample reembed --average true` makes, but that the frozen
+one's head reads n-grams too there. A run that was stopped
 goes on at the arm where it was; `--table` prints what a file has and computes nothing.
 """
 

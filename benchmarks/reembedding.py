@@ -4,8 +4,9 @@
         --tasks yelp-1% sms-1% trec6-abbr --seeds 1 2 3 --max_length 32
 
 One network, MiniLM with the mean of its states and a linear head, in every arm, with as many
-updates of as many texts: frozen; plain cross-entropy, at two rates of which validation rows choose;
-mined contrastive training; LP-FT; the mean of LP-FT's weights and the pretrained
+updates of as many texts: frozen; frozen with n-grams beside the vector; plain cross-entropy, at two
+rates of which validation rows choose; mined contrastive training, its head on the vector alone, and
+with n-grams; LP-FT; the mean of LP-FT's weights and the pretrained
 ones, whose coefficient validation rows choose; and averages of standardised scores, of which that
 of two plain models with different seeds is the control. Test rows are scored once, with what
 validation rows chose. A run that was stopped goes on at the task and seed where it was.
@@ -34,17 +35,33 @@ from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.hub.tables import markdown_table
 from hf_oversample.metrics.classification import average_precision_at
 from hf_oversample.metrics.statistics import PooledTest, holm, paired_test, pooled_test
-from hf_oversample.training.reembedder import COEFFICIENTS, Reembedded, Reembedder
+from hf_oversample.models.classifiers.pooled_encoder import PooledEncoderForSequenceClassification
+from hf_oversample.training.ngram_heads import solve_ngram_head, text_scores
+from hf_oversample.training.reembedder import COEFFICIENTS, Reembedded, Reembedder, token_ids
 from hf_oversample.training.reembedding_arguments import ReembeddingArguments
 from hf_oversample.training.reembedding_heads import (
     averaged_scores,
     rare_precision,
     rare_score,
     solve_head,
+    text_vectors,
 )
 
-SINGLE = ("frozen", "plain", "second plain", "contrastive", "LP-FT", "LP-FT, interpolated")
+SINGLE = (
+    "frozen",
+    "frozen, n-grams",
+    "plain",
+    "second plain",
+    "contrastive",
+    "contrastive, n-grams",
+    "LP-FT",
+    "LP-FT, interpolated",
+)
 AVERAGES = (
+    ("plain", "frozen, n-grams"),
+    ("plain", "second plain", "frozen, n-grams"),
+    ("plain", "contrastive", "frozen, n-grams"),
+    ("plain", "contrastive, n-grams", "frozen, n-grams"),
     ("plain", "second plain"),
     ("plain", "frozen"),
     ("plain", "contrastive"),
@@ -148,8 +165,12 @@ class Cell:
             time.perf_counter() - start,
             penalty=head.penalty,
         )
+        self._beside_ngrams("frozen", encoder.model, self.frozen, start)
         result, scores, seconds = self.fitted()
         self.tell("contrastive", scores, seconds, **told(result))
+        start = time.perf_counter()
+        vectors = text_vectors(result.model, result.encode(self.rows.train.texts))
+        self._beside_ngrams("contrastive", result.model, vectors, start)
         rate = self._plain()
         _, scores, seconds = self.fitted(
             objective="classification", learning_rate=rate, seed=self.seed + SECOND_SEED
@@ -162,6 +183,35 @@ class Cell:
                 continue
             mean = averaged_scores(*(self.scores[name] for name in names))
             self.tell(" + ".join(names), mean, 0.0)
+
+    def _beside_ngrams(
+        self,
+        arm: str,
+        model: PooledEncoderForSequenceClassification,
+        vectors: np.ndarray,
+        start: float,
+    ) -> None:
+        """The head of a model on its vectors and on n-grams."""
+        encoder = self.new()
+
+        def encoded(part: Texts) -> list[np.ndarray]:
+            return token_ids(encoder.tokenizer, part.texts, encoder.max_length)
+
+        head = solve_ngram_head(
+            vectors,
+            encoded(self.rows.train),
+            self.rows.train.labels,
+            classes=len(self.rows.class_names),
+            targets=self.targets,
+            seed=self.seed,
+        )
+        classifier = head.classifier(model)
+        scores = [
+            text_scores(classifier, encoded(part))
+            for part in (self.rows.validation, self.rows.test)
+        ]
+        seconds = time.perf_counter() - start
+        self.tell(f"{arm}, n-grams", scores, seconds, scale=head.scale)
 
     def _plain(self) -> float:
         """Cross-entropy at the rates, of which validation rows choose; the one that they chose."""
@@ -247,9 +297,9 @@ def fewer(part: Texts, rows: int, seed: int) -> Texts:
     return Texts([part.texts[row] for row in kept], part.labels[kept])
 
 
-def table(lines: Sequence[dict[str, Any]]) -> str:
-    """Mean and spread over the seeds, an arm a line, a task a column; then differences from plain,
-    pooled over the tasks, with Holm's correction for their number."""
+def table(lines: Sequence[dict[str, Any]], arms: Sequence[str] = ARMS, base: str = "plain") -> str:
+    """Mean and spread over the seeds, an arm a line, a task a column; then differences from the
+    base, pooled over the tasks, with Holm's correction for their number."""
     tasks = list(dict.fromkeys(line["task"] for line in lines))
     values = {
         (task, arm): {
@@ -258,17 +308,17 @@ def table(lines: Sequence[dict[str, Any]]) -> str:
             if line["task"] == task and line["arm"] == arm
         }
         for task in tasks
-        for arm in ARMS
+        for arm in arms
     }
     pooled = {
         arm: found
-        for arm in ARMS
-        if arm != "plain" and (found := pooled_over(tasks, lines, values, arm)) is not None
+        for arm in arms
+        if arm != base and (found := pooled_over(tasks, lines, values, arm, base)) is not None
     }
     p_values = [1.0 if math.isnan(one.p_value) else one.p_value for one in pooled.values()]
     corrected = dict(zip(pooled, holm(p_values), strict=True))
     cells = []
-    for arm in ARMS:
+    for arm in arms:
         if not any(values[task, arm] for task in tasks):
             continue
         row = [arm]
@@ -283,9 +333,13 @@ def table(lines: Sequence[dict[str, Any]]) -> str:
         else:
             row += ["", "", ""]
         cells.append(row)
-    seeds = [max(len(values[task, arm]) for arm in ARMS) for task in tasks]
+    seeds = [max(len(values[task, arm]) for arm in arms) for task in tasks]
     heads = [f"{task} ({number})" for task, number in zip(tasks, seeds, strict=True)]
-    last = ["less plain, over tasks of two seeds or more", "p (Holm)", f"equal within ± {EQUAL:g}"]
+    last = [
+        f"less {base}, over tasks of two seeds or more",
+        "p (Holm)",
+        f"equal within ± {EQUAL:g}",
+    ]
     return markdown_table(["arm", *heads, *last], cells)
 
 
@@ -294,18 +348,19 @@ def pooled_over(
     lines: Sequence[dict[str, Any]],
     values: dict[tuple[str, str], dict[int, float]],
     arm: str,
+    base: str,
 ) -> PooledTest | None:
-    """An arm less plain, over the tasks that have two seeds or more of both; None without any."""
+    """An arm less the base, over the tasks that have two seeds or more of both; None without."""
     tests, overlaps = [], []
     for task in tasks:
-        own, plain = values[task, arm], values[task, "plain"]
-        seeds = sorted(set(own) & set(plain))
+        own, other = values[task, arm], values[task, base]
+        seeds = sorted(set(own) & set(other))
         if len(seeds) < 2:
             continue
         rows = next(line["rows"] for line in lines if line["task"] == task)
         # seeds that split the same rows anew share most of them
         overlap = 0.0 if task in INDEPENDENT else rows["test"][0] / rows["train"][0]
-        tests.append(paired_test([own[s] for s in seeds], [plain[s] for s in seeds], overlap))
+        tests.append(paired_test([own[s] for s in seeds], [other[s] for s in seeds], overlap))
         overlaps.append(overlap)
     return pooled_test(tests, overlaps) if tests else None
 

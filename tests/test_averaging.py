@@ -1,4 +1,5 @@
-"""The mean of a plain, a re-embedded and a frozen encoder: what it is made of; that it loads."""
+"""The mean of a plain, a re-embedded and a frozen encoder, or the last: what it is made of; that it
+loads."""
 
 from __future__ import annotations
 
@@ -12,8 +13,16 @@ from scipy.optimize import approx_fprime
 from scipy.special import log_softmax
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from hf_oversample.models.classifiers.averaged_encoders import AveragedEncodersConfig
-from hf_oversample.training.averaging import MEMBERS, Averaged, average, calibration
+from hf_oversample.models.classifiers.averaged import AveragedConfig
+from hf_oversample.training.averaging import (
+    FROZEN,
+    MEMBERS,
+    Averaged,
+    average,
+    calibration,
+    frozen_alone,
+)
+from hf_oversample.training.ngram_heads import text_scores
 from hf_oversample.training.reembedder import Reembedded
 from hf_oversample.training.reembedding_files import save_classifier
 from hf_oversample.training.reembedding_heads import averaged_scores, rare_precision
@@ -38,10 +47,9 @@ def logits(model: Any, tokenizer: Any, texts: list[str]) -> np.ndarray:
 def test_it_ranks_as_the_mean_of_its_members(made: tuple[Reembedded, Averaged]) -> None:
     reembedded, averaged = made
     own, plain = reembedded.logits(HELD.texts), averaged.plain.logits(HELD.texts)
-    state = {name: value.clone() for name, value in reembedded.model.state_dict().items()}
-    reembedded.model.load_state_dict(reembedded.before)
-    frozen = reembedded.frozen_head.logits(reembedded.embed(HELD.texts))
-    reembedded.model.load_state_dict(state)
+    for name, value in averaged.frozen.encoder.state_dict().items():
+        assert torch.equal(value, reembedded.before[f"encoder.{name}"]), name
+    frozen = text_scores(averaged.frozen, reembedded.encode(HELD.texts))
     mean = averaged_scores([plain], [own], [frozen])[0]
     found = logits(averaged.model, averaged.tokenizer, HELD.texts)
     scale, bias = averaged.record["scale"], averaged.record["bias"]
@@ -69,6 +77,24 @@ def test_it_loads_as_any_classifier(made: tuple[Reembedded, Averaged], tmp_path:
     # padding beside longer texts changes nothing
     alone = logits(model, tokenizer, HELD.texts[:1])
     np.testing.assert_allclose(again[:1], alone, atol=1e-4)
+
+
+def test_a_frozen_encoder_with_ngrams_is_a_classifier_of_its_own(tmp_path: Path) -> None:
+    reembedded = reembedder(steps=0).fit(TRAIN, HELD)
+    alone = frozen_alone(reembedded, TRAIN, HELD)
+    save_classifier(alone, tmp_path)
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
+    assert model.config.members == [FROZEN]
+    assert model.members[0].ngrams.weight.abs().max() > 0
+    found = logits(model, AutoTokenizer.from_pretrained(tmp_path), HELD.texts)
+    assert np.array_equal(found, logits(alone.model, alone.tokenizer, HELD.texts))
+    scores = text_scores(alone.frozen, reembedded.encode(HELD.texts))
+    assert rare_precision(HELD.labels, found, [1]) == pytest.approx(
+        rare_precision(HELD.labels, scores, [1])
+    )
+    # what it says are chances: on the rows that gave the scale, as many as there are
+    chance = np.exp(log_softmax(found, axis=1))[:, 1]
+    assert chance.mean() == pytest.approx((HELD.labels == 1).mean(), abs=0.05)
 
 
 def test_a_rate_that_diverges_leaves_the_answer_to_the_other() -> None:
@@ -107,13 +133,14 @@ def test_scores_are_log_odds_again() -> None:
 
 
 def test_numbers_that_do_not_fit_are_refused() -> None:
-    AveragedEncodersConfig(members=["a", "b"])
+    AveragedConfig(members=["a", "b"])
     wrong: tuple[tuple[dict[str, Any], str], ...] = (
         ({"centers": [[0.0, 0.0]]}, "centers must have a row of 2"),
         ({"spreads": [[1.0], [1.0]]}, "spreads must have"),
         ({"spreads": [[1.0, 0.0], [1.0, 1.0]]}, "a spread is not positive"),
         ({"bias": [0.0]}, "bias has 1 numbers for 2"),
+        ({"ngram_buckets": [0]}, "ngram_buckets has 1 numbers for 2"),
     )
     for values, message in wrong:
         with pytest.raises(ValueError, match=message):
-            AveragedEncodersConfig(members=["a", "b"], **values)
+            AveragedConfig(members=["a", "b"], **values)

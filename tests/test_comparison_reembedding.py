@@ -15,7 +15,10 @@ from hf_oversample.comparison.miso import GivenAnchors
 from hf_oversample.comparison.registry import classifier_named
 from hf_oversample.comparison.remedies import CONTROL, REMEDIES
 from hf_oversample.data.labeled_texts import Texts
-from hf_oversample.training.reembedder import Reembedder
+from hf_oversample.training.averaging import frozen_alone
+from hf_oversample.training.ngram_heads import text_scores
+from hf_oversample.training.reembedder import Reembedder, token_ids
+from hf_oversample.training.reembedding_arguments import ReembeddingArguments
 from miso_fixtures import encoder_folder
 from test_comparison_fold import make_fold
 
@@ -24,7 +27,8 @@ AVERAGES = [
     "plain + frozen",
     "re-embedding + frozen",
     "plain + re-embedding",
-    "plain + re-embedding + frozen",
+    "plain + frozen with n-grams",
+    "plain + re-embedding + frozen with n-grams",
 ]
 
 
@@ -82,6 +86,29 @@ def test_averages_train_nothing_anew_and_have_a_control(
         assert not np.allclose(scores, plain)
     frozen = reembedding.frozen_scores(fold, classifier, 5)[1]
     assert not np.allclose(found["plain + frozen"], frozen)
+    assert not np.allclose(found["plain + frozen with n-grams"], found["plain + frozen"])
+
+
+@pytest.mark.parametrize("kind", ["linear", "finetune"])
+def test_a_frozen_encoder_with_ngrams_ranks_as_what_is_written(fold: Fold, kind: str) -> None:
+    classifier = classifier_named(kind, steps=3)
+    remedy = REMEDIES["frozen with n-grams"]
+    assert remedy.refusal(fold, classifier) is None
+    found = remedy.fit(fold, classifier, 2)
+    encoder = Reembedder(
+        encoder_folder(),
+        class_names=fold.class_names,
+        arguments=ReembeddingArguments(steps=0, save_steps=0, seed=2),
+    )
+    alone = frozen_alone(encoder.fit(fold.train), fold.train, fold.validation)
+    encoded = token_ids(encoder.tokenizer, fold.test.texts, encoder.max_length)
+    odds = np.diff(text_scores(alone.frozen, encoded))[:, 0]
+    assert np.array_equal(np.argsort(odds), np.argsort(found.test[:, 1]))
+    for other in ("textcnn", "mlp"):
+        why = remedy.refusal(fold, classifier_named(other))
+        assert why == "it reads a pretrained encoder (linear and finetune have one)"
+    blank = replace(fold, encoder_name=None)
+    assert remedy.refusal(blank, classifier_named("linear")) == "no pretrained encoder is named"
 
 
 def test_anchors_and_their_control_are_positives(

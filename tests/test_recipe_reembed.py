@@ -15,13 +15,14 @@ from pathlib import Path
 import datasets
 import pytest
 from accelerate.state import AcceleratorState, GradientState
-from transformers import AutoModel, AutoModelForSequenceClassification
+from transformers import AutoModel, AutoModelForSequenceClassification, pipeline
 
 from hf_oversample.commands.answers import report
 from hf_oversample.commands.folder_arguments import PushArguments, ReportArguments
 from hf_oversample.commands.main import main
 from hf_oversample.commands.push import plan_push
 from hf_oversample.hub.reembedding_card import reembedding_card
+from hf_oversample.training.averaging import FROZEN
 from miso_fixtures import encoder_folder
 from reembedding_fixtures import NAMES, QUICK, rows
 
@@ -118,13 +119,19 @@ def test_report_shows_a_run_again_and_push_takes_its_parts(done: Path) -> None:
         assert plan.record["repo_type"] == kind
 
 
-def test_the_mean_of_three_models_is_one_classifier(file: Path, tmp_path: Path) -> None:
+def test_the_mean_of_three_models_is_one_classifier(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     output = tmp_path / "out"
     assert main(["reembed", *words(file, output, "--average", "true")]) == 0
     record = json.loads((output / "run.json").read_text())
-    assert record["average"]["members"] == ["plain", "re-embedded", "frozen"]
-    assert set(record["metrics"]) >= {"mean of plain, re-embedded and frozen", "mean of both"}
-    assert len(record["metrics"]) == 5
+    assert record["average"]["members"] == ["plain", "re-embedded", FROZEN]
+    assert set(record["metrics"]) >= {
+        "mean of plain, re-embedded and frozen with n-grams",
+        "frozen encoder, with n-grams",
+        "mean of both",
+    }
+    assert len(record["metrics"]) == 6
     model = AutoModelForSequenceClassification.from_pretrained(output / "classifier")
     assert len(model.members) == 3
     card = (output / "classifier" / "README.md").read_text()
@@ -133,11 +140,52 @@ def test_the_mean_of_three_models_is_one_classifier(file: Path, tmp_path: Path) 
     AutoModel.from_pretrained(output / "encoder")
     shutil.rmtree(output)
     for flags, said in (
-        (["--validation_share", "0"], "average brings the members to one scale by validation"),
+        (
+            ["--validation_share", "0"],
+            "average brings scores to the scale of chances by validation",
+        ),
         (["--objective", "classification"], "choose 'contrastive' or 'joint', or leave average"),
     ):
         assert main(["reembed", *words(file, output, "--average", "true", *flags)]) == 2
-        assert not output.exists(), said
+        assert said in capsys.readouterr().err
+        assert not output.exists()
+
+
+def test_a_frozen_encoder_with_ngrams_is_a_classifier(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    assert main(["reembed", *words(file, output, "--frozen", "true")]) == 0
+    assert sorted(path.name for path in output.iterdir()) == ["classifier", "run.json", "table.md"]
+    record = json.loads((output / "run.json").read_text())
+    assert record["average"]["members"] == [FROZEN]
+    assert record["reembedding"]["history"] == []
+    assert list(record["metrics"]) == [
+        "frozen encoder, balanced logistic regression",
+        "frozen encoder, with n-grams",
+    ]
+    said = capsys.readouterr().out
+    assert f"{output / 'classifier'}, {FROZEN}" in said
+    assert "Triplets" not in said
+    card = (output / "classifier" / "README.md").read_text()
+    assert "of which nothing was trained" in card
+    assert f"length {record['average']['frozen_vector_scale']} beside" in card
+    assert "steps" not in card.split("## Training")[1].split("## Does")[0]
+    classify = pipeline("text-classification", str(output / "classifier"))
+    assert classify("claim your free bonus now !")[0]["label"] in {"ham", "spam"}
+    (output / "table.md").unlink()
+    report(ReportArguments(str(output)))
+    assert not (output / "encoder").exists()
+    shutil.rmtree(output)
+    for flags, message in (
+        (["--validation_share", "0"], "frozen brings scores to the scale of chances by validation"),
+        (["--average", "true"], "frozen trains nothing of the encoder"),
+    ):
+        assert main(["reembed", *words(file, output, "--frozen", "true", *flags)]) == 2
+        assert message in capsys.readouterr().err
+    assert main(["reembed", *words(file, output, "--frozen", "true", "--dry_run", "true")]) == 0
+    assert "solve a head on its vectors and on n-grams" in capsys.readouterr().out
+    assert not output.exists()
 
 
 def test_all_rows_train_where_nothing_is_measured(file: Path, tmp_path: Path) -> None:

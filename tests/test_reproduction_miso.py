@@ -21,10 +21,13 @@ from miso_fixtures import encoder_folder, make_corpus
 
 TINY = MisoSizes(
     majority=40,
+    words=12,
     classifier_steps=5,
+    encoder_steps=5,
     pretrain_steps=3,
     critic_steps=2,
     adversarial_steps=2,
+    batch_size=16,
     max_length=24,
 )
 PAPERS_CHANGES = {  # of the share of difficult samples, Tables 4 and 5
@@ -140,6 +143,16 @@ def test_rows_have_the_papers_ratio_or_what_there_is(tmp_path: Path) -> None:
     assert first.test.texts == reduced.splits[1].test.texts
 
 
+def test_texts_are_cut_for_all_methods_alike(tmp_path: Path) -> None:
+    texts = [f"one  two {number}" for number in range(60)] + [f"a b c d {n}" for n in range(60)]
+    write_rows(tmp_path, "train", ["ham", "spam"], texts, [0, 1] * 60)
+    split = read_problem("SMS Spam", tmp_path, None, 1, words=4).splits[0]
+    every = split.train.texts + split.validation.texts + split.test.texts
+    # a text that has no more words stays as it was; beginnings that are equal are one row
+    assert every.count("a b c d") == 1
+    assert set(every) - {"a b c d"} <= set(texts[:60])
+
+
 def test_repeated_texts_are_dropped_and_a_missing_class_is_said(tmp_path: Path) -> None:
     texts = [f"message {number % 100}" for number in range(200)]
     write_rows(tmp_path, "train", ["ham", "spam"], texts, [0] * 50 + [1] * 50 + [0] * 100)
@@ -172,7 +185,7 @@ def test_table_3_goes_on_where_it_was(data_dir: Path, tmp_path: Path) -> None:
 
     assert page.startswith("# MISO, Table 3: ")
     assert "- Rows: 40 of the larger class at most" in page
-    assert "- Steps of a classifier: 5 (full sizes: 400)." in page
+    assert "- Steps of a TextCNN or TextRNN: 5 (full sizes: 400)." in page
     assert "- Runs of a cell: 2; the paper has 5 folds." in page
     assert "- Not asked for, of the data sets: Toutiao, Yelp.P (1%)" in page
     for name in ("Opin-Rank", "AG_News (1%)", "AG_News (5%)"):

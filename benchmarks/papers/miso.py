@@ -28,19 +28,25 @@ _STEPS = MisoTrainingArguments()
 SIZES: dict[Sizes, MisoSizes] = {
     "full": MisoSizes(
         majority=None,
+        words=None,
         classifier_steps=400,
+        encoder_steps=400,
         pretrain_steps=_STEPS.pretrain_steps,
         critic_steps=_STEPS.critic_steps,
         adversarial_steps=_STEPS.adversarial_steps,
+        batch_size=_STEPS.batch_size,
         max_length=128,
     ),
     "reduced": MisoSizes(
-        majority=3000,
-        classifier_steps=150,
-        pretrain_steps=80,
-        critic_steps=30,
-        adversarial_steps=10,
-        max_length=48,
+        majority=2500,
+        words=40,
+        classifier_steps=200,
+        encoder_steps=50,
+        pretrain_steps=40,
+        critic_steps=15,
+        adversarial_steps=6,
+        batch_size=32,
+        max_length=32,
     ),
 }
 DEMO_ENCODER = "all-MiniLM-L6-v2"
@@ -92,7 +98,9 @@ class MisoTable(PaperTable):
             encoder_title = self._encoder_title(name)
             is_demo = encoder_title == DEMO_ENCODER
             MisoCells(
-                read_problem(name, folders[name], self.sizes.majority, self.seeds),
+                read_problem(
+                    name, folders[name], self.sizes.majority, self.seeds, self.sizes.words
+                ),
                 data.max_length,
                 self.sizes,
                 str(demo_encoder_path()) if is_demo else encoder_title,
@@ -115,11 +123,17 @@ class MisoTable(PaperTable):
                 f"(but {LEAST_MINORITY} rows at least): a test part then has "
                 f"{LEAST_MINORITY // FOLDS} rare rows or few more, and a figure one digit."
             )
+        if own.words is not None:
+            lines.append(
+                f"Texts: their first {own.words} words, for all methods (Chinese ones are whole)."
+            )
         for field, words in (
-            ("classifier_steps", "Steps of a classifier"),
+            ("classifier_steps", "Steps of a TextCNN or TextRNN"),
+            ("encoder_steps", "Steps of the fine-tuned encoder"),
             ("pretrain_steps", "Steps of a generator's pre-training"),
             ("critic_steps", "Steps of its critics alone"),
             ("adversarial_steps", "Steps of its adversarial phase"),
+            ("batch_size", "Texts of a generator's step"),
             ("max_length", "Tokens of a text that the generator reads, at most"),
         ):
             less, usual = getattr(own, field), getattr(full, field)

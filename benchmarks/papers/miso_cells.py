@@ -76,16 +76,22 @@ class MisoSizes:
 
     Attributes:
         majority: rows of the larger class at most; None: as many as the paper has.
-        classifier_steps: updates of a classifier.
+        words: of a text, those after them are cut off, for all methods; None: all stay.
+        classifier_steps: updates of a TextCNN or TextRNN.
+        encoder_steps: updates of a fine-tuned encoder.
         pretrain_steps, critic_steps, adversarial_steps: of a generator's three phases.
+        batch_size: texts of a generator's step.
         max_length: longest text in tokens at most, for the generator.
     """
 
     majority: int | None
+    words: int | None
     classifier_steps: int
+    encoder_steps: int
     pretrain_steps: int
     critic_steps: int
     adversarial_steps: int
+    batch_size: int
     max_length: int
 
     def training(self, max_length: int) -> MisoTrainingArguments:
@@ -94,6 +100,7 @@ class MisoSizes:
             pretrain_steps=self.pretrain_steps,
             critic_steps=self.critic_steps,
             adversarial_steps=self.adversarial_steps,
+            batch_size=self.batch_size,
             max_length=min(max_length, self.max_length),
         )
 
@@ -125,7 +132,7 @@ class MisoCells:
         self.problem, self.records, self.progress = problem, records, progress
         self.encoder_name = encoder_name
         self.training = sizes.training(max_length)
-        self.steps = sizes.classifier_steps
+        self.sizes = sizes
         self.settings = record_settings(sizes, encoder_title)
         encoder = encoder_identity(encoder_name)
         self.inputs = {
@@ -173,7 +180,10 @@ class MisoCells:
         fold = self._fold(split, source)
         for name in methods:
             method = METHODS[name]
-            classifier = classifier_named(method.classifier, self.steps)
+            steps = self.sizes.classifier_steps
+            if method.classifier == "finetune":
+                steps = self.sizes.encoder_steps
+            classifier = classifier_named(method.classifier, steps)
             remedy = REMEDIES[method.remedy]
             record = self._setting(name, split) | {"counts": fold.counts.tolist()}
             record |= {"test_counts": np.bincount(split.test.labels, minlength=2).tolist()}

@@ -76,7 +76,9 @@ DATA_SETS: dict[str, DataSet] = {
 }
 
 
-def read_problem(name: str, folder: Path, majority: int | None, runs: int) -> Problem:
+def read_problem(
+    name: str, folder: Path, majority: int | None, runs: int, words: int | None = None
+) -> Problem:
     """Five folds of a data set's rows, repeated where more runs are asked for.
 
     The rows are drawn once: those of the larger class, and of the smaller one at the paper's ratio,
@@ -87,12 +89,14 @@ def read_problem(name: str, folder: Path, majority: int | None, runs: int) -> Pr
         folder: where its files are.
         majority: rows of the larger class at most; None: the paper's.
         runs: folds that will be used; the first ones are the same for any number.
+        words: of an English text, the first so many; None: all. Rows whose beginnings are equal are
+            one row.
 
     Raises:
         ValueError: the files are not there, or the class is not in them.
     """
     data = DATA_SETS[name]
-    pool = _pool(folder, data.rare)
+    pool = _pool(folder, data.rare, words if data.language == "en" else None)
     rng = np.random.default_rng(0)
     others, rare = (rng.permutation(np.flatnonzero(pool.labels == code)) for code in (0, 1))
     there = min(len(others), data.rows[0])
@@ -111,8 +115,9 @@ def read_problem(name: str, folder: Path, majority: int | None, runs: int) -> Pr
     )
 
 
-def _pool(folder: Path, rare: str) -> Texts:
-    """All rows of a folder's train and test files, each text once; 1: the rare class."""
+def _pool(folder: Path, rare: str, words: int | None) -> Texts:
+    """All rows of a folder's train and test files, cut to so many words, each text once; 1: the
+    rare class."""
     files = [folder / f"{part}.parquet" for part in ("train", "test")]
     files = [path for path in files if path.is_file()]
     if not files:
@@ -120,9 +125,24 @@ def _pool(folder: Path, rare: str) -> Texts:
         raise ValueError(f"{folder} has neither train.parquet nor test.parquet; it has {there}")
     columns = ["text", "label"]
     tables = [read_file(path).select_columns(columns) for path in files]
-    rows, _ = drop_duplicate_texts(concatenate_datasets(tables), "text")
+    every = concatenate_datasets(tables)
+    if words is not None:
+        every = every.map(
+            _beginnings, input_columns="text", batched=True, fn_kwargs={"words": words}
+        )
+    rows, _ = drop_duplicate_texts(every, "text")
     names = list(rows.features["label"].names)
     if rare not in names:
         raise ValueError(f"{folder} has no class {rare!r}; it has {names}")
     labels = (np.asarray(rows["label"]) == names.index(rare)).astype(np.int64)
     return Texts(list(rows["text"]), labels)
+
+
+def _beginnings(texts: list[str], words: int) -> dict[str, list[str]]:
+    """The first words of each text; one that has no more of them stays as it is."""
+    return {
+        "text": [
+            text if len(parts := text.split(maxsplit=words)) <= words else " ".join(parts[:words])
+            for text in texts
+        ]
+    }

@@ -25,12 +25,15 @@ from hf_oversample.hub.reembedding_card import PARTS, reembedding_card
 from hf_oversample.hub.tables import metrics_table
 from hf_oversample.text.words import Segmenter
 from hf_oversample.training.accelerator import process_state
-from hf_oversample.training.averaging import Averaged, average
+from hf_oversample.training.averaging import Averaged, average, frozen_alone
+from hf_oversample.training.ngram_heads import text_scores
 from hf_oversample.training.reembedder import Reembedded, Reembedder
 from hf_oversample.training.reembedding_files import save_classifier, save_encoder, triplets
 from hf_oversample.training.reembedding_heads import averaged_scores
 
 FORMAT = 2
+COMPARED = "frozen-with-n-grams,plain-+-frozen-with-n-grams,re-embedding"
+"""What the hint names of the comparison's remedies."""
 
 
 class ReembedRun:
@@ -44,6 +47,7 @@ class ReembedRun:
 
     def __init__(self, arguments: ReembedRunArguments) -> None:
         a = self.arguments = arguments
+        self.training = replace(a.training, steps=0) if a.frozen else a.training
         self.timings: dict[str, float] = {}
         self.output = OutputFolder(a.output_dir, overwrite=a.overwrite)
         with self.timed("data"):
@@ -72,14 +76,18 @@ class ReembedRun:
             str(self.encoder.name),
             class_names=self.data.class_names,
             target_classes=self.data.targets,
-            arguments=replace(self.arguments.training, **changes),
+            arguments=replace(self.training, **changes),
             pooling=self.arguments.pooling,
             output_dir=output_dir,
         )
 
     def averaged(self, reembedded: Reembedded) -> Averaged | None:
-        """The mean of three models, where it is asked for. The plain ones write no checkpoints: a
-        run that goes on trains them anew."""
+        """The mean of three models, or the frozen one with n-grams, where it is asked for. Plain
+        ones write no checkpoints: a run that goes on trains them anew."""
+        texts = self.data.texts
+        if self.arguments.frozen:
+            with self.timed("n-grams"):
+                return frozen_alone(reembedded, texts["train"], texts["validation"])
         if not self.arguments.average:
             return None
         with self.timed("plain members"):
@@ -89,15 +97,16 @@ class ReembedRun:
                 lambda **changes: self.new_reembedder(
                     **changes, save_steps=0, interpolate=False, head_first=False
                 ),
-                self.data.texts["train"],
-                self.data.texts["validation"],
+                texts["train"],
+                texts["validation"],
             )
 
     def measured(
         self, reembedded: Reembedded, averaged: Averaged | None
     ) -> dict[str, dict[str, float]]:
         """Of test rows, with what validation rows chose: the frozen encoder's balanced logistic
-        regression, the re-embedded classifier, the plain one where it is trained, and means."""
+        regression, on its vectors and with n-grams, the re-embedded classifier, the plain one where
+        it is trained, and means."""
         texts, a = self.data.texts, self.arguments
         if not {"validation", "test"} <= set(texts):
             return {}
@@ -107,16 +116,20 @@ class ReembedRun:
         reembedded.model.load_state_dict(reembedded.before)
         frozen = [reembedded.frozen_head.logits(reembedded.embed(one)) for one in held]
         reembedded.model.load_state_dict(after)
-        arms = {
-            "frozen encoder, balanced logistic regression": frozen,
-            f"re-embedded ({a.training.objective}, weights {chosen:g})": new,
-            "mean of both": averaged_scores(frozen, new),
-        }
+        arms = {"frozen encoder, balanced logistic regression": frozen}
+        if not a.frozen:
+            arms[f"re-embedded ({a.training.objective}, weights {chosen:g})"] = new
+            arms["mean of both"] = averaged_scores(frozen, new)
         if averaged is not None:
+            with_ngrams = [text_scores(averaged.frozen, reembedded.encode(one)) for one in held]
+            arms["frozen encoder, with n-grams"] = with_ngrams
+        if averaged is not None and averaged.plain is not None:
             scores = [averaged.plain.logits(one) for one in held]
             rate = averaged.record["plain_learning_rate"]
             arms[f"plain fine-tuning (rate {rate:g})"] = scores
-            arms["mean of plain, re-embedded and frozen"] = averaged_scores(scores, new, frozen)
+            arms["mean of plain, re-embedded and frozen with n-grams"] = averaged_scores(
+                scores, new, with_ngrams
+            )
         fold = Fold(
             texts["train"],
             texts["validation"],
@@ -173,8 +186,9 @@ def run_reembed(
     """
     Fine-tune an encoder on difficult texts and their neighbours, and measure it.
 
-    Writes to `output_dir`: `classifier/`, `encoder/`, `triplets/` (each with a card), `table.md`
-    and, last, `run.json`. Each is written beside its place and then renamed.
+    Writes to `output_dir`: `classifier/`, `encoder/`, `triplets/` (each with a card; of a frozen
+    encoder the first alone), `table.md` and, last, `run.json`. Each is written beside its place and
+    then renamed.
 
     Args:
         arguments: the run's.
@@ -204,22 +218,25 @@ def run_reembed(
         return {}
     with run.timed("evaluation"):
         metrics = run.measured(reembedded, averaged)
-    made = triplets(
-        reembedded,
-        texts["train"],
-        anchors,
-        per_text=a.triplets_per_text,
-        anchor_share=a.training.anchor_share,
-        seed=a.training.seed,
-    )
-    record = run.record(reembedded, averaged, metrics, len(made))
     with run.output.folder("classifier") as folder:
         save_classifier(averaged or reembedded, folder)
-    with run.output.folder("encoder") as folder:
-        save_encoder(reembedded, folder)
-    with run.output.folder("triplets") as folder:
-        DatasetDict({"train": made}).save_to_disk(folder)
-        made.to_parquet(str(folder / "train.parquet"))
+    number = 0
+    if not a.frozen:
+        made = triplets(
+            reembedded,
+            texts["train"],
+            anchors,
+            per_text=a.triplets_per_text,
+            anchor_share=a.training.anchor_share,
+            seed=a.training.seed,
+        )
+        number = len(made)
+        with run.output.folder("encoder") as folder:
+            save_encoder(reembedded, folder)
+        with run.output.folder("triplets") as folder:
+            DatasetDict({"train": made}).save_to_disk(folder)
+            made.to_parquet(str(folder / "train.parquet"))
+    record = run.record(reembedded, averaged, metrics, number)
     write_pages(run.output, record)
     text = json.dumps(record, indent=2, ensure_ascii=False)
     run.output.write("run.json", text + "\n")
@@ -227,10 +244,15 @@ def run_reembed(
     return record
 
 
+def parts_of(record: dict[str, Any]) -> tuple[str, ...]:
+    """The folders that a run writes: of a frozen encoder the classifier alone."""
+    return PARTS[:1] if record["arguments"]["frozen"] else PARTS
+
+
 def write_pages(output: OutputFolder, record: dict[str, Any]) -> None:
     """The table and the cards of a run, from its record alone."""
     output.write("table.md", table_of(record) + "\n")
-    for part in PARTS:
+    for part in parts_of(record):
         output.write(f"{part}/README.md", reembedding_card(record, part))
 
 
@@ -246,20 +268,27 @@ def reembed_summary(record: dict[str, Any], folder: Path) -> str:
     found, share = record["reembedding"], record["reembedding"]["difficult_share"]
     hard = ", ".join(f"{100 * value:.0f} % of {name!r}" for name, value in share.items())
     seconds = ", ".join(f"{name} {value:.0f}" for name, value in record["timings"].items())
-    return "\n".join(
-        [
-            f"Rare texts that other classes outvote among their neighbours, before: {hard}. "
-            f"Weights: {found['coefficient']:g} of the fine-tuned ones.",
-            "",
-            table_of(record),
-            "",
-            f"The classifier: {folder / 'classifier'}"
-            + (", the mean of plain, re-embedded and frozen" if record["average"] else ""),
+    is_frozen = record["arguments"]["frozen"]
+    weights = "" if is_frozen else f" Weights: {found['coefficient']:g} of the fine-tuned ones."
+    lines = [
+        f"Rare texts that other classes outvote among their neighbours, before: {hard}.{weights}",
+        "",
+        table_of(record),
+        "",
+        f"The classifier: {folder / 'classifier'}"
+        + (f", {_made_of(record['average'])}" if record["average"] else ""),
+    ]
+    if not is_frozen:
+        lines += [
             f"The encoder:    {folder / 'encoder'}",
             f"Triplets:       {folder / 'triplets'} ({record['triplets']})",
-            f"Seconds: {seconds}",
         ]
-    )
+    return "\n".join([*lines, f"Seconds: {seconds}"])
+
+
+def _made_of(average: dict[str, Any]) -> str:
+    names = average["members"]
+    return f"the mean of {'; '.join(names)}" if len(names) > 1 else str(names[0])
 
 
 def reembed(arguments: ReembedRunArguments, resume: str | None = None) -> Outcome | None:
@@ -269,10 +298,11 @@ def reembed(arguments: ReembedRunArguments, resume: str | None = None) -> Outcom
         return None
     folder = Path(arguments.output_dir)
     hints = [
-        f'Python: SentenceTransformer("{folder / "encoder"}")',
         "against plain fine-tuning, on folds: hf-oversample compare ... --classifiers finetune "
-        "--methods none,re-embedding,plain-+-re-embedding-+-frozen,plain-+-plain",
+        f"--methods none,plain-+-plain,{COMPARED}",
     ]
+    if not arguments.frozen:
+        hints.insert(0, f'Python: SentenceTransformer("{folder / "encoder"}")')
     return Outcome(record, reembed_summary(record, folder), hints)
 
 
@@ -300,6 +330,13 @@ def plan_reembed(arguments: ReembedRunArguments) -> Outcome:
         "texts_a_step": number,
         "output_dir": arguments.output_dir,
     }
+    if arguments.frozen:
+        return Outcome(
+            record | {"steps": 0, "texts_a_step": 0},
+            f"would leave {run.encoder.to_dict()['name']} as it is, solve a head on its vectors "
+            f"and on n-grams, and write to {arguments.output_dir}.\nRows: {rows}; rare classes in "
+            f"training: {rare}.",
+        )
     return Outcome(
         record,
         f"would fine-tune {run.encoder.to_dict()['name']} for {a.steps} steps of {number} texts "

@@ -43,7 +43,13 @@ class ReembedRunArguments(RunArguments):
     average: bool = argument(
         False,
         "fine-tune the encoder plainly too, at two rates, and write the mean of the plain, the "
-        "re-embedded and the frozen one as the classifier: three times the cost of a text",
+        "re-embedded and the frozen one, whose head reads n-grams too, as the classifier: three "
+        "times the cost of a text",
+    )
+    frozen: bool = argument(
+        False,
+        "train nothing of the encoder: write the frozen one, with a head that reads n-grams too, "
+        "as the classifier, in seconds",
     )
     triplets_per_text: int = argument(5, "triplets of each rare text in the data set of triplets")
     validation_share: float = argument(
@@ -73,10 +79,16 @@ class ReembedRunArguments(RunArguments):
                 "interpolate chooses between weights by validation rows, and validation_share is "
                 "0: hold some out, or leave interpolate out."
             )
-        if self.average and not self.validation_share:
+        for name in ("average", "frozen"):
+            if getattr(self, name) and not self.validation_share:
+                raise ValueError(
+                    f"{name} brings scores to the scale of chances by validation rows, and "
+                    f"validation_share is 0: hold some out, or leave {name} out."
+                )
+        if self.frozen and (self.average or self.anchors_file is not None):
             raise ValueError(
-                "average brings the members to one scale by validation rows, and validation_share "
-                "is 0: hold some out, or leave average out."
+                "frozen trains nothing of the encoder, and average and anchors_file are about its "
+                "training: leave them out, or leave frozen out."
             )
         if self.average and not self.training.is_contrastive:
             raise ValueError(

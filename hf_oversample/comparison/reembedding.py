@@ -19,7 +19,8 @@ from hf_oversample.comparison.resampling import made_anchors
 from hf_oversample.comparison.scores import Scores
 from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.training.classifier import ranking_score
-from hf_oversample.training.reembedder import Reembedded, Reembedder
+from hf_oversample.training.ngram_heads import solve_ngram_head
+from hf_oversample.training.reembedder import Reembedded, Reembedder, token_ids
 from hf_oversample.training.reembedding_arguments import ReembeddingArguments
 from hf_oversample.training.reembedding_heads import averaged_scores, solve_head
 
@@ -31,20 +32,17 @@ Logits = list[np.ndarray]
 
 
 def _new(fold: Fold, classifier: Classifier, seed: int, **settings: Any) -> Reembedder:
-    assert isinstance(classifier, FineTuned)
+    if isinstance(classifier, FineTuned):
+        settings |= {
+            "steps": classifier.steps,
+            "batch_size": classifier.batch_size,
+            "warmup_share": classifier.warmup,
+        }
     return Reembedder(
         str(fold.encoder_name),
         class_names=fold.class_names,
         target_classes=fold.growing or None,
-        arguments=ReembeddingArguments(
-            steps=classifier.steps,
-            batch_size=classifier.batch_size,
-            warmup_share=classifier.warmup,
-            max_length=_MAX_LENGTH,
-            save_steps=0,
-            seed=seed,
-            **settings,
-        ),
+        arguments=ReembeddingArguments(max_length=_MAX_LENGTH, save_steps=0, seed=seed, **settings),
     )
 
 
@@ -71,6 +69,31 @@ def frozen_scores(fold: Fold, classifier: Classifier, seed: int) -> Logits:
         return [head.logits(_frozen_vectors(fold, classifier, part)) for part in HELD]
 
     return fold.cache.get(("trained", classifier.kind, seed, "frozen head"), make)
+
+
+def _ngram_scores(fold: Fold, classifier: Classifier, seed: int) -> Logits:
+    """The same of a head on the frozen encoder's vectors and on n-grams of its tokens."""
+
+    def make() -> Logits:
+        encoder = _new(fold, classifier, seed)
+
+        def encoded(part: str) -> list[np.ndarray]:
+            return token_ids(encoder.tokenizer, fold.part(part).texts, encoder.max_length)
+
+        Training().rows(fold)  # the guard: no held-out text is trained on
+        head = solve_ngram_head(
+            _frozen_vectors(fold, classifier, "train"),
+            encoded("train"),
+            fold.train.labels,
+            classes=len(fold.class_names),
+            targets=fold.growing or [fold.minority],
+            seed=seed,
+        )
+        return [
+            head.logits(_frozen_vectors(fold, classifier, part), encoded(part)) for part in HELD
+        ]
+
+    return fold.cache.get(("trained", classifier.kind, seed, "n-grams"), make)
 
 
 def _fitted(
@@ -194,6 +217,20 @@ def plain_and_frozen(fold: Fold, classifier: Classifier, seed: int) -> Scores:
     return _averaged(plain, frozen_scores(fold, classifier, seed))
 
 
+def frozen_with_ngrams(fold: Fold, classifier: Classifier, seed: int) -> Scores:
+    """Balanced logistic regression on the frozen encoder's vectors and on n-grams of its tokens:
+    what `hf-oversample reembed --frozen` writes."""
+    validation, test = _ngram_scores(fold, classifier, seed)
+    return Scores.of_logits(validation, test)
+
+
+def plain_and_ngrams(fold: Fold, classifier: Classifier, seed: int) -> Scores:
+    """The mean of the standardised scores of the plain model and of the frozen encoder with
+    n-grams."""
+    plain = _plain_logits(fold, classifier, seed)
+    return _averaged(plain, _ngram_scores(fold, classifier, seed))
+
+
 def reembedding_and_frozen(fold: Fold, classifier: Classifier, seed: int) -> Scores:
     """The mean of the standardised scores of re-embedding and of the frozen encoder."""
     own = _fitted(fold, classifier, seed, "re-embedding")[0]
@@ -208,8 +245,8 @@ def plain_and_reembedding(fold: Fold, classifier: Classifier, seed: int) -> Scor
 
 
 def all_three(fold: Fold, classifier: Classifier, seed: int) -> Scores:
-    """The mean of the standardised scores of the plain model, re-embedding and the frozen encoder:
-    what `hf-oversample reembed --average` writes."""
+    """The mean of the standardised scores of the plain model, re-embedding and the frozen encoder
+    with n-grams: what `hf-oversample reembed --average` writes."""
     plain = _plain_logits(fold, classifier, seed)
     own = _fitted(fold, classifier, seed, "re-embedding")[0]
-    return _averaged(plain, own, frozen_scores(fold, classifier, seed))
+    return _averaged(plain, own, _ngram_scores(fold, classifier, seed))

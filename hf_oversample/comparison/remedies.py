@@ -166,6 +166,12 @@ def _trained_encoders_only(fold: Fold, classifier: Classifier) -> str | None:
     return "it trains no pretrained encoder (finetune does)"
 
 
+def _encoders_and_their_heads(fold: Fold, classifier: Classifier) -> str | None:
+    if classifier.kind not in ("linear", "finetune"):
+        return "it reads a pretrained encoder (linear and finetune have one)"
+    return "no pretrained encoder is named" if fold.encoder_name is None else None
+
+
 def _needs_anchors_and_encoder(fold: Fold, classifier: Classifier) -> str | None:
     return _needs_anchors(fold, classifier) or _trained_encoders_only(fold, classifier)
 
@@ -322,11 +328,18 @@ for _name, _source, _function in (
     ("re-embedding with duplicates", "control: rare texts for anchors", "with_duplicates"),
 ):
     add_remedy(_name, _source, _by(_function, module="reembedding"), _trained_encoders_only)
+add_remedy(
+    "frozen with n-grams",
+    "balanced LR on the frozen encoder's vectors and on n-grams of tokens",
+    _by("frozen_with_ngrams", module="reembedding"),
+    _encoders_and_their_heads,
+)
 for _name, _function in (
     ("plain + frozen", "plain_and_frozen"),
+    ("plain + frozen with n-grams", "plain_and_ngrams"),
     ("re-embedding + frozen", "reembedding_and_frozen"),
     ("plain + re-embedding", "plain_and_reembedding"),
-    ("plain + re-embedding + frozen", "all_three"),
+    ("plain + re-embedding + frozen with n-grams", "all_three"),
 ):
     add_remedy(
         _name,

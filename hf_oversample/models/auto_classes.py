@@ -25,7 +25,7 @@ _AUTO = "transformers.models.auto."
 
 # model type → class name of its configuration; transformers' table → class name of the model.
 CONFIGURATIONS = {
-    "averaged_encoders": "AveragedEncodersConfig",
+    "averaged_classifiers": "AveragedConfig",
     "miso": "MisoConfig",
     "bayesian_gan": "BayesianGanConfig",
     "embedding_mlp": "MlpConfig",
@@ -37,7 +37,7 @@ MODELS = {
     "MODEL_MAPPING": {"miso": "MisoModel", "bayesian_gan": "BayesianGanModel"},
     "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING": {"miso": "MisoForAnchorGeneration"},
     "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING": {
-        "averaged_encoders": "AveragedEncodersForSequenceClassification",
+        "averaged_classifiers": "AveragedForSequenceClassification",
         "embedding_mlp": "MlpForEmbeddingClassification",
         "pooled_encoder": "PooledEncoderForSequenceClassification",
         "textcnn": "TextCnnForSequenceClassification",
@@ -46,7 +46,7 @@ MODELS = {
 }
 # Where the classes are that are no public names of this package's top.
 MODULES = {
-    "averaged_encoders": "hf_oversample.models.classifiers.averaged_encoders",
+    "averaged_classifiers": "hf_oversample.models.classifiers.averaged",
     "pooled_encoder": "hf_oversample.models.classifiers.pooled_encoder",
 }
 

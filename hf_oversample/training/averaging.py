@@ -1,4 +1,5 @@
-"""The mean of three models of one encoder: plainly fine-tuned, re-embedded, and frozen."""
+"""The mean of three models of one encoder: plainly fine-tuned, re-embedded, and frozen with a head
+that reads n-grams too; or the last alone."""
 
 from __future__ import annotations
 
@@ -7,21 +8,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 from transformers import PreTrainedTokenizerBase
 
 from hf_oversample.data.labeled_texts import Texts
-from hf_oversample.models.classifiers.averaged_encoders import (
-    AveragedEncodersConfig,
-    AveragedEncodersForSequenceClassification,
+from hf_oversample.models.classifiers.averaged import (
+    AveragedConfig,
+    AveragedForSequenceClassification,
 )
 from hf_oversample.models.classifiers.pooled_encoder import PooledEncoderForSequenceClassification
+from hf_oversample.training.ngram_heads import LENGTH, solve_ngram_head, text_scores
 from hf_oversample.training.reembedder import Reembedded, Reembedder
-from hf_oversample.training.reembedding_heads import head_scores, rare_precision, text_vectors
+from hf_oversample.training.reembedding_heads import rare_precision
 
-MEMBERS = ("plain", "re-embedded", "frozen")
+FROZEN = "frozen, with n-grams"
+MEMBERS = ("plain", "re-embedded", FROZEN)
 PLAIN_RATES = (5e-5, 1e-4)
 """Learning rates of the plain member, of which validation rows choose."""
 
@@ -37,15 +39,18 @@ class Averaged:
         model: the mean of the members.
         tokenizer: the encoder's.
         max_length: longest text in tokens.
-        plain: the plain member alone.
+        plain: the plain member alone; None where there is none.
+        frozen: the frozen member alone, whose head reads n-grams beside the vector.
         record: of each member its average precision of the rare classes on validation rows, and
-            that of the mean; the rate of the plain member, and what each was worth.
+            that of the mean; the rate of the plain member, and what each was worth; how the frozen
+            member's head shares its penalty between vector and n-grams.
     """
 
-    model: AveragedEncodersForSequenceClassification
+    model: AveragedForSequenceClassification
     tokenizer: PreTrainedTokenizerBase
     max_length: int
-    plain: Reembedded
+    plain: Reembedded | None
+    frozen: PooledEncoderForSequenceClassification
     record: dict[str, Any] = field(default_factory=dict)
 
 
@@ -60,8 +65,9 @@ def average(
     """
     Fine-tune the encoder plainly too, and average it with the re-embedded and the frozen one.
 
-    Each member's scores are standardised by validation rows, whose labels fit a factor and a term a
-    class that make the mean log-odds again.
+    The frozen one's head reads the text's n-grams beside its vector. Each member's scores are
+    standardised by validation rows, whose labels fit a factor and a term a class that make the mean
+    log-odds again.
 
     Args:
         reembedded: the re-embedded member; the frozen one is what it began with.
@@ -76,7 +82,7 @@ def average(
     """
     if not rates:
         raise ValueError("rates is empty: the plain member needs a learning rate.")
-    targets, found, failures = reembedded.targets, [], []
+    found, failures = [], []
     for rate in rates:
         try:
             plain = new(objective="classification", learning_rate=rate).fit(train, validation)
@@ -87,23 +93,59 @@ def average(
     if not found:
         raise failures[-1]
     _, rate, plain = max(found, key=lambda one: (one[0], -one[1]))
-    encoded = reembedded.encode(validation.texts)
-    states = [plain.model.state_dict(), reembedded.model.state_dict(), _frozen(reembedded)]
-    config = reembedded.model.config
-    shared: dict[str, Any] = {
-        "encoder": config.get_encoder_config().to_dict(),
-        "pooling": config.pooling,
-        "pad_token_id": config.pad_token_id,
-        "members": list(MEMBERS),
-        "id2label": config.id2label,
-        "label2id": config.label2id,
+    frozen, record = _frozen_with_ngrams(reembedded, train)
+    members = (plain.model, reembedded.model, frozen)
+    record |= {
+        "plain_learning_rate": rate,
+        "validation_of_rates": {str(one[1]): one[0] for one in found},
     }
-    members = []
-    for state in states:
-        member = PooledEncoderForSequenceClassification(config)
-        member.load_state_dict(state)
-        members.append(member.eval().to(reembedded.model.device))
-    scores = [head_scores(one, text_vectors(one, encoded)) for one in members]
+    named = dict(zip(MEMBERS, members, strict=True))
+    return _mean_of(named, reembedded, validation, plain, record)
+
+
+def frozen_alone(reembedded: Reembedded, train: Texts, validation: Texts) -> Averaged:
+    """
+    The frozen member as a classifier of its own, its scores made log-odds by validation rows: an
+    encoder that nothing is trained of, and a head that reads n-grams beside its vector.
+
+    Args:
+        reembedded: what it began with is the encoder.
+        train: the training rows.
+        validation: rows that give the scale.
+    """
+    frozen, record = _frozen_with_ngrams(reembedded, train)
+    return _mean_of({FROZEN: frozen}, reembedded, validation, None, record)
+
+
+def _frozen_with_ngrams(
+    reembedded: Reembedded, train: Texts
+) -> tuple[PooledEncoderForSequenceClassification, dict[str, Any]]:
+    """The encoder before training, with a head on vectors and n-grams; and what was chosen."""
+    frozen = PooledEncoderForSequenceClassification(reembedded.model.config)
+    frozen.load_state_dict(reembedded.before)
+    frozen.eval().to(reembedded.model.device)
+    head = solve_ngram_head(
+        reembedded.frozen_vectors,
+        reembedded.encode(train.texts),
+        train.labels,
+        classes=reembedded.model.config.num_labels,
+        targets=reembedded.targets,
+        seed=reembedded.seed,
+    )
+    return head.classifier(frozen), {"frozen_vector_scale": head.scale}
+
+
+def _mean_of(
+    members: dict[str, PooledEncoderForSequenceClassification],
+    reembedded: Reembedded,
+    validation: Texts,
+    plain: Reembedded | None,
+    record: dict[str, Any],
+) -> Averaged:
+    """The mean of members, on the scale that validation rows give."""
+    config, targets = reembedded.model.config, reembedded.targets
+    encoded = reembedded.encode(validation.texts)
+    scores = [text_scores(one, encoded) for one in members.values()]
     centred = [one - one.mean(axis=1, keepdims=True) for one in scores]
     centers = [one.mean(axis=0) for one in centred]
     spreads = [np.where(one.std(axis=0) > 0, one.std(axis=0), 1.0) for one in centred]
@@ -115,25 +157,31 @@ def average(
         axis=0,
     )
     scale, bias = calibration(mean, validation.labels)
-    model = AveragedEncodersForSequenceClassification(
-        AveragedEncodersConfig(
-            **shared,
+    model = AveragedForSequenceClassification(
+        AveragedConfig(
+            encoder=config.get_encoder_config().to_dict(),
+            pooling=config.pooling,
+            pad_token_id=config.pad_token_id,
+            members=list(members),
+            ngram_buckets=[one.config.ngram_buckets for one in members.values()],
+            ngram_length=LENGTH,
+            id2label=config.id2label,
+            label2id=config.label2id,
             centers=[one.tolist() for one in centers],
             spreads=[one.tolist() for one in spreads],
             scale=scale,
             bias=bias.tolist(),
         )
     )
-    for place, state in enumerate(states):
-        model.members[place].load_state_dict(state)
+    for place, member in enumerate(members.values()):
+        model.members[place].load_state_dict(member.state_dict())
     worth = {
         name: rare_precision(validation.labels, one, targets)
-        for name, one in zip(MEMBERS, scores, strict=True)
+        for name, one in zip(members, scores, strict=True)
     }
     record = {
-        "members": list(MEMBERS),
-        "plain_learning_rate": rate,
-        "validation_of_rates": {str(one[1]): one[0] for one in found},
+        "members": list(members),
+        **record,
         "validation_of_members": worth,
         "validation_of_mean": rare_precision(validation.labels, mean, targets),
         "scale": scale,
@@ -144,19 +192,9 @@ def average(
         reembedded.tokenizer,
         reembedded.max_length,
         plain,
+        members[FROZEN],
         record,
     )
-
-
-def _frozen(reembedded: Reembedded) -> dict[str, torch.Tensor]:
-    """The weights before training, with the head of balanced logistic regression on them."""
-    model = reembedded.model
-    after = {name: value.clone() for name, value in model.state_dict().items()}
-    model.load_state_dict(reembedded.before)
-    model.set_head(*reembedded.frozen_head.tensors())
-    state = {name: value.clone() for name, value in model.state_dict().items()}
-    model.load_state_dict(after)
-    return state
 
 
 def calibration(scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:

@@ -51,9 +51,11 @@ class Reembedded:
         max_length: longest text in tokens.
         targets: the rare classes.
         frozen_head: logistic regression on the encoder as it was, the classifier to beat.
+        frozen_vectors: `[n, d]` of the training texts by the encoder as it was.
         classes: each rare class's neighbourhood before training.
         before, after: all weights at the start and at the end of training.
         new_head: solves the head of the model as it is, where training does not make it.
+        seed: of the folds that choose a head.
         record: what was chosen and measured, as values that JSON holds.
     """
 
@@ -62,10 +64,12 @@ class Reembedded:
     max_length: int
     targets: list[int]
     frozen_head: LinearHead
+    frozen_vectors: np.ndarray
     classes: dict[int, RareClass]
     before: dict[str, torch.Tensor]
     after: dict[str, torch.Tensor]
     new_head: Callable[[], LinearHead] | None
+    seed: int = 0
     record: dict[str, Any] = field(default_factory=dict)
 
     def interpolate(self, coefficient: float) -> float | None:
@@ -87,7 +91,7 @@ class Reembedded:
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Token ids of texts, cut at `max_length`."""
-        return _encoded(self.tokenizer, texts, self.max_length)
+        return token_ids(self.tokenizer, texts, self.max_length)
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """`[n, d]` float32 of length 1, the same for any texts beside them."""
@@ -170,7 +174,7 @@ class Reembedder:
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """`[n, d]` float32 of length 1, by the encoder as it is."""
         self.model.to(process_state().device)
-        return text_vectors(self.model, _encoded(self.tokenizer, texts, self.max_length))
+        return text_vectors(self.model, token_ids(self.tokenizer, texts, self.max_length))
 
     def fit(
         self,
@@ -210,7 +214,7 @@ class Reembedder:
         targets = self._checked(train, validation, anchors)
         classes = len(self.class_names)
         model.to(process_state().device)
-        encoded = _encoded(self.tokenizer, train.texts, self.max_length)
+        encoded = token_ids(self.tokenizer, train.texts, self.max_length)
         frozen = text_vectors(model, encoded) if embeddings is None else embeddings
         neighborhoods = rare_classes(
             frozen, train.labels, targets, neighbors=a.neighbors, hard_neighbors=a.hard_neighbors
@@ -227,7 +231,7 @@ class Reembedder:
         before = _weights(model)
         rows = TrainingRows(encoded, train.labels, neighborhoods)
         if anchors is not None:
-            made = _encoded(self.tokenizer, anchors.texts, self.max_length)
+            made = token_ids(self.tokenizer, anchors.texts, self.max_length)
             rows = TrainingRows(encoded, train.labels, neighborhoods, made, anchors.labels)
         self.trainer = ReembeddingTrainer(model, rows, a, self.output_dir)
         if not self.trainer.train(resume_from_checkpoint, stop_at):
@@ -235,6 +239,8 @@ class Reembedder:
         model.requires_grad_(True)
 
         def solved() -> LinearHead:
+            if not a.steps:
+                return frozen_head
             vectors = text_vectors(model, encoded)
             return solve_head(vectors, train.labels, classes=classes, targets=targets, seed=a.seed)
 
@@ -244,10 +250,12 @@ class Reembedder:
             self.max_length,
             targets,
             frozen_head,
+            frozen,
             neighborhoods,
             before,
             _weights(model),
             None if a.trains_head else solved,
+            a.seed,
         )
         self._finish(result, validation)
         return result
@@ -387,9 +395,15 @@ def _check_labels(which: str, labels: np.ndarray, names: list[str]) -> None:
         )
 
 
-def _encoded(
+def token_ids(
     tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int
 ) -> list[np.ndarray]:
+    """
+    Token ids of texts, cut at a length.
+
+    Raises:
+        ValueError: a text has no token.
+    """
     ids = tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"]
     empty = [row for row, one in enumerate(ids) if not one]
     if empty:

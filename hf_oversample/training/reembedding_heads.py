@@ -138,12 +138,21 @@ def _solved(
         # what is not quite converged ranks as what is
         warnings.simplefilter("ignore", ConvergenceWarning)
         solver.fit(vectors - center, labels)
-    weight, bias = solver.coef_, solver.intercept_ - solver.coef_ @ center
+    weight, bias = of_all_classes(solver, classes)
+    there = solver.classes_
+    bias[there] -= weight[there] @ center
+    return LinearHead(weight, bias, penalty)
+
+
+def of_all_classes(solver: LogisticRegression, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """A fitted regression's weights `[classes, d]` and biases `[classes]`: a score for each of two
+    classes too, and one that never wins for a class without rows."""
+    weight, bias = solver.coef_, solver.intercept_
     if len(weight) == 1:  # two classes: one score, for the second
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-    full, offset = np.zeros((classes, vectors.shape[1])), np.full(classes, _NEVER)
+    full, offset = np.zeros((classes, weight.shape[1])), np.full(classes, _NEVER)
     full[solver.classes_], offset[solver.classes_] = weight, bias
-    return LinearHead(full, offset, penalty)
+    return full, offset
 
 
 def averaged_scores(*models: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -17,9 +17,9 @@ from fuzzing.contract import named, right
 from fuzzing.folders import change, copied
 from hf_oversample.models.bayesian_gan.configuration_bayesian_gan import BayesianGanConfig
 from hf_oversample.models.bayesian_gan.modeling_bayesian_gan import BayesianGanModel
-from hf_oversample.models.classifiers.averaged_encoders import (
-    AveragedEncodersConfig,
-    AveragedEncodersForSequenceClassification,
+from hf_oversample.models.classifiers.averaged import (
+    AveragedConfig,
+    AveragedForSequenceClassification,
 )
 from hf_oversample.models.classifiers.mlp import MlpConfig, MlpForEmbeddingClassification
 from hf_oversample.models.classifiers.pooled_encoder import (
@@ -139,9 +139,7 @@ MODELS: dict[type[PreTrainedModel], Any] = {
     ),
     BayesianGanModel: lambda: BayesianGanConfig(input_size=4, noise_size=2, hidden_size=4),
     PooledEncoderForSequenceClassification: lambda: PooledEncoderConfig(encoder=_bert()),
-    AveragedEncodersForSequenceClassification: lambda: AveragedEncodersConfig(
-        encoder=_bert(), members=["a", "b"]
-    ),
+    AveragedForSequenceClassification: lambda: AveragedConfig(encoder=_bert(), members=["a", "b"]),
     MisoForAnchorGeneration: lambda: MisoConfig(
         encoder=_bert(),
         decoder=_bert(),

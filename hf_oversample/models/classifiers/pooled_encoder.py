@@ -1,4 +1,4 @@
-"""An encoder, one vector a text, and a linear head: what re-embedding trains."""
+"""An encoder, one vector a text, and a linear head on it and on n-grams: what is re-embedded."""
 
 # No postponed annotations here: `strict` checks a field only where its type is no string.
 
@@ -14,6 +14,7 @@ from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.utils.generic import can_return_tuple
 
+from hf_oversample.models.classifiers.ngrams import NgramScores
 from hf_oversample.models.miso.encoder_miso import new_encoder
 
 
@@ -28,9 +29,14 @@ class PooledEncoderConfig(PreTrainedConfig):
             encoder is read. Default: a BERT of transformers' default sizes.
         pooling (`"mean"` or `"cls"`, defaults to `"mean"`):
             A text's vector: the mean of its tokens' states, or the first token's state.
+        ngram_buckets (`int`, defaults to 0):
+            Buckets of n-grams of tokens that the head reads beside the vector, a power of two; 0:
+            it reads the vector alone.
+        ngram_length (`int`, defaults to 3):
+            The longest n-gram, in tokens.
 
     Raises:
-        `ValueError`: if there is no such pooling.
+        `ValueError`: if there is no such pooling, or numbers of n-grams that cannot be.
     """
 
     model_type = "pooled_encoder"
@@ -39,8 +45,19 @@ class PooledEncoderConfig(PreTrainedConfig):
     encoder: dict | PreTrainedConfig | None = None
     pooling: Literal["mean", "cls"] = "mean"
     pad_token_id: int | None = None
+    ngram_buckets: int = 0
+    ngram_length: int = 3
 
     def __post_init__(self, **kwargs: Any) -> None:
+        if self.ngram_buckets < 0 or self.ngram_buckets & (self.ngram_buckets - 1):
+            raise ValueError(
+                f"{type(self).__name__}.ngram_buckets is {self.ngram_buckets}; it must be 0 or a "
+                "power of two."
+            )
+        if self.ngram_length < 1:
+            raise ValueError(
+                f"{type(self).__name__}.ngram_length is {self.ngram_length}; at least 1."
+            )
         for name in kwargs:
             own = getattr(type(self), name, None)
             if isinstance(own, property) and own.fset is None:
@@ -75,7 +92,9 @@ class PooledEncoderForSequenceClassification(PreTrainedModel):
 
     No dropout stands before the head: logistic regression on the vectors, solved beside it, is the
     head that gives the same scores. The factor √d makes the mean square of what the head reads 1,
-    so that learning rates of encoders suit it too.
+    so that learning rates of encoders suit it too. With `config.ngram_buckets` the scores of the
+    text's n-grams are added (:class:`NgramScores`): which words a text has, an encoder that was not
+    trained for the classes only half tells.
     """
 
     config_class = PooledEncoderConfig
@@ -87,6 +106,11 @@ class PooledEncoderForSequenceClassification(PreTrainedModel):
         super().__init__(config)
         self.encoder = new_encoder(config.get_encoder_config())
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.ngrams = (
+            NgramScores(config.ngram_buckets, config.ngram_length, config.num_labels)
+            if config.ngram_buckets
+            else None
+        )
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -94,6 +118,9 @@ class PooledEncoderForSequenceClassification(PreTrainedModel):
         if module is self.classifier:
             init.normal_(module.weight, std=0.02)
             init.zeros_(module.bias)
+        if isinstance(module, NgramScores):
+            init.zeros_(module.weight)
+            init.ones_(module.idf)
 
     def get_input_embeddings(self) -> nn.Module:
         """The encoder's word embeddings."""
@@ -123,7 +150,8 @@ class PooledEncoderForSequenceClassification(PreTrainedModel):
         return F.normalize((states * weight).sum(1).float(), dim=-1)
 
     def scores(self, vectors: Tensor) -> Tensor:
-        """Vectors of length 1 `[n, hidden_size]` → class scores `[n, num_labels]`."""
+        """Vectors of length 1 `[n, hidden_size]` → class scores `[n, num_labels]`, without those of
+        n-grams."""
         scaled = vectors * self.config.hidden_size**0.5
         return self.classifier(scaled.to(self.classifier.weight.dtype))
 
@@ -161,8 +189,12 @@ class PooledEncoderForSequenceClassification(PreTrainedModel):
         Returns:
             ``loss`` (with labels), ``logits`` `[n, num_labels]`, ``hidden_states``.
         """
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_ids)
         vectors = self.embed(input_ids, attention_mask)
         logits = self.scores(vectors)
+        if self.ngrams is not None:
+            logits = logits + self.ngrams(input_ids, attention_mask)
         loss = None if labels is None else F.cross_entropy(logits.float(), labels)
         return SequenceClassifierOutput(
             loss=loss, logits=logits, hidden_states=(vectors,) if output_hidden_states else None

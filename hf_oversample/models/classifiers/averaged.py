@@ -1,4 +1,4 @@
-"""The mean of several encoders' class scores: what `reembed --average` writes."""
+"""The mean of several classifiers' class scores: what `reembed --average` writes."""
 
 # No postponed annotations here: `strict` checks a field only where its type is no string.
 
@@ -20,15 +20,17 @@ from hf_oversample.models.classifiers.pooled_encoder import (
 
 
 @strict
-class AveragedEncodersConfig(PreTrainedConfig):
+class AveragedConfig(PreTrainedConfig):
     r"""
-    Configuration of [`AveragedEncodersForSequenceClassification`].
+    Configuration of [`AveragedForSequenceClassification`].
 
     Args:
         encoder (`PreTrainedConfig` or `dict`, *optional*), pooling (`"mean"` or `"cls"`):
             Of each member, see [`PooledEncoderConfig`].
         members (`list[str]`, *optional*):
             Names of the members, in order; one by default.
+        ngram_buckets (`list[int]`, *optional*), ngram_length (`int`, defaults to 3):
+            Of each member, see [`PooledEncoderConfig`]; by default none reads n-grams.
         centers, spreads (`list[list[float]]`, *optional*):
             `[members, classes]`: mean and standard deviation of each member's class scores on rows
             that were held out. Default: 0 and 1.
@@ -39,13 +41,15 @@ class AveragedEncodersConfig(PreTrainedConfig):
         `ValueError`: numbers that do not fit members and classes, or a spread that is not positive.
     """
 
-    model_type = "averaged_encoders"
+    model_type = "averaged_classifiers"
     sub_configs = {"encoder": AutoConfig}
 
     encoder: dict | PreTrainedConfig | None = None
     pooling: Literal["mean", "cls"] = "mean"
     pad_token_id: int | None = None
     members: list[str] | None = None
+    ngram_buckets: list[int] | None = None
+    ngram_length: int = 3
     centers: list[list[float]] | None = None
     spreads: list[list[float]] | None = None
     scale: float | int = 1.0
@@ -59,6 +63,12 @@ class AveragedEncodersConfig(PreTrainedConfig):
             self.pad_token_id = member.pad_token_id
         self.members = self.members or ["encoder"]
         number, classes = len(self.members), self.num_labels
+        self.ngram_buckets = self.ngram_buckets or [0] * number
+        if len(self.ngram_buckets) != number:
+            raise ValueError(
+                f"AveragedConfig.ngram_buckets has {len(self.ngram_buckets)} numbers for {number} "
+                "members."
+            )
         self.centers = self.centers or [[0.0] * classes for _ in range(number)]
         self.spreads = self.spreads or [[1.0] * classes for _ in range(number)]
         self.bias = self.bias or [0.0] * classes
@@ -66,18 +76,21 @@ class AveragedEncodersConfig(PreTrainedConfig):
             rows = getattr(self, name)
             if len(rows) != number or any(len(row) != classes for row in rows):
                 raise ValueError(
-                    f"AveragedEncodersConfig.{name} must have a row of {classes} numbers, one a "
+                    f"AveragedConfig.{name} must have a row of {classes} numbers, one a "
                     f"class, for each of the {number} members."
                 )
         if len(self.bias) != classes or min(map(min, self.spreads)) <= 0:
             raise ValueError(
-                f"AveragedEncodersConfig: bias has {len(self.bias)} numbers for {classes} classes, "
+                f"AveragedConfig: bias has {len(self.bias)} numbers for {classes} classes, "
                 "or a spread is not positive."
             )
 
-    def member_config(self) -> PooledEncoderConfig:
-        """The configuration that all members have."""
+    def member_config(self, number: int) -> PooledEncoderConfig:
+        """The configuration of a member."""
+        assert self.ngram_buckets is not None
         return PooledEncoderConfig(
+            ngram_buckets=self.ngram_buckets[number],
+            ngram_length=self.ngram_length,
             encoder=self.encoder,
             pooling=self.pooling,
             pad_token_id=self.pad_token_id,
@@ -86,7 +99,7 @@ class AveragedEncodersConfig(PreTrainedConfig):
         )
 
 
-class AveragedEncodersForSequenceClassification(PreTrainedModel):
+class AveragedForSequenceClassification(PreTrainedModel):
     """
     The mean of its members' standardised class scores.
 
@@ -95,16 +108,16 @@ class AveragedEncodersForSequenceClassification(PreTrainedModel):
     frozen one, and a mean of raw scores would be its own. A text costs what it costs all members.
     """
 
-    config_class = AveragedEncodersConfig
+    config_class = AveragedConfig
     base_model_prefix = ""
     main_input_name = "input_ids"
     _no_split_modules: list[str] = []
 
-    def __init__(self, config: AveragedEncodersConfig) -> None:
+    def __init__(self, config: AveragedConfig) -> None:
         super().__init__(config)
-        names = config.members or []
         self.members = nn.ModuleList(
-            PooledEncoderForSequenceClassification(config.member_config()) for _ in names
+            PooledEncoderForSequenceClassification(config.member_config(number))
+            for number in range(len(config.members or []))
         )
         self.post_init()
 
@@ -152,4 +165,4 @@ class AveragedEncodersForSequenceClassification(PreTrainedModel):
         return SequenceClassifierOutput(loss=loss, logits=logits)
 
 
-__all__ = ["AveragedEncodersConfig", "AveragedEncodersForSequenceClassification"]
+__all__ = ["AveragedConfig", "AveragedForSequenceClassification"]
