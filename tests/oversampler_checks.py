@@ -288,12 +288,13 @@ from pathlib import Path
 from datasets import Dataset
 from datasets.fingerprint import Hasher
 from hf_oversample.oversamplers.base import Oversampler
-folder = Path(sys.argv[1])
-oversampler = Oversampler.from_pretrained(folder / "oversampler")
-dataset = Dataset.load_from_disk(folder / "dataset")
-digest = Hasher.hash(oversampler)
-rows = [dict(row) for row in oversampler.children(dataset)]
-print(json.dumps({"hash": digest, "after": Hasher.hash(oversampler), "rows": rows}))
+for folder in map(Path, sys.argv[1:]):
+    oversampler = Oversampler.from_pretrained(folder / "oversampler")
+    dataset = Dataset.load_from_disk(folder / "dataset")
+    digest = Hasher.hash(oversampler)
+    rows = [dict(row) for row in oversampler.children(dataset)]
+    found = {"hash": digest, "after": Hasher.hash(oversampler), "rows": rows}
+    (folder / "found.json").write_text(json.dumps(found))
 """
 
 

@@ -33,12 +33,9 @@ def share_of_tokens_rebuilt(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("share_decoder", [True, False])
-def test_fifty_texts_are_rebuilt(share_decoder: bool) -> None:
+def test_fifty_texts_are_rebuilt() -> None:
     texts, labels = make_corpus((38, 12), seed=9)
-    model = make_generator(
-        texts, dropout=0.0, num_latent_heads=8, latent_size=32, share_decoder=share_decoder
-    )
+    model = make_generator(texts, dropout=0.0, num_latent_heads=8, latent_size=32)
     training = arguments(
         pretrain_steps=350,
         critic_steps=0,

@@ -83,7 +83,6 @@ slow = pytest.mark.slow
         (5, 1.0, "dv", 1200),
         pytest.param(1, 2.0, "dv", 3000, marks=slow),
         pytest.param(5, 0.5, "jsd", 3000, marks=slow),
-        pytest.param(20, 1.0, "dv", 4000, marks=slow),
         pytest.param(20, 2.0, "dv", 4000, marks=slow),
     ],
 )
@@ -101,7 +100,7 @@ def test_independent_data_have_no_information(width: int, bound: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("limit", "steps"), [(5.0, 10_000), (0.0, 4_000)])
+@pytest.mark.parametrize(("limit", "steps"), [(5.0, 10_000), (0.0, 1_500)])
 def test_critic_stays_finite_in_many_dimensions(limit: float, steps: int) -> None:
     generator = torch.Generator().manual_seed(0)
     torch.manual_seed(0)

@@ -95,22 +95,25 @@ def test_save_and_load(case: Case, tmp_path: Path) -> None:
     assert (folder / "README.md").read_text() == "mine"
 
 
-def test_equal_in_a_fresh_process(case: Case, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def read_in_a_fresh_process(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder a method, with what one process told of all of them."""
+    root = tmp_path_factory.mktemp("saved")
+    for name in sorted(OVERSAMPLERS):
+        dataset, oversampler = plain(case_of(name))
+        write_for_process(root / name, oversampler, dataset)
+    folders = [str(folder) for folder in sorted(root.iterdir())]
+    subprocess.run([sys.executable, "-c", FRESH_PROCESS, *folders], check=True)
+    return root
+
+
+def test_equal_in_a_fresh_process(case: Case, read_in_a_fresh_process: Path) -> None:
     dataset, oversampler = plain(case)
-    write_for_process(tmp_path, oversampler, dataset)
-    run = subprocess.run(
-        [sys.executable, "-c", FRESH_PROCESS, str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    printed = json.loads(run.stdout.splitlines()[-1])
-    assert printed["rows"] == rows_of(oversampler.children(dataset))
-    assert (
-        printed["hash"]
-        == printed["after"]
-        == Hasher.hash(Oversampler.from_pretrained(tmp_path / "oversampler"))
-    )
+    folder = read_in_a_fresh_process / type(oversampler).__name__
+    found = json.loads((folder / "found.json").read_text())
+    assert found["rows"] == rows_of(oversampler.children(dataset))
+    loaded = Oversampler.from_pretrained(folder / "oversampler")
+    assert found["hash"] == found["after"] == Hasher.hash(loaded)
 
 
 def test_loading_errors(case: Case, tmp_path: Path) -> None:

@@ -183,7 +183,7 @@ def test_a_frozen_encoder_with_ngrams_is_a_classifier(
     ):
         assert main(["reembed", *words(file, output, "--frozen", "true", *flags)]) == 2
         assert message in capsys.readouterr().err
-    assert main(["reembed", *words(file, output, "--frozen", "true", "--dry_run", "true")]) == 0
+    assert main(["reembed", *words(file, output, "--frozen", "true", "--dry-run")]) == 0
     assert "solve a head on its vectors and on n-grams" in capsys.readouterr().out
     assert not output.exists()
 
@@ -269,7 +269,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(file: Path, tmp_pat
     """Killed by SIGKILL after its first checkpoint, then resumed: the same classifier's bits."""
 
     def run(output: Path, *more: str) -> subprocess.Popen[bytes]:
-        flags = words(file, output, "--steps", "300", "--save_steps", "20", *more)
+        flags = words(file, output, "--steps", "100", "--save_steps", "10", *more)
         command = [sys.executable, "-m", "hf_oversample.commands.main", "reembed", *flags]
         return subprocess.Popen(command, stderr=subprocess.PIPE)
 
