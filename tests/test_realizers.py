@@ -208,7 +208,7 @@ def test_drafts_of_one_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     drafts = realizer.drafts(requests, 4)
     assert sum(read) == once
     assert [texts[0] for texts in drafts] == expected
-    assert len({text for texts in drafts for text in texts}) > 2 * len(requests)
+    assert len({text for texts in drafts for text in texts}) > len(set(expected))
     for request, texts in zip(requests, drafts, strict=True):
         chosen = choose_words(request, SEGMENTER, 5)
         assert all(reconstructed(request, chosen, text) is not None for text in texts)
@@ -232,7 +232,7 @@ def test_later_drafts_lead_further_away() -> None:
 @pytest.mark.parametrize(("rounds", "number"), [(1, 0), (1, 5), (2, 2)])
 def test_a_reading_gives_so_many_drafts(rounds: int, number: int) -> None:
     """The second round of a draft reads the words of its first."""
-    with pytest.raises(ValueError, match=rf"{number} drafts were asked .* rounds is {rounds}"):
+    with pytest.raises(ValueError, match=rf"{number} drafts were asked .*rounds is {rounds}"):
         edit_realizer(rounds=rounds).drafts(requests_for(TEXTS[:1]), number)
 
 
