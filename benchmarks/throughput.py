@@ -179,7 +179,7 @@ def writing(rounds: int, number: int) -> dict[str, Any]:
     def padded_edit(part: list[AnchorRequest]) -> None:
         plans = [edit._mask(request) for request in part]
         with torch.no_grad():
-            edit._fill(part, plans, max(len(ids) for ids, _ in plans))
+            edit._fill(part, plans, max(len(ids) for ids, _ in plans), 1)
 
     works = {
         "generate, arrival order": arrival(plain_generate),

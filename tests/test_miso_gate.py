@@ -15,6 +15,7 @@ from hf_oversample.oversamplers.anchors.gate import TextGate, check_gate
 from hf_oversample.oversamplers.anchors.judge import chosen_regularization, out_of_fold_margins
 from hf_oversample.oversamplers.miso.latent_decoder import LatentDecoder
 from hf_oversample.oversamplers.miso.models import MisoModels
+from hf_oversample.text.vocabulary import KnownWords
 from miso_fixtures import SEGMENTER
 
 WORDS = ("calm", "mild", "warm", "hot", "burning", "molten")
@@ -199,6 +200,14 @@ def test_a_word_that_no_real_row_has_is_a_reason() -> None:
     # before the judges are asked
     strict = gate_of("classifier", unknown_words="reject")
     assert reasons(strict, ["a mild day in paris"]) == ["unknown words"]
+
+
+def test_known_words_are_those_of_the_texts() -> None:
+    """Words whose hash is below, between and above all known ones are told alike."""
+    words = [f"{a}{b}" for a in "abcdefgh" for b in "klmnopqr"]
+    known = KnownWords.of([" ".join(words[::2])], SEGMENTER)
+    assert known.unknown(" ".join(words), SEGMENTER) == words[1::2]
+    assert KnownWords.of([], SEGMENTER).unknown("a word", SEGMENTER) == ["a", "word"]
 
 
 def test_a_text_that_is_too_near_to_a_row_is_told() -> None:

@@ -17,6 +17,7 @@ from datasets.fingerprint import Hasher
 
 from hf_oversample import MisoForAnchorGeneration, MisoOversampler
 from hf_oversample.models.digest import weights_digest
+from hf_oversample.models.miso.realizers import EditRealizer
 from hf_oversample.neighbors.difficult import difficult_samples
 from hf_oversample.oversamplers.anchors.gate import TextGate
 from hf_oversample.oversamplers.anchors.judge import LinearJudge, chosen_regularization
@@ -111,6 +112,29 @@ def test_a_gate_that_rejects_all_gives_real_rows(monkeypatch: pytest.MonkeyPatch
     assert oversampler.rejections["tries used up"] == 24
     # not one row for all of them
     assert len({row["parent"] for row in rows}) == 12
+
+
+def test_a_source_is_read_once_for_four_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And anew after them, with other words to replace; no more drafts are made than tries."""
+    oversampler, asked = oversampler_of(max_tries=6), []
+    drafts = EditRealizer.drafts
+
+    def counted(self: Any, requests: list[Any], number: int) -> list[list[str]]:
+        asked.append(([request.key for request in requests], number))
+        return drafts(self, requests, number)
+
+    def nothing(self: Any, models: Any, texts: list[str], *_: Any) -> list[str]:
+        judged.append(texts)
+        return ["wrong class"] * len(texts)
+
+    judged: list[list[str]] = []
+    monkeypatch.setattr(EditRealizer, "drafts", counted)
+    monkeypatch.setattr(TextGate, "reasons", nothing)
+    made_by(oversampler, dataset_of(TWO))
+    assert [number for _, number in asked] == [4, 2]
+    assert [{key[-1] for key in keys} for keys, _ in asked] == [{0}, {4}]
+    assert [len(texts) for texts in judged] == [24] * 6
+    assert len({tuple(texts) for texts in judged}) == 6
 
 
 def test_rows_say_what_they_are() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from functools import lru_cache
 from typing import Any
 
@@ -59,8 +60,8 @@ REALIZERS = {
     "edit with z": lambda **options: EditRealizer(
         trained(), tokenizer(), SEGMENTER, seed=5, use_latent=True, **options
     ),
-    "edit in one round, unguided": lambda **options: EditRealizer(
-        trained(), tokenizer(), SEGMENTER, seed=5, rounds=1, guidance=0.0, **options
+    "edit in two rounds, unguided": lambda **options: EditRealizer(
+        trained(), tokenizer(), SEGMENTER, seed=5, rounds=2, guidance=0.0, **options
     ),
     "generate": lambda **options: GenerateRealizer(
         trained(), tokenizer(), SEGMENTER, seed=5, max_new_tokens=12, **options
@@ -183,6 +184,75 @@ def test_greedy_edits_do_not_depend_on_the_key() -> None:
         AnchorRequest(encode(MINORITY)[0], 1, 0, (0, child, 0), share=1.0) for child in (0, 1)
     )
     assert realizer([one]) == realizer([two])
+
+
+# ---- several drafts of one reading --------------------------------------------------------------
+
+
+def test_drafts_of_one_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The filler reads once for all of them; they replace the same words, and the first is what a
+    call gives."""
+    requests, realizer = requests_for(TEXTS, share=0.6), edit_realizer(seed=5)
+    expected = realizer(requests)
+    read: list[int] = []
+    states = MisoForAnchorGeneration.fill_states
+
+    def counted(self: Any, ids: Any, *arguments: Any) -> Any:
+        read.append(ids.numel())
+        return states(self, ids, *arguments)
+
+    monkeypatch.setattr(MisoForAnchorGeneration, "fill_states", counted)
+    assert realizer(requests) == expected
+    once = sum(read)
+    read.clear()
+    drafts = realizer.drafts(requests, 4)
+    assert sum(read) == once
+    assert [texts[0] for texts in drafts] == expected
+    assert len({text for texts in drafts for text in texts}) > len(set(expected))
+    for request, texts in zip(requests, drafts, strict=True):
+        chosen = choose_words(request, SEGMENTER, 5)
+        assert all(reconstructed(request, chosen, text) is not None for text in texts)
+    # the same for every batch and however many are asked for
+    small = edit_realizer(seed=5, token_budget=1)
+    assert [small.drafts([request], 2)[0] for request in requests] == [t[:2] for t in drafts]
+
+
+def test_later_drafts_lead_further_away() -> None:
+    realizer = edit_realizer(seed=5)
+    shares = []
+    for draft in (0, 3):
+
+        def one(requests: list[AnchorRequest], draft: int = draft) -> list[str]:
+            return [texts[draft] for texts in realizer.drafts(requests, 4)]
+
+        shares.append(foreign_share(one))
+    assert shares[1] < 0.8 * shares[0]
+
+
+@pytest.mark.parametrize(("rounds", "number"), [(1, 0), (1, 5), (2, 2)])
+def test_a_reading_gives_so_many_drafts(rounds: int, number: int) -> None:
+    """The second round of a draft reads the words of its first."""
+    with pytest.raises(ValueError, match=rf"{number} drafts were asked .*rounds is {rounds}"):
+        edit_realizer(rounds=rounds).drafts(requests_for(TEXTS[:1]), number)
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_no_word_is_written_beside_itself(rounds: int) -> None:
+    """However likely it is, and whatever punctuation stands between."""
+    model = copy.deepcopy(trained())
+    realizer = EditRealizer(model, tokenizer(), SEGMENTER, rounds=rounds, temperature=0.0)
+    place = realizer.word_texts.index("free")
+    with torch.no_grad():
+        model.output_bias[realizer.word_places[place]] += 100.0
+    realizer.guidance = 0.0
+    texts = ["win a phone, tonight at the station", "Free! phone", "phone - FREE", "phone prize"]
+    written = realizer(requests_for(texts, share=1.0))
+    kept = realizer(requests_for(["phone 2 FREE"], share=0.01))
+    assert written[1:3] != texts[1:3]
+    for text in written + kept:
+        words = [word for word in SEGMENTER.words(text.lower()) if SEGMENTER.is_word(word)]
+        assert "free" in words
+        assert all(a != b for a, b in itertools.pairwise(words)), text
 
 
 # ---- edits change the chosen words alone --------------------------------------------------------

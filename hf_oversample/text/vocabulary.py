@@ -32,5 +32,10 @@ class KnownWords:
     def unknown(self, text: str, segmenter: Segmenter) -> list[str]:
         """The text's words that are not among them, each once, in order."""
         words = list(dict.fromkeys(words_of(text, segmenter)))
-        known = np.isin(text_keys(words), self.hashes)
-        return [word for word, is_known in zip(words, known.tolist(), strict=True) if not is_known]
+        keys = text_keys(words)
+        places = np.searchsorted(
+            self.hashes, keys
+        )  # they are sorted, which `np.isin` does not know
+        known = np.append(self.hashes, 0)[places] == keys
+        is_known = (known & (places < len(self.hashes))).tolist()
+        return [word for word, known in zip(words, is_known, strict=True) if not known]

@@ -33,6 +33,7 @@ from hf_oversample.oversamplers.anchors.plan import (
     AnchorPlanner,
 )
 from hf_oversample.oversamplers.base import RESAMPLED, SYNTHETIC, Children, Oversampler
+from hf_oversample.oversamplers.miso.drawing import AnchorDrafts
 from hf_oversample.oversamplers.miso.focus import focus_weights
 from hf_oversample.oversamplers.miso.models import MisoModels
 from hf_oversample.oversamplers.plan import IntArray, Plan
@@ -125,7 +126,7 @@ class MisoOversampler(Oversampler):
     """
 
     input_kind: ClassVar[Literal["any", "text", "embedding"]] = "text"
-    code_version = 3
+    code_version = 4
     _lazy_attributes = ("_loaded", "rejections")
 
     def __init__(
@@ -149,7 +150,7 @@ class MisoOversampler(Oversampler):
         guidance: float = 1.0,
         temperature: float = 1.0,
         top_k: int = 50,
-        rounds: int = 2,
+        rounds: int = 1,
         use_latent: bool = False,
         use_class: bool = True,
         splice: bool = True,
@@ -324,18 +325,16 @@ class MisoOversampler(Oversampler):
             weights = focus_weights(self.loaded, self.judge, plan, positions, encoded, **strengths)
         sources = [texts[positions[i]] for i in pending]
 
-        def draw(places: list[int], attempt: int) -> list[str]:
-            requests = []
-            for i in pending[places].tolist():
-                source = encoded[int(positions[i])]
-                requests.append(self._request(plan, i, attempt, source, weights.get(i)))
-            return self.loaded.realizer(requests)
+        def request(place: int, attempt: int) -> AnchorRequest:
+            i = int(pending[place])
+            return self._request(plan, i, attempt, encoded[int(positions[i])], weights.get(i))
 
         def judge(places: list[int], drafts: list[str]) -> list[str | None]:
             labels = plan.label[pending[places]]
             return self.gate_.reasons(self.loaded, drafts, [sources[p] for p in places], labels)
 
         families = plan.parent[pending].tolist()
+        draw = AnchorDrafts(self.loaded.realizer, request, self.max_tries)
         kept, counts = drawn_until_kept(families, draw, judge, self.max_tries)
         for i, text in zip(pending.tolist(), kept, strict=True):
             results[i] = text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -14,9 +14,12 @@ from hf_oversample.models.miso.modeling_miso import MisoForAnchorGeneration
 from hf_oversample.models.miso.realizers.common import AnchorRequest, autocast, source_latents
 from hf_oversample.numeric import noise
 from hf_oversample.numeric.memory import work_in_batches
-from hf_oversample.text.encoding import SMALLEST_BATCH, pad, token_budget_batches
+from hf_oversample.text.encoding import SMALLEST_BATCH, EncodedText, pad, token_budget_batches
 from hf_oversample.text.protection import DEFAULT_PROTECTION, Protection, replaceable_words
 from hf_oversample.text.words import Segmenter
+
+DRAFTS_PER_READING = 4
+"""At most: the last is led away from the other class 4 times as strongly as the first."""
 
 # token ids with one mask for each chosen word, and word → position of its mask
 EditPlan = tuple[np.ndarray, dict[int, int]]
@@ -68,6 +71,7 @@ class EditRealizer:
     Fills are drawn, by Gumbel noise that is a function of (seed, key), from the `top_k` most likely
     whole words of l₊ + g(l₊ − l₋), the filler's log-probabilities as the class and as the class to
     avoid (contrastive guidance); with z, of l₊(z) + g(l₊ − l₋), whose difference does not read it.
+    A word that stands beside the one to fill is not written there once more.
 
     Args:
         model, tokenizer, segmenter: the generator and its language.
@@ -75,7 +79,8 @@ class EditRealizer:
         guidance: g; 0 fills from the class alone.
         temperature: of the drawing; 0 takes the most likely word.
         top_k: words that can be drawn.
-        rounds: masked words are filled in so many rounds, each seeing the earlier ones' words.
+        rounds: masked words are filled in so many rounds, each seeing the earlier ones' words; in
+            one, a reading of the source gives several drafts (`drafts`).
         use_latent: condition the filler on z of the source.
         use_class: tell the filler the class; `False` is an ablation.
         splice: put words into the original string; `False`, an ablation, decodes the tokens again.
@@ -97,7 +102,7 @@ class EditRealizer:
         guidance: float = 1.0,
         temperature: float = 1.0,
         top_k: int = 50,
-        rounds: int = 2,
+        rounds: int = 1,
         use_latent: bool = False,
         use_class: bool = True,
         splice: bool = True,
@@ -121,17 +126,50 @@ class EditRealizer:
         is_free = [not protection.spans(text) for text in texts]
         self.word_places = words[torch.tensor(is_free, device=words.device)]
         self.word_texts = [text for text, free in zip(texts, is_free, strict=True) if free]
+        self.folded_texts = [text.casefold() for text in self.word_texts]
         tokens = model.output_tokens[self.word_places].tolist()
         self.word_tokens = np.asarray(tokens, np.int64)
 
-    @torch.no_grad()
     def __call__(self, requests: Sequence[AnchorRequest]) -> list[str]:
         """
         The anchors' texts, in the requests' order and each independent of the others; a text
         without a word to replace comes back unchanged.
         """
+        return [texts[0] for texts in self.drafts(requests, 1)]
+
+    @property
+    def drafts_per_reading(self) -> int:
+        """How many drafts of a request one reading of its source can give: several where words
+        are filled in one round; in more, a draft's second round reads what its first one wrote."""
+        return DRAFTS_PER_READING if self.rounds == 1 else 1
+
+    @torch.no_grad()
+    def drafts(self, requests: Sequence[AnchorRequest], number: int) -> list[list[str]]:
+        """
+        Several texts of each request, from one reading of its source: the same words are
+        replaced, by others.
+
+        Draft d, from 0, is drawn with the key of try + d, and led away from the other class 1 + d
+        times as strongly: it is asked for where those before it were rejected.
+
+        Args:
+            requests: n requests; the last counter of a key is the try.
+            number: drafts of each, from 1 to `drafts_per_reading`.
+
+        Returns: n lists of texts, each independent of the other requests; a text without a word to
+            replace comes back unchanged.
+
+        Raises:
+            ValueError: for more drafts than a reading gives, or none.
+        """
+        if not 1 <= number <= self.drafts_per_reading:
+            raise ValueError(
+                f"{number} drafts were asked of a reading, which gives 1 to "
+                f"{self.drafts_per_reading} (rounds is {self.rounds}): ask for those, and again "
+                "with keys of later tries."
+            )
         self.model.eval()
-        results: list[str] = [request.source.text for request in requests]
+        results = [[request.source.text] * number for request in requests]
         if not self.word_texts:  # every word is protected: there is none to write
             return results
         plans = [self._mask(request) for request in requests]
@@ -141,11 +179,15 @@ class EditRealizer:
         def fill(rows: np.ndarray, length: int) -> None:
             batch = [work[row] for row in rows]
             with autocast(self.model, self.precision):
-                filled = self._fill([requests[i] for i in batch], [plans[i] for i in batch], length)
+                filled = self._fill(
+                    [requests[i] for i in batch], [plans[i] for i in batch], length, number
+                )
             for i, words in zip(batch, filled, strict=True):
-                results[i] = self._write(requests[i], plans[i], words)
+                results[i] = [self._write(requests[i], plans[i], one) for one in words]
 
-        batches = token_budget_batches(lengths, self.token_budget)
+        # guided, a text is read twice in a batch
+        budget = self.token_budget // 2 if self.guidance else self.token_budget
+        batches = token_budget_batches(lengths, budget)
         work_in_batches(batches, fill, what="filling words of anchors")
         return results
 
@@ -166,9 +208,14 @@ class EditRealizer:
         return np.asarray(ids, np.int64), places
 
     def _fill(
-        self, requests: Sequence[AnchorRequest], plans: Sequence[EditPlan], length: int
-    ) -> list[dict[int, int]]:
-        """Word → place among `word_texts` for each request of one batch."""
+        self,
+        requests: Sequence[AnchorRequest],
+        plans: Sequence[EditPlan],
+        length: int,
+        number: int,
+    ) -> list[list[dict[int, int]]]:
+        """Word → place among `word_texts`, for each request of one batch and each of its
+        `number` drafts."""
         model, device = self.model, self.model.device
         rows = len(requests)
         order = list(range(rows)) + [0] * max(0, SMALLEST_BATCH - rows)
@@ -179,42 +226,120 @@ class EditRealizer:
         )
         avoided = torch.tensor([requests[i].avoid for i in order], device=device)
         latents = self._latents([requests[i] for i in order]) if self.use_latent else None
-        # the order in which a text's words are filled
-        turns = []
-        for request, (_, places) in zip(requests, plans, strict=True):
-            words = np.asarray(list(places))
-            shuffled = words[
-                np.argsort(noise.uniform(self.seed, noise.stream("turns"), *request.key, words))
-            ]
-            turns.append([part.tolist() for part in np.array_split(shuffled, self.rounds)])
-        filled: list[dict[int, int]] = [{} for _ in requests]
+        filled: list[list[dict[int, int]]] = [[{} for _ in range(number)] for _ in requests]
         for turn in range(self.rounds):
-            targets = [(row, word) for row in range(rows) for word in turns[row][turn]]
+            targets = self._targets(requests, plans, turn)
             if not targets:
                 continue
             at = torch.tensor([(row, plans[row][1][word]) for row, word in targets], device=device)
-            logits = own = self._word_logits(ids, mask, wanted, latents, at)
-            if self.guidance:
-                # z says what a text is about and of which class: told z, both passes would say the
-                # same, and guidance nothing
-                if latents is not None:
-                    own = self._word_logits(ids, mask, wanted, None, at)
-                against = self._word_logits(ids, mask, avoided, None, at)
-                logits = logits + self.guidance * (own - against)
-            top = torch.topk(logits, min(self.top_k, logits.shape[1]), dim=1)
-            values, candidates = top.values.double().cpu().numpy(), top.indices.cpu().numpy()
-            if self.temperature:
-                keys = np.asarray([requests[row].key for row, _ in targets]).T[:, :, None]
-                words = np.asarray([word for _, word in targets])[:, None]
-                drawn = noise.gumbel(self.seed, noise.stream("fill"), *keys, words, candidates)
-                values = values / self.temperature + drawn
-            best = candidates[np.arange(len(candidates)), values.argmax(1)]
-            for (row, word), place in zip(targets, best.tolist(), strict=True):
-                filled[row][word] = place
-                ids[row, plans[row][1][word]] = int(self.word_tokens[place])
+            own, difference = self._word_logits(ids, mask, wanted, avoided, latents, at)
+            for draft in range(number):
+                logits = own
+                if difference is not None:
+                    logits = own + self.guidance * (1 + draft) * difference
+                values, candidates = self._drawn(logits, requests, targets, draft)
+                for (row, word), value, candidate in zip(targets, values, candidates, strict=True):
+                    words = filled[row][draft]
+                    barred = self._beside(requests[row].source, plans[row][1], words, word)
+                    words[word] = self._best(value, candidate, barred)
+            if turn + 1 < self.rounds:
+                for row, word in targets:
+                    token = int(self.word_tokens[filled[row][0][word]])
+                    ids[row, plans[row][1][word]] = token
         return filled
 
+    def _targets(
+        self, requests: Sequence[AnchorRequest], plans: Sequence[EditPlan], turn: int
+    ) -> list[tuple[int, int]]:
+        """Row and word of what is filled in a round, a row's words in their order."""
+        found = []
+        for row, (request, (_, places)) in enumerate(zip(requests, plans, strict=True)):
+            words = np.asarray(list(places))
+            drawn = noise.uniform(self.seed, noise.stream("turns"), *request.key, words)
+            part = np.array_split(words[np.argsort(drawn)], self.rounds)[turn]
+            found += [(row, word) for word in sorted(part.tolist())]
+        return found
+
+    def _drawn(
+        self,
+        logits: Tensor,
+        requests: Sequence[AnchorRequest],
+        targets: Sequence[tuple[int, int]],
+        draft: int,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The `top_k` words that can be drawn for each of m targets, by place, and their values,
+        `[m, k]` each: the largest value wins."""
+        top = torch.topk(logits, min(self.top_k, logits.shape[1]), dim=1)
+        values, candidates = top.values.double().cpu().numpy(), top.indices.cpu().numpy()
+        if self.temperature:
+            keys = np.asarray([requests[row].key for row, _ in targets])
+            keys[:, -1] += draft
+            words = np.asarray([word for _, word in targets])[:, None]
+            counters = (*keys.T[:, :, None], words, candidates)
+            drawn = noise.gumbel(self.seed, noise.stream("fill"), *counters)
+            values = values / self.temperature + drawn
+        return values, candidates
+
+    def _beside(
+        self, source: EncodedText, masked: Mapping[int, int], filled: Mapping[int, int], word: int
+    ) -> set[str]:
+        """The words beside a word, in folded case, as far as they are known: written there once
+        more, they would make the text repeat itself."""
+        found = set()
+        for step in (-1, 1):
+            other = word + step
+            while 0 <= other < len(source.spans):
+                if other in filled:
+                    found.add(self.folded_texts[filled[other]])
+                elif other not in masked:
+                    text = source.word(other)
+                    if not self.segmenter.is_word(text):  # punctuation and numbers in between
+                        other += step
+                        continue
+                    found.add(text.casefold())
+                break
+        return found
+
+    def _best(self, values: np.ndarray, candidates: np.ndarray, barred: set[str]) -> int:
+        """The candidate of the highest value whose text is not barred; the highest if all are."""
+        best = int(candidates[values.argmax()])
+        if self.folded_texts[best] not in barred:
+            return best
+        ordered = candidates[np.argsort(-values, kind="stable")].tolist()
+        return next((one for one in ordered if self.folded_texts[one] not in barred), best)
+
     def _word_logits(
+        self,
+        ids: Tensor,
+        mask: Tensor,
+        wanted: Tensor,
+        avoided: Tensor,
+        latents: Tensor | None,
+        at: Tensor,
+    ) -> tuple[Tensor, Tensor | None]:
+        """
+        At (row, position) pairs `[m, 2]`: log-probabilities over whole words as the wanted class,
+        and by how much they are above those as the class to avoid, `[m, words]` each; None without
+        guidance.
+        """
+        if not self.guidance:
+            return self._read(ids, mask, wanted, latents, at), None
+        # both classes in one batch
+        shift = torch.tensor([len(ids), 0], device=at.device)
+        both = self._read(
+            ids.repeat(2, 1),
+            mask.repeat(2, 1),
+            torch.cat([wanted, avoided]),
+            None,
+            torch.cat([at, at + shift]),
+        )
+        own, against = both[: len(at)], both[len(at) :]
+        # z says what a text is about and of which class: told z, both readings would say the same,
+        # and guidance nothing
+        told = own if latents is None else self._read(ids, mask, wanted, latents, at)
+        return told, own - against
+
+    def _read(
         self, ids: Tensor, mask: Tensor, classes: Tensor, latents: Tensor | None, at: Tensor
     ) -> Tensor:
         """Log-probabilities over whole words at (row, position) pairs `[m, 2]`: `[m, words]`."""
