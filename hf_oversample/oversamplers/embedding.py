@@ -212,7 +212,9 @@ class EmbeddingOversampler(Oversampler):
     def __getstate__(self) -> dict[str, Any]:
         if self._array_types is not None:
             _ = self.features_  # the state is the same whether they were asked for before or not
-        return super().__getstate__()
+        state = super().__getstate__()
+        state.pop("_array_types", None)
+        return state
 
     def fit_arrays(self, embeddings: npt.ArrayLike, labels: npt.ArrayLike) -> Self:
         """Learn from arrays instead of a data set; :meth:`new_rows` then makes the children.
