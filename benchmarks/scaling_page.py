@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scaling_curves import CURVES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +23,7 @@ LINES: list[dict[str, Any]] = [
     {"color": "#E69F00", "marker": "P"},
     {"color": "#CC79A7", "marker": "X"},
 ]
-SECONDS, MEMORY, CLOCK = "cpu_seconds", "growth_mib", "seconds"
+SECONDS, MEMORY, CLOCK = "cpu_seconds", "peak_mib", "seconds"
 PANELS: tuple[tuple[str, str, str], ...] = (
     ("rows", SECONDS, "Rows: time"),
     ("dimensions", SECONDS, "Dimensions: time"),
@@ -33,9 +34,7 @@ PANELS: tuple[tuple[str, str, str], ...] = (
     ("batch size", SECONDS, "MISO's update: batch size"),
     ("text length", SECONDS, "MISO's update: length of texts"),
 )
-AXES = {SECONDS: "processor seconds", CLOCK: "seconds", MEMORY: "MiB above what was there before"}
-LEAST_MEMORY = 1.0
-"""MiB; the highest resident set does not show less."""
+AXES = {SECONDS: "processor seconds", CLOCK: "seconds", MEMORY: "highest resident set, MiB"}
 
 
 def points_of(record: Path) -> list[dict[str, Any]]:
@@ -45,28 +44,30 @@ def points_of(record: Path) -> list[dict[str, Any]]:
 
 
 def lines_of(record: Path, curve: str) -> dict[str, list[dict[str, Any]]]:
-    """A curve's points by method, by ascending value."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for point in points_of(record):
-        if point["curve"] == curve:
-            found.setdefault(point["method"], []).append(point)
-    return {name: sorted(own, key=lambda point: point["value"]) for name, own in found.items()}
+    """A curve's points by method, by ascending value; methods in the curve's order."""
+    own = sorted(
+        (point for point in points_of(record) if point["curve"] == curve),
+        key=lambda point: point["value"],
+    )
+    found = {
+        method: [point for point in own if point["method"] == method]
+        for method in CURVES[curve].values
+    }
+    return {method: points for method, points in found.items() if points}
 
 
 def exponent(points: list[dict[str, Any]], measure: str = SECONDS) -> float:
-    """p of c · value ** p, by least squares of the logarithms; NaN of fewer than two points."""
-    kept = [p for p in points if p[measure] >= (LEAST_MEMORY if measure == MEMORY else 0)]
-    if len(kept) < 2:
+    """p of c · value ** p, by least squares of the logarithms; NaN of fewer than two points, and of
+    memory."""
+    if len(points) < 2 or measure == MEMORY:  # of memory a part is always there
         return math.nan
-    values = np.log([p["value"] for p in kept])
-    return float(np.polyfit(values, np.log([p[measure] for p in kept]), 1)[0])
+    values = np.log([p["value"] for p in points])
+    return float(np.polyfit(values, np.log([p[measure] for p in points]), 1)[0])
 
 
 def tables(record: Path) -> str:
     """A table a curve: seconds and memory of each method, and the exponents: of all points, and of
     the last two."""
-    from scaling_points import CURVES
-
     parts = []
     for name, curve in CURVES.items():
         own = lines_of(record, name)
@@ -76,7 +77,7 @@ def tables(record: Path) -> str:
         measures = (CLOCK, SECONDS) if name == "processes" else (SECONDS, MEMORY)
         for measure in measures:
             head = [f"{curve.label}: {AXES[measure]}", *(f"{value:,}" for value in values)]
-            lines = [head + ["exponent", "of the last two"]]
+            lines = [[*head, "exponent", "of the last two"]]
             for method, points in own.items():
                 at = {point["value"]: f"{point[measure]:.3g}" for point in points}
                 exponents = [exponent(points, measure), exponent(points[-2:], measure)]
@@ -99,10 +100,10 @@ def draw(record: Path, picture: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(19, 10))
+    figure = Figure(figsize=(19, 11.5))
     figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.12)
     FigureCanvasAgg(figure)
-    methods = list(lines_of(record, "rows"))
+    methods = list(CURVES["rows"].values)
     for axes, (curve, measure, title) in zip(figure.subplots(2, 4).flat, PANELS, strict=True):
         panel(axes, record, curve, measure, methods)
         axes.set_title(title, fontsize=13)
@@ -115,17 +116,13 @@ def draw(record: Path, picture: Path) -> None:
 def panel(axes: Axes, record: Path, curve: str, measure: str, methods: list[str]) -> None:
     """One curve; a method has the same colour in all panels."""
     from matplotlib.ticker import NullFormatter, StrMethodFormatter
-    from scaling_points import CURVES
 
     own = lines_of(record, curve)
     for place, (method, points) in enumerate(own.items()):
         style = LINES[methods.index(method) if method in methods else place + 1]
-        kept = [p for p in points if measure != MEMORY or p[measure] >= LEAST_MEMORY]
-        if not kept:
-            continue
         power = exponent(points, measure)
         label = method if math.isnan(power) else f"{method}: {power:.2f}"
-        xs, ys = [p["value"] for p in kept], [p[measure] for p in kept]
+        xs, ys = [p["value"] for p in points], [p[measure] for p in points]
         axes.plot(xs, ys, label=label, linewidth=1.8, markersize=6, **style)
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -144,4 +141,6 @@ def panel(axes: Axes, record: Path, curve: str, measure: str, methods: list[str]
     axes.tick_params(labelsize=10)
     axes.grid(color="#DDDDDD", linewidth=0.7)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=9.5, frameon=False)
+    if own:
+        below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "ncols": 2}
+        axes.legend(fontsize=9.5, frameon=False, **below)

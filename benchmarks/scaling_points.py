@@ -1,4 +1,4 @@
-"""The points of `scaling.py`'s curves: which there are, and the work of one, in its own process."""
+"""The work of a point of `scaling.py`'s curves, and how it is measured."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import multiprocessing
 import os
 import statistics
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from datasets import Dataset, disable_caching, disable_progress_bars
 from embeddings_measuring import as_dataset, highest_resident, mixture, timed
+from scaling_curves import CURVES
 
-REPEATED_BELOW = 5.0
+REPEATED_BELOW = 2.0
 """Processor seconds; what is shorter is run three times, and its median counts."""
 PRODUCTS = 96
 CLASSES = {
@@ -28,68 +28,14 @@ CLASSES = {
 }
 
 
-@dataclass(frozen=True)
-class Curve:
-    """What varies along it, and how far each method is followed: as far as a minute a point."""
-
-    label: str
-    setting: dict[str, float]
-    values: dict[str, tuple[int, ...]]
-
-
-CURVES = {
-    "rows": Curve(
-        "rows",
-        {"width": 128, "rare_share": 0.01},
-        {
-            "random": (10_000, 30_000, 100_000, 300_000, 1_000_000),
-            "SMOTE": (10_000, 30_000, 100_000, 300_000, 1_000_000),
-            "Borderline-SMOTE": (10_000, 30_000, 100_000, 300_000),
-            "ADASYN": (10_000, 30_000, 100_000, 300_000),
-            "AMO": (3000, 10_000, 30_000),
-            "SIMPOR": (3000, 10_000, 30_000),
-            "Bayesian GAN, sampling": (10_000, 30_000, 100_000),
-        },
-    ),
-    "dimensions": Curve(
-        "numbers a row",
-        {"rows": 20_000, "rare_share": 0.05},
-        {
-            "random": (16, 64, 256, 1024),
-            "SMOTE": (16, 64, 256, 1024),
-            "Borderline-SMOTE": (16, 64, 256, 1024),
-            "ADASYN": (16, 64, 256, 1024),
-            "AMO": (16, 128, 1024),
-            "SIMPOR": (16, 64, 256),
-            "Bayesian GAN, sampling": (16, 128, 1024),
-        },
-    ),
-    "classes": Curve(
-        "classes",
-        {"rows": 60_000, "width": 32},
-        {
-            "random": (2, 10, 100, 1000, 10_000),
-            "SMOTE": (2, 10, 100, 1000, 10_000),
-            "ADASYN": (2, 100, 1000),
-            "AMO": (2, 100),
-        },
-    ),
-    "processes": Curve(
-        "processes",
-        {"rows": 300_000, "width": 128, "rare_share": 0.01},
-        {"map, SMOTE": (1, 2), "map, random": (1, 2), "products": (1, 2)},
-    ),
-    "batch size": Curve("texts in a batch", {"tokens": 32}, {"MISO update": (8, 16, 32, 64, 128)}),
-    "text length": Curve("tokens a text", {"batch": 32}, {"MISO update": (8, 16, 32, 64)}),
-}
-
-
-def import_all() -> None:
-    """What the points need, so that processes that are forked have it: imports are not measured."""
-    import demo_training  # noqa: F401
-
-    for method in CLASSES:
-        oversampler(method)
+def warm_up(methods: Iterable[str]) -> None:
+    """Make what methods make once only, so that processes that are forked have it: imports are not
+    measured."""
+    disable_caching()
+    disable_progress_bars()
+    few = rows_of("dimensions", 16)[0].select(range(500))
+    for method in methods:
+        oversampler(method).balance(few)
 
 
 def oversampler(method: str, **options: Any) -> Any:
@@ -212,12 +158,9 @@ def work_of(curve: str, method: str, value: int, folder: Path) -> Callable[[], i
     if method == "MISO update":
         setting = {name: int(number) for name, number in CURVES[curve].setting.items()}
         return updates(**{"batch": value, "tokens": value, **setting})
-    few = rows_of("dimensions", 16)[0].select(range(2000))
     dataset, options = rows_of(curve, value)
     if method == "Bayesian GAN, sampling":
-        generated(few)()  # imports are not what is measured
         return generated(dataset)
-    oversampler(method).balance(few)
     return lambda: len(oversampler(method, **options).balance(dataset))
 
 
@@ -229,14 +172,12 @@ def children_seconds() -> float:
 
 def measured(curve: str, method: str, value: int) -> dict[str, Any]:
     """One point, in this process: seconds of the processor (of its children too) and by the clock,
-    the median of three where it is short; and what the first added to the highest resident set."""
-    disable_caching()
-    disable_progress_bars()
+    the median of three where it is short; and the highest resident set after the first, data
+    included."""
     runs: list[dict[str, float]] = []
     made: list[int] = []
     with tempfile.TemporaryDirectory(prefix="scaling-") as folder:
         work = work_of(curve, method, value, Path(folder))
-        before = highest_resident()
         while not runs or (len(runs) < 3 and runs[0]["cpu_seconds"] < REPEATED_BELOW):
             own = children_seconds()
             times = timed(lambda: made.append(work()))
@@ -247,6 +188,5 @@ def measured(curve: str, method: str, value: int) -> dict[str, Any]:
         "output_rows": made[0],
         **{name: round(median[name], 4) for name in ("cpu_seconds", "seconds")},
         "runs": [round(run["cpu_seconds"], 4) for run in runs],
-        "growth_mib": round(runs[0]["peak_mib"] - before, 1),
         "peak_mib": round(runs[0]["peak_mib"], 1),
     }
