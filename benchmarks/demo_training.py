@@ -34,6 +34,15 @@ class DemoTexts:
         encoded = TextEncoder(tokenizer, segmenter, 64).many(rows["text"])
         return cls(encoded, np.asarray(rows["label"], np.int64), tokenizer, segmenter)
 
+    @classmethod
+    def of_length(cls, tokens: int, number: int) -> DemoTexts:
+        """So many texts of about as many tokens: neighbouring ones joined, and cut."""
+        rows = demo_sms()[:]
+        joined = [" ".join((rows["text"] * 2)[row : row + tokens]) for row in range(number)]
+        tokenizer, segmenter = cls.read(1).tokenizer, Segmenter("en")
+        encoded = TextEncoder(tokenizer, segmenter, tokens).many(joined)
+        return cls(encoded, np.asarray(rows["label"][:number], np.int64), tokenizer, segmenter)
+
     def generator(self) -> MisoForAnchorGeneration:
         """A new one, on the demo's encoder."""
         return new_generator(

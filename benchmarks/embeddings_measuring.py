@@ -8,7 +8,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -42,13 +42,15 @@ def mixture(rows: int, minority: int, width: int, seed: int) -> tuple[np.ndarray
     return points, labels
 
 
-def as_dataset(points: np.ndarray, labels: np.ndarray) -> Dataset:
-    """The two as a data set that shares the points' memory."""
+def as_dataset(
+    points: np.ndarray, labels: np.ndarray, names: Sequence[str] = ("majority", "minority")
+) -> Dataset:
+    """The two as a data set that shares the points' memory; ``names`` of the classes."""
     count, width = points.shape
     flat = pa.FixedSizeListArray.from_arrays(pa.array(points.reshape(-1)), width)
     features = Features(
         {
-            "label": ClassLabel(names=["majority", "minority"]),
+            "label": ClassLabel(names=list(names)),
             "embedding": List(Value("float32"), length=width),
         }
     )

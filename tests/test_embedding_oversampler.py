@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, Features, LargeList, List, Value
+from datasets.fingerprint import Hasher
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -97,6 +99,19 @@ def test_fitted_on_arrays_it_maps_no_data_set(case: Case) -> None:
     oversampler = case.make().fit_arrays(vectors_of(dataset), dataset["label"][:])
     with pytest.raises(ValueError, match="was fitted on another data set"):
         oversampler.children(dataset)
+
+
+def test_fitted_on_arrays_it_has_the_features_of_a_data_set_of_them(case: Case) -> None:
+    dataset = make_dataset(COUNTS).select_columns(["label", "embedding"])
+    fitted = case.make().fit_arrays(vectors_of(dataset), dataset["label"][:])
+    digest = Hasher.hash(fitted)
+    features = {"label": Value("int64"), "embedding": List(Value("float32"), length=WIDTH)}
+    assert fitted.features_ == Features(features)
+    assert Hasher.hash(fitted) == digest
+    assert pickle.loads(pickle.dumps(fitted)).features_ == fitted.features_
+    assert "_array_types" not in fitted.__getstate__()
+    refitted = fitted.fit(make_dataset(COUNTS), **case.fit_columns)
+    assert refitted.features_ == make_dataset(COUNTS).features
 
 
 # ---- data sets ----------------------------------------------------------------------------------

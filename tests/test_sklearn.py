@@ -214,7 +214,8 @@ def test_smote_imports_nothing_that_it_does_not_use() -> None:
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     imported, used, ours = (set(ast.literal_eval(line)) for line in answer.stdout.splitlines())
     assert not {"torch", "transformers", "accelerate", "jieba", "nltk"} & imported
-    assert not {"transformers", "accelerate", "tokenizers", "jieba", "nltk"} & used
+    files = {"datasets", "huggingface_hub", "fsspec", "multiprocess"}  # of arrays there are none
+    assert not {"transformers", "accelerate", "tokenizers", "jieba", "nltk", *files} & used
     assert not [name for name in ours if ".amo" in name or ".models.classifiers" in name]
 
 

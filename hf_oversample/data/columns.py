@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import ClassLabel, Dataset, Features
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 BATCH_ROWS = 10_000
 """Rows that are read at a time."""
@@ -102,6 +104,8 @@ def read_labels(dataset: Dataset, column: str, *, first_row: int = 0) -> Labels:
         parts.append(values.to_numpy(zero_copy_only=False))
     raw = np.concatenate(parts)
     feature = dataset.features[column]
+    from datasets import ClassLabel
+
     if isinstance(feature, ClassLabel):
         names = list(feature.names)
         outside = np.flatnonzero((raw < 0) | (raw >= len(names)))
@@ -193,6 +197,8 @@ def as_arrow(values: Any, feature: Any) -> pa.Array | pa.ChunkedArray:
     A float32 matrix [n, d] becomes a list column of n rows without being copied; in chunks where
     one list array cannot count its values.
     """
+    from datasets import Features
+
     kind = Features({"column": feature}).arrow_schema.field("column").type
     if not (isinstance(values, np.ndarray) and values.ndim == 2):
         return pa.array(as_list(values), type=kind)

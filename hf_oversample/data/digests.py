@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
-from datasets import Dataset
 
 from hf_oversample.data.columns import BATCH_ROWS, column_batches, is_list
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 # 2**64 divided by the golden ratio: its multiples differ in all their bits
 _KEY_STEP = np.uint64(0x9E3779B97F4A7C15)

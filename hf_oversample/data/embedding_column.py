@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from datasets import Dataset
 
 from hf_oversample.data.embeddings import embedding_blocks, has_float64
 from hf_oversample.numeric.offsets import about, far_middles_between
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 BLOCK_BYTES = 64 * 2**20
 """Of a block of float32 rows: 43,690 rows of 384 numbers."""

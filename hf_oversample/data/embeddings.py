@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import Dataset
 
 from hf_oversample.data.columns import (
     BATCH_ROWS,
@@ -19,6 +18,9 @@ from hf_oversample.data.columns import (
     require_columns,
 )
 from hf_oversample.data.digests import ContentDigest
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 def exact_embeddings(dataset: Dataset, column: str) -> npt.NDArray[np.float64] | None:

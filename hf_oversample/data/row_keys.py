@@ -7,17 +7,19 @@ strings, numbers, booleans, and lists of numbers of one length.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import xxhash
-from datasets import ClassLabel, Features, LargeList, List, Value
 
 from hf_oversample.data.columns import as_list
 from hf_oversample.data.digests import vector_keys
 from hf_oversample.data.embeddings import vectors_of
+
+if TYPE_CHECKING:
+    from datasets import Features
 
 Keys = npt.NDArray[np.uint64]
 _NULL = np.uint64(0x5851F42D4C957F2D)
@@ -50,6 +52,8 @@ def record_keys(values: Callable[[str], Any], features: Features, names: Sequenc
 
 
 def _kind(feature: Any) -> str | None:
+    from datasets import ClassLabel, LargeList, List, Value
+
     if isinstance(feature, ClassLabel):
         return "int"
     if isinstance(feature, Value):

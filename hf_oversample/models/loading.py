@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
@@ -117,6 +116,8 @@ def load_config(kind: type[Config], name: str | Path, **options: Any) -> Config:
 
 def _built(kind: type[Config], name: str | Path, values: Mapping[str, Any]) -> Config:
     """A configuration of what config.json holds, which anyone may have written."""
+    from huggingface_hub.errors import StrictDataclassError  # which imports an HTTP client
+
     try:
         return kind.from_dict(dict(values))
     except (StrictDataclassError, *OF_VALUES) as error:

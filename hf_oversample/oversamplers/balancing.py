@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pyarrow as pa
-from datasets import Dataset, DatasetDict, concatenate_datasets
-from datasets.fingerprint import Hasher
-from datasets.formatting.formatting import LazyBatch
 
 from hf_oversample.data.columns import in_format_of
-from hf_oversample.data.row_weights import with_prior_weights, with_unit_weights
 from hf_oversample.numeric.workers import processes_that_can_use_gpus
 from hf_oversample.oversamplers.growing import GrowingBatches
 from hf_oversample.oversamplers.plan import REAL, IntArray
+
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict
+    from datasets.formatting.formatting import LazyBatch
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +48,8 @@ class BalancingDatasets(GrowingBatches):
         self, dataset: Dataset, num_proc: int | None = None, batch_size: int = 1000
     ) -> Dataset:
         """The children of the fitted data set, whose content is not checked again."""
+        from datasets import Dataset
+
         parents = np.unique(self.fitted_plan().parent)
         features = self.output_features(dataset.features)
         if not len(parents):
@@ -113,6 +115,10 @@ class BalancingDatasets(GrowingBatches):
             as :meth:`fit`; ValueError for a ``DatasetDict`` without ``train``, or a
             ``weight_column`` that is there already.
         """
+        from datasets import DatasetDict
+
+        from hf_oversample.data.row_weights import with_unit_weights
+
         self._check_weight_column(weight_column)
         columns = {
             "label_column": label_column,
@@ -150,6 +156,8 @@ class BalancingDatasets(GrowingBatches):
         """Raise where a method's rows can have no weights."""
 
     def _weighted(self, balanced: Dataset, weight_column: str | None) -> Dataset:
+        from hf_oversample.data.row_weights import with_prior_weights
+
         if not weight_column:
             return balanced
         return with_prior_weights(balanced, self.label_column_, weight_column)
@@ -162,6 +170,8 @@ class BalancingDatasets(GrowingBatches):
         Args:
             given: the columns that the caller named, as arguments of ``fit``.
         """
+        from datasets import concatenate_datasets
+
         fit_on: dict[str, str] = {}
         difference: str | None = "not fitted"
         if self.plan_ is not None:
@@ -182,6 +192,8 @@ class BalancingDatasets(GrowingBatches):
 
     def with_provenance(self, dataset: Dataset) -> Dataset:
         """The data set with ``origin`` "real" and ``parent`` −1, added without rewriting it."""
+        from datasets.fingerprint import Hasher
+
         features = self.output_features(dataset.features)
         for name, value in (("origin", REAL), ("parent", -1)):
             column = np.full(len(dataset), value, dtype=np.int64)

@@ -14,11 +14,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from datasets import Dataset
 
 from hf_oversample.data.columns import Labels, check_texts, read_labels, require_columns
 from hf_oversample.data.digests import ContentDigest, content_digest, text_keys, vector_keys
@@ -33,6 +32,9 @@ from hf_oversample.oversamplers.strategy import (
     class_counts,
     spread_by_class,
 )
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 __all__ = ["ORIGINS", "REAL", "RESAMPLED", "SYNTHETIC", "Children", "Oversampler", "Plan"]
 
@@ -147,6 +149,8 @@ class Oversampler(BalancingDatasets):
                 columns ``origin`` or ``parent`` already there; a sampling strategy that the counts
                 do not allow. Columns and rows are named.
         """
+        from datasets import Dataset  # here, since arrays need none of it
+
         if not isinstance(dataset, Dataset):
             hint = "dataset['train']" if isinstance(dataset, dict) else "a datasets.Dataset"
             raise TypeError(

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from datasets import Dataset, Features, List, Value
-from datasets.fingerprint import Hasher
 
 import hf_oversample
 from hf_oversample.data.columns import ListColumns
@@ -24,6 +23,9 @@ from hf_oversample.oversamplers.base import FloatMatrix, Oversampler
 from hf_oversample.oversamplers.plan import RESAMPLED, SYNTHETIC, Children, IntArray, Plan
 from hf_oversample.oversamplers.saved_files import checked_array, checked_places
 from hf_oversample.oversamplers.strategy import children_per_class, class_counts
+
+if TYPE_CHECKING:
+    from datasets import Dataset, Features
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +59,7 @@ class EmbeddingOversampler(Oversampler):
     input_kind = "embedding"
     _learns_from_matrix = True
     _exact: npt.NDArray[np.float64] | None = None  # while a method learns
+    _array_types: tuple[str, str, int] | None = None  # of labels and values, and their width
 
     # ---- what a method defines ------------------------------------------------------------------
 
@@ -79,6 +82,7 @@ class EmbeddingOversampler(Oversampler):
         self, dataset: Dataset, embeddings: FloatMatrix | None, children: Mapping[int, int]
     ) -> Plan:
         assert embeddings is not None, "fit reads the embedding column of these methods"
+        self.__dict__.pop("_array_types", None)
         self._refuse_integers(dataset)
         exact = exact_embeddings(dataset, str(self.embedding_column_))
         return self._learn_about_center(embeddings, exact, children)
@@ -152,6 +156,9 @@ class EmbeddingOversampler(Oversampler):
 
         ``num_proc`` and ``batch_size`` are without effect here.
         """
+        from datasets import Dataset
+        from datasets.fingerprint import Hasher
+
         parents = np.unique(self.fitted_plan().parent)
         rows = pa.table({})
         if self.copy_columns:
@@ -190,6 +197,24 @@ class EmbeddingOversampler(Oversampler):
         return made
 
     # ---- arrays ---------------------------------------------------------------------------------
+
+    @cached_property
+    def features_(self) -> Features:
+        """Of the data set; of arrays, those that a data set of them would have. Made when they are
+        asked for: a process that grows arrays need not import `datasets`."""
+        if self._array_types is None:
+            raise AttributeError(f"{type(self).__name__} is not fitted: it has no features_")
+        from datasets import Features, List, Value
+
+        labels, values, width = self._array_types
+        return Features({"label": Value(labels), "embedding": List(Value(values), length=width)})
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self._array_types is not None:
+            _ = self.features_  # the state is the same whether they were asked for before or not
+        state = super().__getstate__()
+        state.pop("_array_types", None)
+        return state
 
     def fit_arrays(self, embeddings: npt.ArrayLike, labels: npt.ArrayLike) -> Self:
         """Learn from arrays instead of a data set; :meth:`new_rows` then makes the children.
@@ -232,13 +257,11 @@ class EmbeddingOversampler(Oversampler):
         self.label_column_, self.text_column_, self.embedding_column_ = "label", None, "embedding"
         self.label_values_, self.label_names_ = values.tolist(), [str(v) for v in values.tolist()]
         self.labels_ = codes.astype(np.int64)
-        self.features_ = Features(
-            {
-                "label": Value("string" if values.dtype.kind in "UO" else "int64"),
-                "embedding": List(
-                    Value("float32" if exact is None else "float64"), length=matrix.shape[1]
-                ),
-            }
+        self.__dict__.pop("features_", None)
+        self._array_types = (
+            "string" if values.dtype.kind in "UO" else "int64",
+            "float32" if exact is None else "float64",
+            matrix.shape[1],
         )
         self.digest_, self.row_keys_ = "", None
         children = children_per_class(

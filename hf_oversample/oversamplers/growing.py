@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from datasets import ClassLabel, Features, Value
-from datasets.formatting.formatting import LazyBatch
 
 from hf_oversample.data.columns import ListColumns, as_arrow, as_list
 from hf_oversample.data.digests import text_keys, vector_keys
@@ -22,6 +20,10 @@ from hf_oversample.data.embeddings import vectors_of
 from hf_oversample.data.row_keys import key_columns, record_keys
 from hf_oversample.oversamplers.plan import ORIGINS, REAL, Children, IntArray, Plan
 from hf_oversample.oversamplers.saving import FittedState
+
+if TYPE_CHECKING:
+    from datasets import Features
+    from datasets.formatting.formatting import LazyBatch
 
 PROVENANCE_COLUMNS = ("origin", "parent")
 
@@ -55,6 +57,8 @@ class GrowingBatches(FittedState):
         ``IterableDataset.map`` forgets features unless it is given them: pass it
         ``features=oversampler.output_features(dataset.features)``.
         """
+        from datasets import ClassLabel, Features, Value
+
         refuse_provenance(features)
         return Features(
             {**features, "origin": ClassLabel(names=list(ORIGINS)), "parent": Value("int64")}
@@ -84,7 +88,7 @@ class GrowingBatches(FittedState):
             ValueError: the batch is not of the fitted data set.
         """
         rows, columns = self.check_batch(batch, indices)
-        if isinstance(batch, LazyBatch):
+        if is_of_map(batch):
             return self._grown_table(batch.pa_table, columns, rows)
         made, positions = self.children_of(columns, rows)
         output = {}
@@ -157,7 +161,7 @@ class GrowingBatches(FittedState):
             return
         if self.embedding_column_ is not None:
             column = self.embedding_column_
-            values = batch.pa_table[column] if isinstance(batch, LazyBatch) else batch[column]
+            values = batch.pa_table[column] if is_of_map(batch) else batch[column]
             matrix = vectors_of(values)
             keys = None if matrix is None else vector_keys(matrix)
         elif self.text_column_ is not None:
@@ -165,7 +169,7 @@ class GrowingBatches(FittedState):
             texts = columns[column]
             keys = text_keys(texts) if all(isinstance(text, str) for text in texts) else None
         else:
-            source = batch.pa_table if isinstance(batch, LazyBatch) else batch
+            source = batch.pa_table if is_of_map(batch) else batch
             names = key_columns(self.features_)
             column, keys = ", ".join(names), record_keys(source.__getitem__, self.features_, names)
         if keys is None:
@@ -280,9 +284,16 @@ _INSTEAD = (
 )
 
 
+def is_of_map(batch: Any) -> TypeGuard[LazyBatch]:
+    """Whether a batch is what `Dataset.map` gives, which holds an Arrow table."""
+    from datasets.formatting.formatting import LazyBatch
+
+    return isinstance(batch, LazyBatch)
+
+
 def _numbered_anew(batch: Any) -> str:
     """Of the rows of a stream, why they may have other numbers, and what to do."""
-    if isinstance(batch, LazyBatch):  # `Dataset.map` numbers rows of the whole data set
+    if is_of_map(batch):  # `Dataset.map` numbers rows of the whole data set
         return ""
     worker = _one_of_several_workers()
     return (

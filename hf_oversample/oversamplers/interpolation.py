@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-from datasets import Dataset
 
 from hf_oversample.data.embedding_column import EmbeddingColumn
 from hf_oversample.numeric import noise
@@ -25,6 +24,9 @@ from hf_oversample.oversamplers.neighbor_search import (
 )
 from hf_oversample.oversamplers.plan import IntArray, Plan
 from hf_oversample.oversamplers.saved_files import check_known, checked_array, checked_places
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 logger = logging.getLogger(__name__)
 

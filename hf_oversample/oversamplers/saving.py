@@ -14,17 +14,12 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from datasets import Features
-from huggingface_hub import ModelCard, snapshot_download
-from safetensors.numpy import save_file
 
 import hf_oversample
 from hf_oversample.data.whole_files import writing_to
-from hf_oversample.hub.oversampler_card import oversampler_card
-from hf_oversample.hub.push import push_folder
 from hf_oversample.models.loading import load_arrays, write_sums
 from hf_oversample.oversamplers import MULTI_LABEL_OVERSAMPLERS, OVERSAMPLERS
 from hf_oversample.oversamplers.plan import Plan
@@ -40,6 +35,10 @@ from hf_oversample.oversamplers.saved_files import (
     told_of,
     under,
 )
+
+if TYPE_CHECKING:
+    from datasets import Features
+    from huggingface_hub import ModelCard
 
 FORMAT = 1
 STATE_FILE = "state.safetensors"
@@ -188,6 +187,8 @@ class FittedState:
             TypeError: a constructor's value that JSON cannot hold.
             OSError: the disk is full or may only be read; the message names the folder.
         """
+        from safetensors.numpy import save_file
+
         target = Path(save_directory)
         if target.exists() and not target.is_dir():
             raise NotADirectoryError(f"{target} is a file: give a folder to save to")
@@ -278,6 +279,8 @@ class FittedState:
             name = str(name_or_path)
             if isinstance(name_or_path, Path) or name.startswith((".", "/", "~")):
                 raise FileNotFoundError(f"there is no folder {name}")
+            from huggingface_hub import snapshot_download
+
             downloaded = snapshot_download(
                 name,
                 revision=revision,
@@ -315,6 +318,8 @@ class FittedState:
         return oversampler
 
     def _restore(self, config: dict[str, Any], arrays: dict[str, np.ndarray], folder: Path) -> None:
+        from datasets import Features
+
         fitted = config["fitted"]
         for name in _FITTED_VALUES:
             setattr(self, name, fitted[name])
@@ -348,6 +353,8 @@ class FittedState:
         Raises:
             as :meth:`save_pretrained` and :func:`~hf_oversample.hub.push.push_folder`.
         """
+        from hf_oversample.hub.push import push_folder
+
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "oversampler"
             self.save_pretrained(folder)
@@ -373,6 +380,8 @@ class FittedState:
         Args:
             repo_id: what a reader passes to `from_pretrained`.
         """
+        from hf_oversample.hub.oversampler_card import oversampler_card
+
         return oversampler_card(
             type(self).__name__,
             self.get_params(),
