@@ -27,7 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -53,8 +53,7 @@ class Stages:
     """Processor seconds of functions, each without those that it calls and that are timed too."""
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
-        self.calls: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
         self._inner: list[float] = []
 
     @contextmanager
@@ -67,7 +66,6 @@ class Stages:
         finally:
             spent = time.process_time() - start
             self.seconds[stage] += spent - self._inner.pop()
-            self.calls[stage] += 1
             if self._inner:
                 self._inner[-1] += spent
 
@@ -88,6 +86,7 @@ def watch(stages: Stages, tokens: Counter[str]) -> None:
     from hf_oversample.models.miso.realizers import edit
     from hf_oversample.oversamplers.anchors import gate
     from hf_oversample.oversamplers.miso import models, oversampler
+    from hf_oversample.text import vocabulary
 
     read = MisoForAnchorGeneration.fill_states
 
@@ -102,7 +101,7 @@ def watch(stages: Stages, tokens: Counter[str]) -> None:
         (edit.EditRealizer, "_mask", "choosing words"),
         (edit.EditRealizer, "_write", "splicing"),
         (gate, "surface_reason", "copies and repeats"),
-        (gate.KnownWords, "unknown", "unknown words"),
+        (vocabulary.KnownWords, "unknown", "unknown words"),
         (models.MisoModels, "embed", "gate embedding"),
         (gate.TextGate, "judged", "judge"),
         (oversampler, "focus_weights", "pulls of words"),
@@ -160,7 +159,10 @@ def make(folder: Path, options: dict[str, Any], every: int, written: Path) -> di
         "kept_share_of_drafts": kept / drafts,
         "filler_tokens_per_kept": tokens["filler"] / kept,
         "rejections": rejections,
-        "stages": {name: round(value, 3) for name, value in stages.seconds.most_common()},
+        "stages": {
+            name: round(value, 3)
+            for name, value in sorted(stages.seconds.items(), key=lambda item: -item[1])
+        },
     }
 
 
