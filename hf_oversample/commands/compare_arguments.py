@@ -50,6 +50,7 @@ class CompareRunArguments(RunArguments):
             "EDA edits",
             "synonym edits",
             "SMOTE",
+            "frozen with n-grams",
         ),
         "remedies, comma-separated, or all. One or more of "
         + ", ".join(name.replace(" ", "-") for name in REMEDIES),
