@@ -192,7 +192,10 @@ def test_anchors(kind: Any) -> None:
         AnchorRequest(text, label=1, avoid=0, key=(row, 0, 0))
         for row, text in enumerate(encode(TEXTS[24:]))
     ]
-    check(model if kind is GenerateRealizer else model.miso.encoder, lambda: realizer(requests))
+    if kind is GenerateRealizer:
+        check(model, lambda: realizer(requests))
+    else:  # a text is read as both classes at once, and at least four of them
+        check(model.miso.encoder, lambda: realizer(requests), 9)
 
 
 def _with_little_room() -> None:

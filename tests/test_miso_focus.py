@@ -47,10 +47,12 @@ def masked(oversampler: MisoOversampler) -> tuple[np.ndarray, np.ndarray, list]:
     oversampler.fit(dataset())
     realizer = oversampler.loaded.realizer
     requests: list[AnchorRequest] = []
-    write = type(realizer).__call__
+    write = type(realizer).drafts
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            type(realizer), "__call__", lambda self, r: requests.extend(r) or write(self, r)
+            type(realizer),
+            "drafts",
+            lambda self, r, number: requests.extend(r) or write(self, r, number),
         )
         oversampler.children(dataset())
     labels = dataset()["label"]
