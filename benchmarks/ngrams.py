@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from reembedding import fewer, read, setting, table
+from pooled_table import read, table
+from reembedding import fewer, setting
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
@@ -33,8 +34,9 @@ from tasks import FURTHER_TASKS, TASKS, TaskRows, task_rows
 from hf_oversample.data.demo import demo_encoder_path
 from hf_oversample.metrics.classification import average_precision_at
 from hf_oversample.sklearn import SmoteSampler
+from hf_oversample.text.encoding import token_ids
 from hf_oversample.training.ngram_heads import ngram_matrix, solve_ngram_head
-from hf_oversample.training.reembedder import Reembedder, token_ids
+from hf_oversample.training.reembedder import Reembedder
 from hf_oversample.training.reembedding_arguments import ReembeddingArguments
 from hf_oversample.training.reembedding_heads import (
     FOLDS,

@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 from datasets import ClassLabel, Dataset
-from reembedding import read
+from pooled_table import read
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score

@@ -10,14 +10,16 @@ import pytest
 
 from hf_oversample.comparison import reembedding
 from hf_oversample.comparison.classifiers import FineTuned
+from hf_oversample.comparison.embedders import RememberedEmbeddings, pretrained_embedder
 from hf_oversample.comparison.fold import Fold
 from hf_oversample.comparison.miso import GivenAnchors
 from hf_oversample.comparison.registry import classifier_named
 from hf_oversample.comparison.remedies import CONTROL, REMEDIES
 from hf_oversample.data.labeled_texts import Texts
+from hf_oversample.text.encoding import token_ids
 from hf_oversample.training.averaging import frozen_alone
 from hf_oversample.training.ngram_heads import text_scores
-from hf_oversample.training.reembedder import Reembedder, token_ids
+from hf_oversample.training.reembedder import Reembedder
 from hf_oversample.training.reembedding_arguments import ReembeddingArguments
 from miso_fixtures import encoder_folder
 from test_comparison_fold import make_fold
@@ -34,7 +36,9 @@ AVERAGES = [
 
 @pytest.fixture(scope="module")
 def fold() -> Fold:
-    return replace(make_fold((60, 20)), encoder_name=str(encoder_folder()))
+    encoder = str(encoder_folder())
+    embed = RememberedEmbeddings(pretrained_embedder(encoder))
+    return replace(make_fold((60, 20)), encoder_name=encoder, embed=embed)
 
 
 @pytest.fixture

@@ -61,6 +61,14 @@ def test_every_ngram_is_counted_and_padding_and_neighbours_change_nothing(
     assert counted(texts, length, left=True) == found
 
 
+def test_ids_of_another_integer_type_are_the_same_ngrams() -> None:
+    ids, mask = torch.tensor([[30_000, 29_999, 30_000, 7]]), torch.ones(1, 4)
+    expected = ngram_buckets(ids, mask, 3, BUCKETS)
+    for kind in (torch.int32, torch.int16):
+        for one, two in zip(ngram_buckets(ids.to(kind), mask, 3, BUCKETS), expected, strict=True):
+            assert torch.equal(one, two)
+
+
 def test_order_is_told_and_one_token_of_two_is_another_bigram() -> None:
     forth, back, other = counted([[3, 4, 5], [5, 4, 3], [3, 4, 6]], 3)
     assert counted([[3, 4, 5]], 1) == counted([[5, 4, 3]], 1)
@@ -101,11 +109,11 @@ def test_what_vectors_do_not_tell_ngrams_do() -> None:
     assert rare_precision(HELD.labels, text_scores(classifier, held), [1]) > 0.9
     assert head.left_out is not None
     assert rare_precision(TRAIN.labels, head.left_out, [1]) > 0.9
+    # taken away, what is left of the head was fitted on vectors that say nothing
     assert classifier.ngrams is not None
     with torch.no_grad():
         classifier.ngrams.weight.zero_()
-    blind = head.weight @ alike[0] + head.bias
-    np.testing.assert_allclose(blind[1], -blind[0], atol=1e-6)
+    assert rare_precision(HELD.labels, text_scores(classifier, held), [1]) < 0.8
 
 
 def test_the_model_scores_a_text_as_training_saw_it() -> None:
@@ -141,7 +149,8 @@ def test_a_class_of_one_row_and_one_without_rows_have_a_head() -> None:
 
 def test_numbers_that_cannot_be_are_refused() -> None:
     for values, message in (
-        ({"ngram_buckets": 100}, "ngram_buckets is 100; it must be 0 or a power of two"),
+        ({"ngram_buckets": 100}, "ngram_buckets is 100; it must be 0 or a power of two from 2 on"),
+        ({"ngram_buckets": 1}, "ngram_buckets is 1"),
         ({"ngram_buckets": -4}, "ngram_buckets is -4"),
         ({"ngram_length": 0}, "ngram_length is 0; at least 1"),
     ):

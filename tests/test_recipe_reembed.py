@@ -160,6 +160,7 @@ def test_a_frozen_encoder_with_ngrams_is_a_classifier(
     record = json.loads((output / "run.json").read_text())
     assert record["average"]["members"] == [FROZEN]
     assert record["reembedding"]["history"] == []
+    assert record["arguments"]["training"]["steps"] == 0
     assert list(record["metrics"]) == [
         "frozen encoder, balanced logistic regression",
         "frozen encoder, with n-grams",
@@ -179,7 +180,8 @@ def test_a_frozen_encoder_with_ngrams_is_a_classifier(
     shutil.rmtree(output)
     for flags, message in (
         (["--validation_share", "0"], "frozen brings scores to the scale of chances by validation"),
-        (["--average", "true"], "frozen trains nothing of the encoder"),
+        (["--average", "true"], "frozen trains nothing of the encoder, and average would"),
+        (["--interpolate", "true"], "and interpolate would"),
     ):
         assert main(["reembed", *words(file, output, "--frozen", "true", *flags)]) == 2
         assert message in capsys.readouterr().err

@@ -21,7 +21,7 @@ from hf_oversample.commands.reembed_arguments import ReembedRunArguments
 from hf_oversample.commands.reembed_data import read_reembed_data
 from hf_oversample.comparison.fold import Fold
 from hf_oversample.comparison.scores import Scores, cell_metrics
-from hf_oversample.hub.reembedding_card import PARTS, reembedding_card
+from hf_oversample.hub.reembedding_card import FORMAT, PARTS, reembedding_card
 from hf_oversample.hub.tables import metrics_table
 from hf_oversample.text.words import Segmenter
 from hf_oversample.training.accelerator import process_state
@@ -31,7 +31,6 @@ from hf_oversample.training.reembedder import Reembedded, Reembedder
 from hf_oversample.training.reembedding_files import save_classifier, save_encoder, triplets
 from hf_oversample.training.reembedding_heads import averaged_scores
 
-FORMAT = 2
 COMPARED = "frozen-with-n-grams,plain-+-frozen-with-n-grams,re-embedding"
 """What the hint names of the comparison's remedies."""
 
@@ -155,7 +154,7 @@ class ReembedRun:
         return {
             "format": FORMAT,
             "kind": "reembedding",
-            "arguments": asdict(a),
+            "arguments": asdict(replace(a, training=self.training)),
             **circumstances(),
             "seed": a.training.seed,
             "data": {

@@ -85,10 +85,16 @@ class ReembedRunArguments(RunArguments):
                     f"{name} brings scores to the scale of chances by validation rows, and "
                     f"validation_share is 0: hold some out, or leave {name} out."
                 )
-        if self.frozen and (self.average or self.anchors_file is not None):
+        told = {
+            "average": self.average,
+            "anchors_file": self.anchors_file is not None,
+            "interpolate": self.training.interpolate,
+            "head_first": self.training.head_first,
+        }
+        if self.frozen and any(told.values()):
+            names = " and ".join(name for name, is_given in told.items() if is_given)
             raise ValueError(
-                "frozen trains nothing of the encoder, and average and anchors_file are about its "
-                "training: leave them out, or leave frozen out."
+                f"frozen trains nothing of the encoder, and {names} would: leave one of them out."
             )
         if self.average and not self.training.is_contrastive:
             raise ValueError(

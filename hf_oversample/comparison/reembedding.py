@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from scipy.special import softmax
+from sklearn.preprocessing import normalize
 
 from hf_oversample.comparison.classifiers import Classifier, FineTuned, Trained, Training
 from hf_oversample.comparison.fold import Fold
@@ -18,9 +19,10 @@ from hf_oversample.comparison.remedy_fits import plain_model
 from hf_oversample.comparison.resampling import made_anchors
 from hf_oversample.comparison.scores import Scores
 from hf_oversample.data.labeled_texts import Texts
+from hf_oversample.text.encoding import token_ids
 from hf_oversample.training.classifier import ranking_score
 from hf_oversample.training.ngram_heads import solve_ngram_head
-from hf_oversample.training.reembedder import Reembedded, Reembedder, token_ids
+from hf_oversample.training.reembedder import Reembedded, Reembedder
 from hf_oversample.training.reembedding_arguments import ReembeddingArguments
 from hf_oversample.training.reembedding_heads import averaged_scores, solve_head
 
@@ -46,12 +48,11 @@ def _new(fold: Fold, classifier: Classifier, seed: int, **settings: Any) -> Reem
     )
 
 
-def _frozen_vectors(fold: Fold, classifier: Classifier, part: str) -> np.ndarray:
-    """`[n, d]` of a part by the encoder as it is; once a fold."""
-    return fold.cache.get(
-        ("frozen", classifier.kind, part),
-        lambda: _new(fold, classifier, 0).embed(fold.part(part).texts),
-    )
+def _frozen_vectors(fold: Fold, part: str) -> np.ndarray:
+    """`[n, d]`, of length 1, of a part by the encoder as it is: the fold's embedder, which embeds a
+    text once for all folds."""
+    vectors: np.ndarray = normalize(fold.embedded(part))
+    return vectors
 
 
 def frozen_scores(fold: Fold, classifier: Classifier, seed: int) -> Logits:
@@ -60,13 +61,13 @@ def frozen_scores(fold: Fold, classifier: Classifier, seed: int) -> Logits:
 
     def make() -> Logits:
         head = solve_head(
-            _frozen_vectors(fold, classifier, "train"),
+            _frozen_vectors(fold, "train"),
             fold.train.labels,
             classes=len(fold.class_names),
             targets=fold.growing or [fold.minority],
             seed=seed,
         )
-        return [head.logits(_frozen_vectors(fold, classifier, part)) for part in HELD]
+        return [head.logits(_frozen_vectors(fold, part)) for part in HELD]
 
     return fold.cache.get(("trained", classifier.kind, seed, "frozen head"), make)
 
@@ -82,16 +83,14 @@ def _ngram_scores(fold: Fold, classifier: Classifier, seed: int) -> Logits:
 
         Training().rows(fold)  # the guard: no held-out text is trained on
         head = solve_ngram_head(
-            _frozen_vectors(fold, classifier, "train"),
+            _frozen_vectors(fold, "train"),
             encoded("train"),
             fold.train.labels,
             classes=len(fold.class_names),
             targets=fold.growing or [fold.minority],
             seed=seed,
         )
-        return [
-            head.logits(_frozen_vectors(fold, classifier, part), encoded(part)) for part in HELD
-        ]
+        return [head.logits(_frozen_vectors(fold, part), encoded(part)) for part in HELD]
 
     return fold.cache.get(("trained", classifier.kind, seed, "n-grams"), make)
 
@@ -122,7 +121,7 @@ def _fitted(
                     fold.train,
                     held,
                     anchors,
-                    embeddings=_frozen_vectors(fold, classifier, "train"),
+                    embeddings=_frozen_vectors(fold, "train"),
                 )
             except FloatingPointError:
                 if rate == classifier.learning_rates[-1] and not found:

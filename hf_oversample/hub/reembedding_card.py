@@ -14,7 +14,7 @@ from hf_oversample.hub.rendering import environment_line, license_of, public, re
 from hf_oversample.hub.tables import markdown_table, metrics_table
 
 PARTS = ("classifier", "encoder", "triplets")
-FORMAT = 2
+FORMAT = 3
 _POOLED = {"mean": "mean of its last states over the tokens", "cls": "first token's last state"}
 _TITLES = {
     "classifier": "A classifier of {}",

@@ -181,3 +181,22 @@ def length_groups(rows: np.ndarray, texts: Sequence[Sized]) -> list[np.ndarray]:
         cut = int(areas.argmin()) + 1
         return [rows[order[:cut]], rows[order[cut:]]]
     return [rows]
+
+
+def token_ids(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int
+) -> list[np.ndarray]:
+    """
+    Token ids of texts, cut at a length.
+
+    Raises:
+        ValueError: a text has no token.
+    """
+    ids = tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"]
+    empty = [row for row, one in enumerate(ids) if not one]
+    if empty:
+        raise ValueError(
+            f"text {empty[0]} ({texts[empty[0]]!r}) has no token ({len(empty)} such texts): leave "
+            "such rows out."
+        )
+    return [np.asarray(one, np.int64) for one in ids]

@@ -33,9 +33,8 @@ class KnownWords:
         """The text's words that are not among them, each once, in order."""
         words = list(dict.fromkeys(words_of(text, segmenter)))
         keys = text_keys(words)
-        places = np.searchsorted(
-            self.hashes, keys
-        )  # they are sorted, which `np.isin` does not know
+        # they are sorted, which `np.isin` does not know
+        places = np.searchsorted(self.hashes, keys)
         known = np.append(self.hashes, 0)[places] == keys
         is_known = (known & (places < len(self.hashes))).tolist()
         return [word for word, known in zip(words, is_known, strict=True) if not known]

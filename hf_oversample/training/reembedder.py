@@ -19,6 +19,7 @@ from hf_oversample.models.encoders import (
     load_tokenizer,
     longest_text,
 )
+from hf_oversample.text.encoding import token_ids
 from hf_oversample.text.words import normalized
 from hf_oversample.training.accelerator import process_state
 from hf_oversample.training.contrastive import RareClass, rare_classes
@@ -393,22 +394,3 @@ def _check_labels(which: str, labels: np.ndarray, names: list[str]) -> None:
             f"row {row} of the {which} rows has label {int(labels[row])}, and class_names has "
             f"{len(names)} names, for labels 0 to {len(names) - 1}."
         )
-
-
-def token_ids(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int
-) -> list[np.ndarray]:
-    """
-    Token ids of texts, cut at a length.
-
-    Raises:
-        ValueError: a text has no token.
-    """
-    ids = tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"]
-    empty = [row for row, one in enumerate(ids) if not one]
-    if empty:
-        raise ValueError(
-            f"text {empty[0]} ({texts[empty[0]]!r}) has no token ({len(empty)} such texts): leave "
-            "such rows out."
-        )
-    return [np.asarray(one, np.int64) for one in ids]

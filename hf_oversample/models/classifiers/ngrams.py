@@ -18,15 +18,15 @@ def ngram_buckets(
     The n-grams of texts, each as the number of a bucket that it shares with few others.
 
     Args:
-        input_ids: `[n, tokens]`.
+        input_ids: `[n, tokens]`, of any integer type.
         attention_mask: `[n, tokens]`, 0 for padding, on either side.
         length: n-grams of 1 to so many tokens.
-        buckets: how many there are, a power of two.
+        buckets: how many there are, a power of two, 2 at least.
 
     Returns: `[m]` rows, `[m]` buckets and `[m]` counts, int64; by row, then by bucket.
     """
     bits = buckets.bit_length() - 1
-    is_there = attention_mask.bool()
+    input_ids, is_there = input_ids.long(), attention_mask.bool()
     rows = torch.arange(len(input_ids), device=input_ids.device)[:, None]
     code, whole, keys = torch.zeros_like(input_ids), is_there, []
     for size in range(1, length + 1):

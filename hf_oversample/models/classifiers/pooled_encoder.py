@@ -49,10 +49,11 @@ class PooledEncoderConfig(PreTrainedConfig):
     ngram_length: int = 3
 
     def __post_init__(self, **kwargs: Any) -> None:
-        if self.ngram_buckets < 0 or self.ngram_buckets & (self.ngram_buckets - 1):
+        buckets = self.ngram_buckets
+        if buckets < 0 or buckets == 1 or buckets & (buckets - 1):
             raise ValueError(
-                f"{type(self).__name__}.ngram_buckets is {self.ngram_buckets}; it must be 0 or a "
-                "power of two."
+                f"{type(self).__name__}.ngram_buckets is {buckets}; it must be 0 or a power of two "
+                "from 2 on."
             )
         if self.ngram_length < 1:
             raise ValueError(
