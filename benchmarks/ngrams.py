@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pooled_table import read, table
+from pooled_table import pooled_table, read
 from reembedding import fewer, setting
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -123,6 +123,11 @@ def arms_of(rows: TaskRows, seed: int, encoder: Reembedder, vectors: Vectors) ->
     return found
 
 
+def table(lines: Sequence[dict[str, Any]]) -> str:
+    """Every arm of the records, held against the frozen encoder's vectors alone."""
+    return pooled_table(lines, ARMS, "frozen")
+
+
 def main() -> None:
     """Measure, or print what was measured."""
     parser = argparse.ArgumentParser(
@@ -165,7 +170,7 @@ def main() -> None:
                 )
                 vectors = Vectors(encoder)
             measure(task, rows, seed, vectors, options)
-    print(table(read(options.output), ARMS, "frozen"))
+    print(table(read(options.output)))
 
 
 def measure(

@@ -21,7 +21,7 @@ EQUAL = 1.0
 """Points within which two arms are called equal."""
 
 
-def table(lines: Sequence[dict[str, Any]], arms: Sequence[str], base: str) -> str:
+def pooled_table(lines: Sequence[dict[str, Any]], arms: Sequence[str], base: str) -> str:
     """Mean and spread over the seeds, an arm a line, a task a column; then differences from the
     base, pooled over the tasks, with Holm's correction for their number."""
     tasks = list(dict.fromkeys(line["task"] for line in lines))
@@ -52,7 +52,10 @@ def table(lines: Sequence[dict[str, Any]], arms: Sequence[str], base: str) -> st
             row.append(f"{np.mean(own):.1f}{spread}" if own else "–")
         if arm in pooled:
             one = pooled[arm]
-            row += [f"{one.mean:+.1f} ± {one.half_width:.1f}", f"{corrected[arm]:.3f}"]
+            row += [
+                f"{one.mean:+.1f} ± {one.half_width:.1f}",
+                "< 0.001" if corrected[arm] < 0.001 else f"{corrected[arm]:.3f}",
+            ]
             row.append("yes" if one.is_within(EQUAL) else "no")
         else:
             row += ["", "", ""]

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pooled_table import read, table
+from pooled_table import pooled_table, read
 from tasks import FURTHER_TASKS, TASKS, TaskRows, task_rows
 
 from hf_oversample.data.demo import demo_encoder_path
@@ -294,6 +294,11 @@ def fewer(part: Texts, rows: int, seed: int) -> Texts:
     return Texts([part.texts[row] for row in kept], part.labels[kept])
 
 
+def table(lines: Sequence[dict[str, Any]]) -> str:
+    """Every arm of the records, held against plain."""
+    return pooled_table(lines, ARMS, "plain")
+
+
 def main() -> None:
     """Measure, or print what was measured."""
     parser = argparse.ArgumentParser(
@@ -331,7 +336,7 @@ def main() -> None:
                     test=fewer(rows.test, options.held_rows, seed),
                 )
                 Cell(task, rows, seed, options).run()
-    print(table(read(options.output), ARMS, "plain"))
+    print(table(read(options.output)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The page of benchmarks/reembedding.py has the figures of its record."""
+"""The pages of benchmarks/reembedding.py and ngrams.py have the figures of their records."""
 
 from __future__ import annotations
 
@@ -12,18 +12,24 @@ from scipy import stats
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
-@pytest.fixture(scope="module")
-def benchmark() -> dict:
+def of_file(name: str) -> dict:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(BENCHMARKS))
-        return runpy.run_path(str(BENCHMARKS / "reembedding.py"))
+        return runpy.run_path(str(BENCHMARKS / f"{name}.py"))
 
 
-def test_the_page_shows_the_record(benchmark: dict) -> None:
-    lines = benchmark["read"](BENCHMARKS / "reembedding.jsonl")
-    page = (BENCHMARKS / "reembedding.md").read_text(encoding="utf-8")
+@pytest.fixture(scope="module")
+def benchmark() -> dict:
+    return of_file("reembedding")
+
+
+@pytest.mark.parametrize("name", ["reembedding", "ngrams"])
+def test_the_page_shows_the_record(name: str) -> None:
+    own = of_file(name)
+    lines = own["read"](BENCHMARKS / f"{name}.jsonl")
+    page = (BENCHMARKS / f"{name}.md").read_text(encoding="utf-8")
     assert lines
-    assert benchmark["table"](lines) in page
+    assert own["table"](lines) in page
 
 
 def test_the_last_line_of_an_arm_counts_and_seeds_are_averaged(
