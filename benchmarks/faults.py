@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import tqdm.std
-from faults_injection import DONE, HUNG, UNNAMED, Disk, at_operations, ended, in_child
+from faults_injection import DONE, HUNG, UNNAMED, WENT_ON, Disk, at_operations, ended, in_child
 from faults_page import ENDS, KILLED, Count, write
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -37,9 +37,9 @@ TRAININGS = ("miso", "bayesian_gan", "reembed")
 KILL, KILL_AT, STOP = "kill -9, any moment", "kill -9, at a file operation", "Ctrl-C"
 NO_ROOM, READ_ONLY = "full disk", "read-only folder"
 LARGE, FAILS, MEMORY = "file size limit", "I/O error", "out of memory"
-DAMAGED = "damaged checkpoint"
-KINDS = (KILL, KILL_AT, STOP, NO_ROOM, READ_ONLY, LARGE, FAILS, MEMORY, DAMAGED)
-WEIGHTS = (25, 25, 12, 10, 3, 8, 8, 6, 3)
+DAMAGED, WORKER = "damaged checkpoint", "kill -9 of a worker"
+KINDS = (KILL, KILL_AT, STOP, NO_ROOM, READ_ONLY, LARGE, FAILS, MEMORY, DAMAGED, WORKER)
+WEIGHTS = (25, 25, 12, 10, 3, 8, 8, 6, 3, 25)
 
 
 class Trials:
@@ -104,6 +104,7 @@ class Trials:
             done = int(counted.read_text())
             self.operations[name] = (self.operations.get(name, (done,))[0], done)
             self.bytes[name] = max(self.disk.used() - before, 65536)
+            job.settle()
             shutil.rmtree(folder)
         if name in TRAININGS:
             folder = self._folder()
@@ -114,10 +115,8 @@ class Trials:
         """One folder, hit by faults and then brought to its end; how many hit."""
         job, folder, kinds = self.jobs[name], self._folder(), list[str]()
         while len(kinds) < faults:
-            kind = self.random.choices(self.kinds, self.weights)[0]
+            kind = self._kind(name, first=not kinds)
             if kind == DAMAGED:
-                if name not in TRAININGS or kinds:
-                    continue
                 shutil.copytree(self.stopped[name], folder, dirs_exist_ok=True)
                 self._damage(folder)
                 kinds.append(kind)
@@ -146,8 +145,20 @@ class Trials:
             self.by_kind[kinds[-1]].wrong += missing
             self.by_job[name].times += len(kinds)
             self.by_job[name].wrong += missing
+        job.settle()
         shutil.rmtree(folder)
         return len(kinds)
+
+    def _kind(self, name: str, first: bool) -> str:
+        """A fault that a job can have, as the first in its folder or as a later one."""
+        weights = dict(zip(self.kinds, self.weights, strict=True))
+        if name not in TRAININGS or not first:
+            weights.pop(DAMAGED, None)
+        if name != "ray":
+            weights.pop(WORKER, None)
+        if not weights:
+            raise ValueError(f"{name} has none of these faults: {', '.join(self.kinds)}")
+        return self.random.choices(list(weights), list(weights.values()))[0]
 
     def _with_fault(self, kind: str, job: Any, name: str, folder: Path) -> int:
         writes, reads = self.operations[name]
@@ -200,6 +211,13 @@ class Trials:
             process = in_child(lambda: job.run(folder), prepare, self.log)
             if kind in (KILL, STOP):
                 return ended(process, moment, signal.SIGKILL if kind == KILL else signal.SIGINT)
+            if kind == WORKER:
+                from faults_ray import kill_a_worker
+
+                time.sleep(moment)
+                hit = kill_a_worker(process, self.random)
+                code = ended(process)
+                return WENT_ON if hit and code == DONE else code
             return ended(process)
 
     def _damage(self, folder: Path) -> None:
@@ -275,7 +293,7 @@ def main() -> int:
     without a named error."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--faults", type=int, default=1000)
-    parser.add_argument("--jobs", help="comma-separated; default: all")
+    parser.add_argument("--jobs", help="comma-separated; default: all but ray, which needs Ray")
     parser.add_argument("--kinds", help=f"comma-separated, of: {', '.join(KINDS)}; default: all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--record", type=Path, help="file of JSON lines")
@@ -299,6 +317,10 @@ def main() -> int:
     # two names have a comma
     kinds = [kind for kind in KINDS if kind in a.kinds] if a.kinds else KINDS
     names = a.jobs.split(",") if a.jobs else list(JOBS)
+    if "ray" in names:
+        from faults_ray import OnRay
+
+        JOBS["ray"] = OnRay
     trials = Trials({name: JOBS[name]() for name in names}, scratch, a.seed, kinds)
     text, done = "", 0
     try:
@@ -313,6 +335,8 @@ def main() -> int:
                 told = {"seed": a.seed, "faults": a.faults, "minutes": minutes}
                 text = write(trials, {**told, "machine": machine()}, a.record, a.page)
     finally:
+        for job in trials.jobs.values():
+            job.close()
         trials.disk.close()
         shutil.rmtree(scratch, ignore_errors=True)
         hub.terminate()

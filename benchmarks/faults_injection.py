@@ -18,7 +18,7 @@ from typing import Any
 import tqdm.std
 
 TIMEOUT = 600.0
-DONE, NAMED, UNNAMED, HUNG, STOPPED = 0, 3, 4, 5, 130
+DONE, NAMED, UNNAMED, HUNG, WENT_ON, STOPPED = 0, 3, 4, 5, 6, 130
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 

@@ -90,6 +90,12 @@ class Job(ABC):
         """What is there under its name, and is not whole."""
         return []
 
+    def settle(self) -> None:
+        """Wait for processes that outlive the job's own, if there are any."""
+
+    def close(self) -> None:
+        """End what the job needs beside its runs."""
+
 
 class Training(Job):
     """A training with checkpoints; its result is the weights."""

@@ -8,13 +8,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from faults_injection import HUNG, NAMED, STOPPED, UNNAMED
+from faults_injection import HUNG, NAMED, STOPPED, UNNAMED, WENT_ON
 
 if TYPE_CHECKING:
     from faults import Trials
 
 KILLED = "killed"
-ENDS = {STOPPED: "Ctrl-C", NAMED: "named error", UNNAMED: "other error", HUNG: "hung"}
+ENDS = {
+    STOPPED: "Ctrl-C",
+    WENT_ON: "went on",
+    NAMED: "named error",
+    UNNAMED: "other error",
+    HUNG: "hung",
+}
 
 
 @dataclass

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from pathlib import Path
 
 import torch
+import torch.distributed
 from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
 from accelerate.utils import AutocastKwargs, ProjectConfiguration, parse_flag_from_env
 
@@ -27,7 +29,20 @@ def process_state() -> PartialState:
     launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
     if launched and not torch.accelerator.is_available():
         os.environ[CPU_FLAG] = "true"  # as `accelerate launch --cpu` says it; torchrun does not
-    return PartialState(cpu=parse_flag_from_env(CPU_FLAG))
+    state = PartialState(cpu=parse_flag_from_env(CPU_FLAG))
+    if launched:
+        atexit.unregister(_leave)  # once, however often this is asked
+        atexit.register(_leave)
+    return state
+
+
+def _leave() -> None:
+    """
+    Leave the processes of a launch. Threads of gloo that still run when an interpreter ends
+    abort it now and then ("terminate called without an active exception"), after all work is done.
+    """
+    if torch.distributed.is_initialized() and torch.distributed.get_backend() == "gloo":
+        torch.distributed.destroy_process_group()
 
 
 def shows_progress(accelerator: Accelerator) -> bool:
