@@ -61,7 +61,7 @@ class OnRay(InFiles):
 
 
 def running_workers() -> list[int]:
-    """Processes of Ray that run a task or hold an actor."""
+    """Processes of Ray that run a task of ours: `MapBatches`. Actors of Ray Data outlive all."""
     found = []
     for place in Path("/proc").iterdir():
         if place.name.isdigit():
@@ -69,7 +69,7 @@ def running_workers() -> list[int]:
                 title = (place / "cmdline").read_bytes()
             except OSError:  # it has ended
                 continue
-            if title.startswith(b"ray::") and not title.startswith(b"ray::IDLE"):
+            if title.startswith(b"ray::Map"):
                 found.append(int(place.name))
     return sorted(found)
 

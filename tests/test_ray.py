@@ -17,6 +17,7 @@ import pytest
 from datasets import Dataset
 
 from hf_oversample import AdasynOversampler, SmoteOversampler, TextEmbedder
+from hf_oversample.commands.errors import known_error
 from hf_oversample.oversamplers.sharded import balance_files
 from hf_oversample.oversamplers.sharded.tasks import Task
 from miso_fixtures import MAX_LENGTH, encoder_folder, make_corpus
@@ -142,6 +143,32 @@ def test_a_bad_row_is_named_and_a_ray_data_set_is_refused(cluster: str, tmp_path
         on_ray.balance(source, SmoteOversampler(), tmp_path / "out", block_rows=60)
     with pytest.raises(TypeError, match=r"write them with dataset.write_parquet"):
         on_ray.balance(ray.data.range(3), SmoteOversampler(), tmp_path / "out")
+
+
+@dataclass(frozen=True)
+class FullDisk:
+    """A task that finds no room."""
+
+    task: Task
+
+    @property
+    def output(self) -> Path:
+        return self.task.output
+
+    def run(self, device: str = "cpu") -> None:
+        raise OSError(28, "there is no room left on the disk")
+
+
+def test_a_full_disk_of_a_worker_is_the_drivers_error(cluster: str, tmp_path: Path) -> None:
+    import hf_oversample.ray as on_ray
+
+    def run(tasks: Sequence[Task]) -> None:
+        on_ray.RayTasks()([FullDisk(task) for task in tasks])
+
+    source = write(rows_of(), tmp_path / "rows")
+    with pytest.raises(OSError, match=r"\[Errno 28\] there is no room") as told:
+        balance_files(source, SmoteOversampler(), tmp_path / "out", block_rows=60, executor=run)
+    assert known_error(told.value) == str(told.value)
 
 
 def test_embeddings_by_actors_are_those_of_the_embedder(cluster: str, tmp_path: Path) -> None:

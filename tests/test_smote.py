@@ -315,6 +315,13 @@ def test_small_classes_warn_and_single_rows_raise(caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.WARNING):
         made(SmoteOversampler(), points, labels)
     assert "class '1' has 3 rows: each has 2 neighbours of its class, 5 were asked" in caplog.text
+    caplog.clear()
+    points, labels = mixture((20, 3, 4, 6))
+    with caplog.at_level(logging.WARNING):
+        made(SmoteOversampler(), points, labels)
+    (told,) = caplog.messages
+    assert "class '1' has 3 rows" in told
+    assert told.endswith("; so it is for 2 classes")
     points, labels = mixture((20, 1))
     for method in METHODS:
         with pytest.raises(ValueError, match=r"class '1' has 1 row .* use RandomOversampler"):

@@ -19,14 +19,12 @@ from collections.abc import Iterator
 
 import torch
 
+from hf_oversample.neighbors.slack import TIE_SLACK, UNDERFLOW_SLACK
+
 _BASE_BLOCK_ROWS = 8192
 _CACHE_BYTES = 8 * 2**20
 _GROUP = 16
 _SQUARE_PIECES = 3
-# Relative slack for "as near as": distances are compared as float32, which merges values that
-# differ by less than 2**-23, so squares by less than 2**-22.
-_TIE_SLACK = 1.0 + 2.0**-21
-_UNDERFLOW_SLACK = 1e-36
 
 
 class Search:
@@ -214,7 +212,7 @@ class Search:
 
     def _reach(self, distance: torch.Tensor) -> torch.Tensor:
         """The bound up to which a row may be as near as ``distance``."""
-        return (distance.double() * self.scale).square() * _TIE_SLACK + _UNDERFLOW_SLACK
+        return (distance.double() * self.scale).square() * TIE_SLACK + UNDERFLOW_SLACK
 
     def _run_unlimited(
         self, rows: torch.Tensor, reach: torch.Tensor

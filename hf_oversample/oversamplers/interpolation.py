@@ -163,29 +163,20 @@ def points_between(
         begin, end: [children], places in ``values``.
         steps: [children], in [0, 1].
     """
-    import torch
-
-    from hf_oversample.numeric.workers import one_thread_if_forked
-
-    one_thread_if_forked()
     width = values.shape[1]
     made = np.empty((len(begin), width), dtype=values.dtype)
-    result = torch.from_numpy(made)  # NumPy's empty memory is the cheaper one to fill
-    known = torch.from_numpy(values)
     share = np.asarray(steps, dtype=values.dtype)
     if values.dtype == np.float64:
         is_far = share > 0.5
         begin, end = np.where(is_far, end, begin), np.where(is_far, begin, end)
         share = np.where(is_far, 1 - share, share)
-    first_end, other_end = torch.from_numpy(begin), torch.from_numpy(end)
-    step = torch.from_numpy(share).unsqueeze(1)
     size = max(1, _BLOCK_VALUES // width)
     for first in range(0, len(begin), size):
         block = slice(first, first + size)
-        origin = known.index_select(0, first_end[block])
-        out = result[block]
-        torch.index_select(known, 0, other_end[block], out=out)
-        out.sub_(origin).mul_(step[block]).add_(origin)
+        origin, out = values[begin[block]], made[block]
+        np.subtract(values[end[block]], origin, out=out)
+        np.multiply(out, share[block, None], out=out)
+        np.add(out, origin, out=out)
     return made
 
 
@@ -253,10 +244,12 @@ class InterpolationOversampler(EmbeddingOversampler):
 
         ``label_names_`` is set.
         """
-        return [
+        lines = [
             (code, *self._class_lines(search, rows, code, total))
             for code, total, rows in grown_classes(children, rows_of, self.label_names_)
         ]
+        search.few.tell()
+        return lines
 
     def _learn_from(
         self, dataset: Dataset, embeddings: FloatMatrix | None, children: Mapping[int, int]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from hf_oversample.data.embedding_column import EmbeddingColumn
 from hf_oversample.neighbors.blockwise import Block, nearest_in_blocks
+from hf_oversample.neighbors.own_rows import MOST_ROWS, nearest_of_own
 from hf_oversample.oversamplers.base import FloatMatrix
 from hf_oversample.oversamplers.plan import IntArray
 
@@ -20,16 +21,30 @@ NeighborDtype = Literal["auto", "float32", "bfloat16"]
 NeighborSearchKind = Literal["exact", "approximate"]
 
 
-def warn_of_few_rows(name: str, rows: int, k: int) -> None:
-    """Warn where a class of so many rows has not k neighbours for each of them."""
-    if rows <= k:
-        logger.warning(
-            "class %r has %d rows: each has %d neighbours of its class, %d were asked for",
-            name,
-            rows,
-            rows - 1,
-            k,
-        )
+class FewRows:
+    """Classes that have not as many neighbours for their rows as were asked for, told at once:
+    there may be thousands."""
+
+    def __init__(self) -> None:
+        self.found = dict[str, tuple[int, int]]()
+
+    def note(self, name: str, rows: int, k: int) -> None:
+        """Remember the class if rows of it, so many, have not k neighbours each."""
+        if rows <= k:
+            self.found[name] = rows, k
+
+    def tell(self) -> None:
+        """Warn of them, if there are any, and forget them."""
+        for name, (rows, k) in list(self.found.items())[:1]:
+            logger.warning(
+                "class %r has %d rows: each has %d neighbours of its class, %d were asked for%s",
+                name,
+                rows,
+                rows - 1,
+                k,
+                f"; so it is for {len(self.found)} classes" if len(self.found) > 1 else "",
+            )
+        self.found.clear()
 
 
 def class_neighbors(
@@ -38,7 +53,6 @@ def class_neighbors(
     rows: IntArray,
     k: int,
     *,
-    name: str,
     dtype: NeighborDtype,
 ) -> IntArray:
     """Nearest rows of their own class, of some rows.
@@ -47,16 +61,18 @@ def class_neighbors(
         vectors: embeddings of the class [r, d].
         queries: row numbers [q], among ``rows``, ascending.
         rows: all row numbers of the class [r], ascending, r ≥ 2.
-        k: neighbours; of a class with fewer others all are taken, with a warning.
-        name: the class, for the warning.
+        k: neighbours; of a class with fewer others all are taken.
         dtype: of the search's first pass; the result is the same.
 
     Returns:
         row numbers [q, min(k, r − 1)], nearest first.
     """
+    if len(queries) == len(rows) <= MOST_ROWS and dtype != "bfloat16":
+        found = nearest_of_own(vectors, min(k, len(rows) - 1))
+        if found is not None:
+            return rows[found]
     from hf_oversample.neighbors.difficult import nearest_neighbors  # torch
 
-    warn_of_few_rows(name, len(rows), k)
     places = np.searchsorted(rows, queries)
     asked = vectors if len(queries) == len(rows) else vectors[places]
     _, indices = nearest_neighbors(
@@ -68,6 +84,9 @@ def class_neighbors(
 class NeighborSearch(Protocol):
     """Nearest rows of some rows, of their class and of all: what a method asks of the data."""
 
+    few: FewRows
+    """Classes with fewer neighbours than were asked for."""
+
     def own(self, queries: IntArray, rows: IntArray, code: int, k: int) -> IntArray:
         """Nearest rows of their own class.
 
@@ -75,7 +94,7 @@ class NeighborSearch(Protocol):
             queries: row numbers [q], among ``rows``.
             rows: all row numbers of the class [r], ascending, r ≥ 2.
             code: the class.
-            k: neighbours; of a class with fewer others all are taken, with a warning.
+            k: neighbours; of a class with fewer others all are taken, and it is noted.
 
         Returns:
             row numbers [q, min(k, r − 1)], nearest first.
@@ -106,12 +125,12 @@ class SearchInMemory:
         dtype: NeighborDtype,
     ) -> None:
         self.embeddings, self.labels, self.names, self.dtype = embeddings, labels, names, dtype
+        self.few = FewRows()
 
     def own(self, queries: IntArray, rows: IntArray, code: int, k: int) -> IntArray:
         """See `NeighborSearch`."""
-        return class_neighbors(
-            self.embeddings[rows], queries, rows, k, name=self.names[code], dtype=self.dtype
-        )
+        self.few.note(self.names[code], len(rows), k)
+        return class_neighbors(self.embeddings[rows], queries, rows, k, dtype=self.dtype)
 
     def all(self, queries: IntArray, k: int) -> tuple[IntArray, npt.NDArray[np.integer]]:
         """See `NeighborSearch`."""
@@ -144,11 +163,12 @@ class SearchInColumn:
         dtype: NeighborDtype,
     ) -> None:
         self.column, self.labels, self.names, self.dtype = column, labels, names, dtype
+        self.few = FewRows()
 
     def own(self, queries: IntArray, rows: IntArray, code: int, k: int) -> IntArray:
         """See `NeighborSearch`."""
-        vectors = self.column.take(rows)
-        return class_neighbors(vectors, queries, rows, k, name=self.names[code], dtype=self.dtype)
+        self.few.note(self.names[code], len(rows), k)
+        return class_neighbors(self.column.take(rows), queries, rows, k, dtype=self.dtype)
 
     def all(self, queries: IntArray, k: int) -> tuple[IntArray, npt.NDArray[np.integer]]:
         """See `NeighborSearch`."""
@@ -189,11 +209,11 @@ class SearchApproximately:
         seed: int,
     ) -> None:
         self.take, self.blocks, self.labels, self.names = take, blocks, labels, names
-        self.seed, self.recall = seed, dict[str, float]()
+        self.seed, self.recall, self.few = seed, dict[str, float](), FewRows()
 
     def own(self, queries: IntArray, rows: IntArray, code: int, k: int) -> IntArray:
         """See `NeighborSearch`."""
-        warn_of_few_rows(self.names[code], len(rows), k)
+        self.few.note(self.names[code], len(rows), k)
         block = rows, np.full(len(rows), code), self.take(rows)
         vectors = block[2][np.searchsorted(rows, queries)]
         what = f"rows of class {self.names[code]!r} among their own"

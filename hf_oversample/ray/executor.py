@@ -28,7 +28,8 @@ class RayTasks:
         keeps_models: tasks run in actors, which keep what they have loaded; ``workers`` is given.
 
     Raises (when called):
-        ValueError: what a task raised: of several the first task's.
+        ValueError, OSError: what a task raised, rows that are wrong or a disk that is full: of
+            several the first task's.
     """
 
     workers: int | None = None
@@ -56,9 +57,10 @@ class RayTasks:
             num_gpus=self.num_gpus or None,
             udf_modifying_row_count=False,
         )
-        failed = {row["item"]: row["error"] for row in done.iter_rows() if row["error"]}
+        failed = {row["item"]: row for row in done.iter_rows() if row["error"]}
         if failed:
-            raise ValueError(failed[min(failed)])
+            first = failed[min(failed)]
+            raise (OSError if first["is_of_system"] else ValueError)(first["error"])
 
 
 class _Worker:
@@ -72,14 +74,20 @@ class _Worker:
 
 
 def _run(tasks: list[Task], device: str, batch: Batch) -> Batch:
-    """Run the tasks of these numbers; what is wrong with the rows comes back as a message."""
-    errors = []
+    """Run the tasks of these numbers; what is wrong with rows or files comes back as a message: an
+    error that leaves a task comes out of Ray in many lines, and of another type."""
+    errors, of_system = [], []
     for number in batch["item"].tolist():
-        error = ""
+        error: Exception | None = None
         if not tasks[number].output.exists():
             try:
                 tasks[number].run(device)
-            except ValueError as raised:
-                error = str(raised)
-        errors.append(error)
-    return {"item": batch["item"], "error": np.array(errors)}
+            except (ValueError, OSError) as raised:
+                error = raised
+        errors.append("" if error is None else str(error))
+        of_system.append(isinstance(error, OSError))
+    return {
+        "item": batch["item"],
+        "error": np.array(errors),
+        "is_of_system": np.array(of_system),
+    }

@@ -21,7 +21,7 @@ from hf_oversample.data.columns import require_columns
 from hf_oversample.oversamplers.base import Oversampler
 from hf_oversample.oversamplers.growing import refuse_provenance
 from hf_oversample.oversamplers.interpolation import InterpolationOversampler
-from hf_oversample.oversamplers.neighbor_search import warn_of_few_rows
+from hf_oversample.oversamplers.neighbor_search import FewRows
 from hf_oversample.oversamplers.plan import IntArray
 from hf_oversample.oversamplers.random import RandomOversampler
 from hf_oversample.oversamplers.sharded.folder import claim, open_array, save_array
@@ -288,7 +288,7 @@ class ShardedSearch:
         self, job: Job, gathered: GatheredRows, fewest_tasks: int, executor: Executor
     ) -> None:
         self.job, self.gathered, self.executor = job, gathered, executor
-        self.fewest_tasks = fewest_tasks
+        self.fewest_tasks, self.few = fewest_tasks, FewRows()
         self.total = sum(shard.rows for shard in job.source.shards)
 
     def rows_of(self, code: int) -> IntArray:
@@ -297,7 +297,7 @@ class ShardedSearch:
 
     def own(self, queries: IntArray, rows: IntArray, code: int, k: int) -> IntArray:
         """See `NeighborSearch`."""
-        warn_of_few_rows(self.job.names[code], len(rows), k)
+        self.few.note(self.job.names[code], len(rows), k)
         blocks = -(-len(rows) // self.job.block_rows)
         return self._search("own", queries, code, min(k, len(rows) - 1), blocks)["row"]
 
