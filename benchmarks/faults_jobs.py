@@ -90,10 +90,10 @@ class Job(ABC):
         """What is there under its name, and is not whole."""
         return []
 
-    def settle(self) -> None:
+    def settle(self) -> None:  # noqa: B027  # most jobs have none
         """Wait for processes that outlive the job's own, if there are any."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027
         """End what the job needs beside its runs."""
 
 

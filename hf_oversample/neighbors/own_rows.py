@@ -4,10 +4,10 @@ The distance of two rows is the same both ways, so half of the matrix products s
 no more is asked for, torch, which takes longer to import than such a search takes, is not needed.
 
 Every pair of rows is compared once, by matrix products, block by block. (1) The first block, of
-rows in a random order, gives each row a squared distance within which its k nearest lie for certain.
-(2) Pairs that may lie within it are kept: about k · rows / block of a row, whatever the data.
-(3) Those of them that may be among the k nearest get their distance from exact differences, as in
-:mod:`hf_oversample.neighbors.search`, whose result this is.
+rows in a random order, gives each row a squared distance within which its k nearest lie for
+certain. (2) Pairs that may lie within it are kept: about k · rows / block of a row, whatever the
+data. (3) Those of them that may be among the k nearest get their distance from exact differences,
+as in :mod:`hf_oversample.neighbors.search`, whose result this is.
 """
 
 from __future__ import annotations
