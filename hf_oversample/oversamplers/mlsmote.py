@@ -13,7 +13,7 @@ from hf_oversample.oversamplers.base import FloatMatrix
 from hf_oversample.oversamplers.embedding import EmbeddingOversampler, MadeEmbeddings
 from hf_oversample.oversamplers.interpolation import check_choices, points_between
 from hf_oversample.oversamplers.multi_label import MultiLabelOversampler, array_dataset
-from hf_oversample.oversamplers.neighbor_search import NeighborDtype, class_neighbors
+from hf_oversample.oversamplers.neighbor_search import FewRows, NeighborDtype, class_neighbors
 from hf_oversample.oversamplers.plan import IntArray, Plan
 from hf_oversample.oversamplers.saved_files import check_known, checked_array, checked_places
 
@@ -56,7 +56,7 @@ class MlsmoteOversampler(MultiLabelOversampler, EmbeddingOversampler):
 
     def _learn(self, embeddings: FloatMatrix, children: Mapping[int, int]) -> Plan:
         matrix = self._sets.matrix
-        parents, ends, causes, sets = [], [], [], []
+        parents, ends, causes, sets, few = [], [], [], [], FewRows()
         for label in self.grown_labels().tolist():
             rows = np.flatnonzero(matrix[:, label])
             name = self.known_labels_[label]
@@ -66,8 +66,9 @@ class MlsmoteOversampler(MultiLabelOversampler, EmbeddingOversampler):
                     "it; use MlRosOversampler for this data set, add rows, or list the labels that "
                     "grow as sampling_strategy"
                 )
+            few.note(name, len(rows), self.k_neighbors)
             near = class_neighbors(
-                embeddings[rows], rows, rows, self.k_neighbors, name=name, dtype=self.neighbor_dtype
+                embeddings[rows], rows, rows, self.k_neighbors, dtype=self.neighbor_dtype
             )
             address = noise.stream("neighbor"), rows, label
             drawn = noise.integers(near.shape[1], self.seed, *address)
@@ -76,6 +77,7 @@ class MlsmoteOversampler(MultiLabelOversampler, EmbeddingOversampler):
             ends.append(near[np.arange(len(rows)), drawn])
             causes.append(np.full(len(rows), label))
             sets.append(2 * votes >= near.shape[1] + 1)
+        few.tell()
         values = embeddings if self._exact is None else self._exact
         if not parents:  # all labels are as frequent
             self.rows_, self.values_ = np.empty(0, dtype=np.int64), values[:0].copy()
