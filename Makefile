@@ -5,7 +5,7 @@ LOWEST ?= .venv-lowest
 OUTPUT ?= demo_output
 # accelerate gives a process one thread unless it is told otherwise
 CORES ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
-EXTRAS := demo report metrics imblearn writers sentence-transformers setfit space trackio docs dev
+EXTRAS := demo report metrics imblearn usearch writers sentence-transformers setfit space trackio docs dev
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
