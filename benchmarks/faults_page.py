@@ -56,7 +56,7 @@ PAGE = """# Faults
 {total} faults in {runs} runs of small jobs, by
 
 ```bash
-python benchmarks/faults.py --faults {faults} --seed {seed} \\
+python benchmarks/faults.py --faults {faults} --seed {seed}{chosen} \\
   --record benchmarks/faults.jsonl --page benchmarks/faults.md
 ```
 
@@ -88,6 +88,7 @@ def page(trials: Trials, told: dict[str, Any]) -> str:
     total = sum(count.times for count in trials.by_kind.values())
     return PAGE.format(
         total=total,
+        chosen=f" --jobs {','.join(trials.jobs)}" if told.get("jobs") else "",
         runs=trials.number + trials.restarts,
         kinds="\n".join(table("fault", trials.by_kind)),
         jobs="\n".join(table("job", jobs)),
