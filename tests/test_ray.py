@@ -34,6 +34,7 @@ def cluster() -> Iterator[str]:
     patched = pytest.MonkeyPatch()
     # Ray's workers are nice, and starve beside other work of a small machine.
     patched.setenv("RAY_worker_niceness", "0")
+    patched.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # of these tests' own tasks
     context = ray.init(num_cpus=2, include_dashboard=False, object_store_memory=80 * 2**20)
     ray.data.DataContext.get_current().enable_progress_bars = False
     yield context.address_info["address"]
