@@ -74,6 +74,16 @@ def test_of_several_blocks(kind: str) -> None:
         assert (found == expected(vectors, 5)).all()
 
 
+@pytest.mark.parametrize("limit", ["_MOST_PAIRS", "_MOST_OF_A_ROW"])
+def test_it_gives_up_where_too_many_pairs_are_near(
+    limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = points("normal", 2100, 4, seed=1)
+    assert nearest_of_own(vectors, 5) is not None
+    monkeypatch.setattr(own_rows, limit, 8)
+    assert nearest_of_own(vectors, 5) is None
+
+
 def test_what_it_leaves_to_the_other_search() -> None:
     rng = np.random.default_rng(0)
     assert nearest_of_own(rng.standard_normal((1100, 2)), 1024) is None

@@ -21,8 +21,8 @@ from hf_oversample.numeric.offsets import near_zero
 MOST_ROWS = 16_384
 """Of more rows the memory for pairs grows, and torch's import no longer matters."""
 _BLOCK_ROWS = 1024
-_MOST_PAIRS = 400
-"""Kept of a row, on average; more are near-ties, for which there are better ways."""
+_MOST_PAIRS, _MOST_OF_A_ROW = 400, 1024
+"""Kept of a row, on average and at most; more are near-ties, for which there are better ways."""
 _PAIRS_AT_ONCE = 2**17
 _SEED = 0
 
@@ -117,11 +117,14 @@ def _pairs_within(
 
 def _still_near(
     starts: Ints, ends: Ints, bounds: Floats, k: int, slack: npt.NDArray[np.float64]
-) -> tuple[Ints, Ints]:
-    """Of pairs those that may be among the k nearest, now that every row has met all others."""
+) -> tuple[Ints, Ints] | None:
+    """Of pairs those that may be among the k nearest, now that every row has met all others; None
+    where a row has too many."""
     order = np.argsort(starts.astype(np.int16), kind="stable")  # by radix
     starts, ends, bounds = starts[order], ends[order], bounds[order]
     sizes = np.bincount(starts, minlength=len(slack))
+    if sizes.max() > _MOST_OF_A_ROW:
+        return None
     places = np.arange(len(starts)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     padded = np.full((len(slack), sizes.max()), np.inf, np.float32)
     padded[starts, places] = bounds
