@@ -7,6 +7,7 @@ import pickle
 import runpy
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -19,6 +20,7 @@ from transformers import AutoModel
 from bayesian_gan_fixtures import NAMES, QUICK_OVERSAMPLER, dataset
 from hf_oversample.models.bayesian_gan.modeling_bayesian_gan import BayesianGanModel
 from hf_oversample.models.bayesian_gan.network import BayesianNetwork
+from hf_oversample.numeric import memory
 from hf_oversample.oversamplers.bayesian_gan import BayesianGanOversampler
 
 RECIPE = Path(__file__).resolve().parent.parent / "recipes" / "bayesian_gan.py"
@@ -194,3 +196,23 @@ def test_texts_in_texts_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert BayesianGanOversampler.from_pretrained(out / "oversampler").generator_.class_names
     assert recipe(*common, *options) == 2
     assert "finished run" in capsys.readouterr().err
+
+
+def test_rows_are_the_same_where_memory_has_room_for_few(
+    fitted: BayesianGanOversampler, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fitted.generator_.save_pretrained(tmp_path)
+    refused, whole = [], BayesianGanModel.rows_from
+
+    def with_little_room(model: Any, noise: torch.Tensor, *others: Any) -> Any:
+        if len(noise) > 5:
+            refused.append(len(noise))
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(model, noise, *others)
+
+    monkeypatch.setattr(memory, "_WORKED", {})
+    expected = BayesianGanOversampler(generator=tmp_path).fit(dataset()).made_
+    monkeypatch.setattr(BayesianGanModel, "rows_from", with_little_room)
+    found = BayesianGanOversampler(generator=tmp_path).fit(dataset()).made_
+    assert refused
+    np.testing.assert_allclose(found, expected, atol=1e-6, rtol=1e-5)

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from chat_server import chat, running
 from hf_oversample import LanguageModelOversampler, Oversampler
+from hf_oversample.models.writers import prompts
 from hf_oversample.models.writers.checkpoint import load_language_model
+from hf_oversample.models.writers.decoding import drawn_tokens
 from hf_oversample.models.writers.journal import JournaledWriter
 from hf_oversample.models.writers.prompts import PromptWriter, answered_text, messages_of
 from hf_oversample.models.writers.requests import Refused, WritingRequest
 from hf_oversample.models.writers.server import TRIES, ServerError, ServerWriter
+from hf_oversample.numeric import memory
 from hf_oversample.oversamplers.anchors.plan import COPY
 from miso_fixtures import encoder_folder, make_corpus, new_folder
 from oversampler_checks import rows_of
@@ -287,6 +292,27 @@ def test_prompts_longer_than_the_model_are_counted() -> None:
     assert writer(REQUESTS) == [Refused("too long")] * len(REQUESTS)
     writer = PromptWriter(model, tokenizer, "it", NAMES, max_length=2, **values)
     assert Refused("unfinished") in writer(REQUESTS)
+
+
+def test_answers_are_the_same_where_memory_has_room_for_few(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, tokenizer = load_language_model(str(chat_model_folder()))
+    values = {"seed": 0, "tree": None, "temperature": 1.0, "top_k": 50, "top_p": 0.95}
+    writer = PromptWriter(model, tokenizer, "it", NAMES, max_length=12, **values)
+    requests, refused = [replace(REQUESTS[0], key=(row, 0, 0)) for row in range(4)], []
+    expected = writer(requests)
+
+    def with_little_room(logits_of: Any, processors: Any, rooms: Any, *others: Any) -> Any:
+        if len(rooms) > 1:
+            refused.append(len(rooms))
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return drawn_tokens(logits_of, processors, rooms, *others)
+
+    monkeypatch.setattr(memory, "_WORKED", {})
+    monkeypatch.setattr(prompts, "drawn_tokens", with_little_room)
+    assert writer(requests) == expected
+    assert refused == [4, 2]
 
 
 def test_journals_of_adapters_are_used_again(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from hf_oversample.models.bayesian_gan.network import BayesianNetwork
 from hf_oversample.models.in_memory import folder_or_name, name_of
 from hf_oversample.models.loading import load_complete
 from hf_oversample.numeric import noise
+from hf_oversample.numeric.memory import work_in_batches
 from hf_oversample.oversamplers.embedding import EmbeddingOversampler, MadeEmbeddings
 from hf_oversample.oversamplers.plan import Plan
 from hf_oversample.oversamplers.strategy import spread
@@ -209,8 +210,8 @@ class BayesianGanOversampler(EmbeddingOversampler):
         self._check_codes(config)
         made = np.empty((len(plan), config.input_size), dtype=np.float32)
         width, size = config.noise_size, 64 * 256  # bounds the draws' memory
-        for start in range(0, len(plan), size):
-            part = slice(start, start + size)
+
+        def make(part: np.ndarray, _: int) -> None:
             draws = noise.normal(
                 self.seed,
                 noise.stream("bayesian gan child"),
@@ -224,6 +225,17 @@ class BayesianGanOversampler(EmbeddingOversampler):
             labels = torch.from_numpy(class_ids[plan.label[part]])
             rows = model.rows_from(values[:, :width], values[:, width:], labels)
             made[part] = rows.numpy()
+
+        work_in_batches(
+            [
+                (np.arange(start, min(start + size, len(plan))), config.input_size)
+                for start in range(0, len(plan), size)
+            ],
+            make,
+            what="making rows",
+            unit="rows of {} numbers",
+            exact=False,
+        )
         if not np.isfinite(made).all():
             raise FloatingPointError(
                 "the generator made rows that are not finite: it diverged, train it again with "

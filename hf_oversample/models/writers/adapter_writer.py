@@ -17,6 +17,7 @@ from hf_oversample.models.writers.guidance import GuidedDecoderLogits, GuidedLog
 from hf_oversample.models.writers.latents import LatentReader
 from hf_oversample.models.writers.requests import Draft, Refused, WritingRequest
 from hf_oversample.models.writers.vocabulary import TrainingWords, WordTree
+from hf_oversample.numeric.memory import work_in_batches
 
 # Texts that are written together: few sizes, and large ones, keep the processor busy.
 BATCH = 128
@@ -65,11 +66,20 @@ class AdapterWriter:
         lengths = [max(len(own), len(other)) for own, other, _ in prompts]
         fitting = [i for i, n in enumerate(lengths) if n + 2 <= self.adapters.max_length]
         fitting.sort(key=lambda i: lengths[i])  # little is padded
-        for start in range(0, len(fitting), BATCH):
-            rows = fitting[start : start + BATCH]
+
+        def write(rows: np.ndarray, _: int) -> None:
             written = self._written([requests[i] for i in rows], [prompts[i] for i in rows])
             for i, draft in zip(rows, written, strict=True):
                 drafts[i] = draft
+
+        length = self.adapters.max_length
+        batches = [fitting[start : start + BATCH] for start in range(0, len(fitting), BATCH)]
+        work_in_batches(
+            [(np.asarray(rows), length) for rows in batches],
+            write,
+            what="writing texts",
+            exact=False,
+        )
         return drafts
 
     def _prompts(self, request: WritingRequest) -> Prompts:

@@ -16,6 +16,7 @@ from hf_oversample.models.writers.decoding import Usage, drawn_tokens
 from hf_oversample.models.writers.guidance import GuidedLogits
 from hf_oversample.models.writers.requests import Draft, Refused, WritingRequest
 from hf_oversample.models.writers.vocabulary import TrainingWords, WordTree
+from hf_oversample.numeric.memory import work_in_batches
 
 BATCH = 32
 _THOUGHTS = re.compile(r"<think>.*?</think>", re.DOTALL)
@@ -126,14 +127,22 @@ class PromptWriter:
             if self.longest is None or len(prompt) + room <= self.longest
         ]
         fitting.sort(key=lambda i: len(prompts[i]))
-        for start in range(0, len(fitting), BATCH):
-            rows = fitting[start : start + BATCH]
+
+        def write(rows: np.ndarray, _: int) -> None:
             drawn = self._drawn([requests[i] for i in rows], [prompts[i] for i in rows])
             for i, tokens in zip(rows, drawn, strict=True):
                 drafts[i] = Refused("unfinished")
                 if tokens is not None:
                     text = self.tokenizer.decode(tokens, skip_special_tokens=True)
                     drafts[i] = answered_text(text)
+
+        batches = [fitting[start : start + BATCH] for start in range(0, len(fitting), BATCH)]
+        work_in_batches(
+            [(np.asarray(rows), len(prompts[rows[-1]]) + room) for rows in batches],
+            write,
+            what="asking a language model",
+            exact=False,
+        )
         return drafts
 
     def _drawn(
