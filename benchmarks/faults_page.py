@@ -88,7 +88,7 @@ def page(trials: Trials, told: dict[str, Any]) -> str:
     total = sum(count.times for count in trials.by_kind.values())
     return PAGE.format(
         total=total,
-        chosen=f" --jobs {','.join(trials.jobs)}" if told.get("jobs") else "",
+        chosen=f" --jobs {','.join(trials.jobs)}" if told["chosen_jobs"] else "",
         runs=trials.number + trials.restarts,
         kinds="\n".join(table("fault", trials.by_kind)),
         jobs="\n".join(table("job", jobs)),
