@@ -332,7 +332,12 @@ def main() -> int:
             done += trials.trial(name, min(trials.random.randint(1, 3), a.faults - done))
             if trials.number % 50 == 0 or done >= a.faults:
                 minutes = round((time.monotonic() - begun) / 60, 1)
-                told = {"seed": a.seed, "faults": a.faults, "minutes": minutes, "chosen_jobs": a.jobs}
+                told = {
+                    "seed": a.seed,
+                    "faults": a.faults,
+                    "minutes": minutes,
+                    "chosen_jobs": a.jobs,
+                }
                 text = write(trials, {**told, "machine": machine()}, a.record, a.page)
     finally:
         for job in trials.jobs.values():
