@@ -18,7 +18,8 @@ _ENDS_WITHIN = 60.0
 class OnRay(InFiles):
     """`hf_oversample.ray.balance`: the rows of `balance_files`, in two workers of a cluster.
 
-    The cluster stays while drivers come and go, each in a job of its own.
+    The cluster stays while drivers come and go, each in a job of its own. It should be the only
+    one of the machine: workers are known by their titles, and in the end `ray stop` stops all.
     """
 
     name = "balance on Ray"

@@ -10,23 +10,25 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from chat_server import chat, running
 from hf_oversample import LanguageModelOversampler, Oversampler
 from hf_oversample.models.writers import prompts
 from hf_oversample.models.writers.checkpoint import load_language_model
-from hf_oversample.models.writers.decoding import drawn_tokens
 from hf_oversample.models.writers.journal import JournaledWriter
 from hf_oversample.models.writers.prompts import PromptWriter, answered_text, messages_of
 from hf_oversample.models.writers.requests import Refused, WritingRequest
 from hf_oversample.models.writers.server import TRIES, ServerError, ServerWriter
-from hf_oversample.numeric import memory
 from hf_oversample.oversamplers.anchors.plan import COPY
 from miso_fixtures import encoder_folder, make_corpus, new_folder
 from oversampler_checks import rows_of
 from test_language_model_oversampler import corpus
-from writer_fixtures import contract_writer_folder, pretrained_folder, subword_tokenizer
+from writer_fixtures import (
+    contract_writer_folder,
+    little_room,
+    pretrained_folder,
+    subword_tokenizer,
+)
 
 NAMES = ["ham", "spam"]
 TEMPLATE = (
@@ -300,17 +302,9 @@ def test_answers_are_the_same_where_memory_has_room_for_few(
     model, tokenizer = load_language_model(str(chat_model_folder()))
     values = {"seed": 0, "tree": None, "temperature": 1.0, "top_k": 50, "top_p": 0.95}
     writer = PromptWriter(model, tokenizer, "it", NAMES, max_length=12, **values)
-    requests, refused = [replace(REQUESTS[0], key=(row, 0, 0)) for row in range(4)], []
+    requests = [replace(REQUESTS[0], key=(row, 0, 0)) for row in range(4)]
     expected = writer(requests)
-
-    def with_little_room(logits_of: Any, processors: Any, rooms: Any, *others: Any) -> Any:
-        if len(rooms) > 1:
-            refused.append(len(rooms))
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return drawn_tokens(logits_of, processors, rooms, *others)
-
-    monkeypatch.setattr(memory, "_WORKED", {})
-    monkeypatch.setattr(prompts, "drawn_tokens", with_little_room)
+    refused = little_room(monkeypatch, prompts, 1)
     assert writer(requests) == expected
     assert refused == [4, 2]
 

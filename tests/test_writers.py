@@ -20,12 +20,10 @@ from hf_oversample.models.writers import adapter_writer
 from hf_oversample.models.writers.adapter_writer import AdapterWriter
 from hf_oversample.models.writers.adapters import ClassAdapters, adapter_name
 from hf_oversample.models.writers.checkpoint import installed_smollm2, load_language_model
-from hf_oversample.models.writers.decoding import drawn_tokens
 from hf_oversample.models.writers.encoding import PrefixedTexts, class_prefix, start_of
 from hf_oversample.models.writers.guidance import GuidedLogits
 from hf_oversample.models.writers.requests import Refused, WritingRequest
 from hf_oversample.models.writers.vocabulary import TrainingWords, WordTree
-from hf_oversample.numeric import memory
 from hf_oversample.text.vocabulary import KnownWords
 from hf_oversample.text.words import Segmenter
 from hf_oversample.training.writer import class_rows, train_writer
@@ -38,6 +36,7 @@ from writer_fixtures import (
     few,
     labelled_texts,
     language_model_folder,
+    little_room,
     pretrained_folder,
     subword_tokenizer,
 )
@@ -171,17 +170,9 @@ def test_drafts_do_not_depend_on_each_other() -> None:
 def test_drafts_are_the_same_where_memory_has_room_for_few(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    refused, requests = [], requests_of()
+    requests = requests_of()
     expected = written(trained(), requests)
-
-    def with_little_room(logits_of: Any, processors: Any, rooms: Any, *others: Any) -> Any:
-        if len(rooms) > 3:
-            refused.append(len(rooms))
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return drawn_tokens(logits_of, processors, rooms, *others)
-
-    monkeypatch.setattr(memory, "_WORKED", {})
-    monkeypatch.setattr(adapter_writer, "drawn_tokens", with_little_room)
+    refused = little_room(monkeypatch, adapter_writer, 3)
     assert written(trained(), requests) == expected
     assert refused == [12, 6]
 

@@ -22,8 +22,10 @@ from transformers import (
 
 from hf_oversample.models.writers.adapters import ClassAdapters
 from hf_oversample.models.writers.checkpoint import load_language_model
+from hf_oversample.models.writers.decoding import drawn_tokens
 from hf_oversample.models.writers.encoding import PrefixedTexts, class_prefix
 from hf_oversample.models.writers.latents import LatentReader
+from hf_oversample.numeric import memory
 from hf_oversample.text.encoding import pad
 from hf_oversample.training.writer import train_writer
 from hf_oversample.training.writer_arguments import WriterTrainingArguments
@@ -164,3 +166,19 @@ def latent_writer_folder() -> Path:
     folder = new_folder()
     adapters.save(folder)
     return folder
+
+
+def little_room(monkeypatch: Any, module: Any, most: int) -> list[int]:
+    """Let a module's writer draw at most so many texts at a time, as if memory had no room for
+    more; the sizes that were refused, as they come."""
+    refused: list[int] = []
+
+    def drawn(logits_of: Any, processors: Any, rooms: Any, *others: Any) -> Any:
+        if len(rooms) > most:
+            refused.append(len(rooms))
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return drawn_tokens(logits_of, processors, rooms, *others)
+
+    monkeypatch.setattr(memory, "_WORKED", {})
+    monkeypatch.setattr(module, "drawn_tokens", drawn)
+    return refused

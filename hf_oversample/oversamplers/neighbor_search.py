@@ -35,15 +35,17 @@ class FewRows:
 
     def tell(self) -> None:
         """Warn of them, if there are any, and forget them."""
-        for name, (rows, k) in list(self.found.items())[:1]:
-            logger.warning(
-                "class %r has %d rows: each has %d neighbours of its class, %d were asked for%s",
-                name,
-                rows,
-                rows - 1,
-                k,
-                f"; so it is for {len(self.found)} classes" if len(self.found) > 1 else "",
-            )
+        if not self.found:
+            return
+        name, (rows, k) = next(iter(self.found.items()))
+        logger.warning(
+            "class %r has %d rows: each has %d neighbours of its class, %d were asked for%s",
+            name,
+            rows,
+            rows - 1,
+            k,
+            f"; so it is for {len(self.found)} classes" if len(self.found) > 1 else "",
+        )
         self.found.clear()
 
 
