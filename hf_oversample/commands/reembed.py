@@ -319,14 +319,13 @@ def plan_reembed(arguments: ReembedRunArguments) -> Outcome:
         data.class_names[code]: int((data.texts["train"].labels == code).sum())
         for code in data.targets
     }
-    number = (a.rare_rows + a.majority_rows) * a.is_contrastive + a.batch_size * a.trains_head
     record = {
         "rows": rows,
         "rare": rare,
         "anchors": 0 if data.anchors is None else len(data.anchors),
         "encoder": run.encoder.to_dict(),
         "steps": a.steps,
-        "texts_a_step": number,
+        "texts_a_step": a.texts_a_step,
         "output_dir": arguments.output_dir,
     }
     if arguments.frozen:
@@ -338,7 +337,8 @@ def plan_reembed(arguments: ReembedRunArguments) -> Outcome:
         )
     return Outcome(
         record,
-        f"would fine-tune {run.encoder.to_dict()['name']} for {a.steps} steps of {number} texts "
+        f"would fine-tune {run.encoder.to_dict()['name']} for {a.steps} steps of "
+        f"{a.texts_a_step} texts "
         f"({a.objective}) and write to {arguments.output_dir}.\nRows: {rows}; rare classes in "
         f"training: {rare}; made texts: {record['anchors']}.",
     )

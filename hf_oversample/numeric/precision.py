@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import torch
@@ -27,3 +27,12 @@ def has_fast_bfloat16(device: str | torch.device | None = None) -> bool:
         return False
     known = torch.cpu.get_capabilities()
     return bool(known.get("avx512_bf16") or known.get("amx_tile"))
+
+
+def chosen_precision(
+    mixed_precision: Literal["auto", "no", "bf16"], device: str | torch.device | None = None
+) -> Literal["no", "bf16"]:
+    """What a training argument says, with "auto" decided for a device, as `has_fast_bfloat16`."""
+    if mixed_precision != "auto":
+        return mixed_precision
+    return "bf16" if has_fast_bfloat16(device) else "no"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from hf_oversample.numeric.precision import has_fast_bfloat16
+from hf_oversample.numeric.precision import chosen_precision
 from hf_oversample.training.argument_fields import (
     CheckedArguments,
     argument,
@@ -121,6 +121,4 @@ class MisoTrainingArguments(CheckedArguments):
 
     def resolved_precision(self) -> Literal["no", "bf16"]:
         """`mixed_precision`, with "auto" decided for this machine."""
-        if self.mixed_precision != "auto":
-            return self.mixed_precision
-        return "bf16" if has_fast_bfloat16() else "no"
+        return chosen_precision(self.mixed_precision)

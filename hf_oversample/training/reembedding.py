@@ -46,6 +46,7 @@ class _Losses(nn.Module):
     ) -> None:
         super().__init__()
         self.model, self.arguments = model, arguments
+        self.precision = arguments.resolved_precision()
 
     def forward(
         self,
@@ -56,12 +57,16 @@ class _Losses(nn.Module):
         positives: Tensor | None,
     ) -> dict[str, Tensor]:
         losses = {}
+        is_half = self.precision == "bf16"
+        half = torch.autocast(self.model.device.type, torch.bfloat16, enabled=is_half)
         if rows is not None:
             assert row_labels is not None
-            logits = torch.cat([self.model(ids, mask).logits for ids, mask in rows])
+            with half:
+                logits = torch.cat([self.model(ids, mask).logits for ids, mask in rows])
             losses["cross_entropy"] = F.cross_entropy(logits.float(), row_labels)
         if pairs is not None:
-            vectors = torch.cat([self.model.embed(ids, mask) for ids, mask in pairs])[order]
+            with half:
+                vectors = torch.cat([self.model.embed(ids, mask) for ids, mask in pairs])[order]
             assert positives is not None
             losses["contrastive"] = contrastive_loss(vectors, positives, self.arguments.temperature)
         weight = self.arguments.contrastive_weight if len(losses) > 1 else 1.0
@@ -107,6 +112,7 @@ class ReembeddingTrainer:
 
     Attributes:
         history: loss → value at each `logging_steps`, with the step.
+        precision: of the products of training, "no" or "bf16"; weights and losses are in float32.
         seconds: of training, resumed parts included.
 
     Every step's rows and dropout are a function of (seed, step, process): a resumed run ends with
@@ -142,7 +148,9 @@ class ReembeddingTrainer:
         optimizer = torch.optim.AdamW(
             decay_groups(model, a.weight_decay, lr=a.learning_rate), a.learning_rate, fused=True
         )
-        self.losses, self.optimizer = self.accelerator.prepare(_Losses(model, a), optimizer)
+        losses = _Losses(model, a)
+        self.precision = losses.precision
+        self.losses, self.optimizer = self.accelerator.prepare(losses, optimizer)
 
     def train(
         self, resume_from_checkpoint: str | Path | None = None, stop_at: int | None = None
@@ -196,7 +204,9 @@ class ReembeddingTrainer:
 
     def _batch_sizes(self) -> str:
         a = self.arguments
-        names = ["rare_rows", "majority_rows"] * a.is_contrastive + ["batch_size"] * a.trains_head
+        drawn = a.is_contrastive or a.balanced
+        names = ["rare_rows", "majority_rows"] * drawn
+        names += ["batch_size"] * (a.trains_head and not a.balanced)
         return ", ".join(f"{name} ({getattr(a, name)})" for name in [*names, "max_length"])
 
     def _step(self, step: int) -> dict[str, Tensor]:
@@ -223,7 +233,7 @@ class ReembeddingTrainer:
         texts: Groups | None = None
         labels = pairs = order = positives = None
         if a.trains_head:
-            chosen = self._shuffled(step)
+            chosen = self._balanced(step) if a.balanced else self._shuffled(step)
             groups = length_groups(chosen, rows.encoded)
             texts = [self._padded([rows.encoded[row] for row in group]) for group in groups]
             labels = torch.from_numpy(rows.labels[np.concatenate(groups)]).to(device)
@@ -251,6 +261,10 @@ class ReembeddingTrainer:
             own = places // number == epoch
             found[own] = rng.permutation(number)[places[own] % number]
         return found
+
+    def _balanced(self, step: int) -> np.ndarray:
+        """Rows of a batch of cross-entropy: of one rare class, and as many of all the others."""
+        return draw_batch(self.rows.classes, {}, self.arguments, step, self.process).rows
 
     def _padded(self, texts: TokenIds) -> tuple[Tensor, Tensor]:
         return pad(texts, self.model.config.pad_token_id or 0, self.accelerator.device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from hf_oversample.numeric.precision import chosen_precision
 from hf_oversample.training.argument_fields import (
     CheckedArguments,
     argument,
@@ -16,6 +17,7 @@ from hf_oversample.training.argument_fields import (
 
 CHOICE = "choice"
 PROTOTYPE = "prototype: one seed of Yelp, 1 % rare"
+MEASURED = "measured: benchmarks/reembedding.md, Precision"
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,12 @@ class ReembeddingArguments(CheckedArguments):
     weight_decay: float = not_negative(0.01, "AdamW", "Loshchilov & Hutter, 2019")
     max_grad_norm: float = positive(1.0, "gradient clipping", CHOICE)
     batch_size: int = positive(32, "texts of a batch of cross-entropy, per process", CHOICE)
+    balanced: bool = argument(
+        False,
+        "of classification and joint: batches of cross-entropy hold rare_rows rare texts and "
+        "majority_rows others, drawn as contrastive ones are, instead of batch_size of all texts",
+        CHOICE,
+    )
     rare_rows: int = argument(
         16, "rare texts of a contrastive batch, per process: its queries and positives", PROTOTYPE
     )
@@ -91,6 +99,9 @@ class ReembeddingArguments(CheckedArguments):
     max_length: int = positive(
         128, "longest text in tokens; where the encoder has fewer places, as many as it has", CHOICE
     )
+    mixed_precision: Literal["auto", "no", "bf16"] = argument(
+        "auto", "precision of training; auto: bf16 where the machine computes in it", MEASURED
+    )
     gradient_accumulation_steps: int = positive(1, "micro-steps per optimiser step", CHOICE)
     save_steps: int = micro_steps(100, "steps between checkpoints; 0: none", CHOICE)
     save_total_limit: int = not_negative(
@@ -108,6 +119,11 @@ class ReembeddingArguments(CheckedArguments):
             raise ValueError(
                 f"rare_rows is {self.rare_rows}; a query needs another rare text: at least 2."
             )
+        if self.balanced and self.objective == "contrastive":
+            raise ValueError(
+                "balanced goes with objective 'classification' or 'joint': the contrastive "
+                "objective's batches are balanced as they come."
+            )
         if self.head_first and self.objective == "contrastive":
             raise ValueError(
                 "head_first goes with objective 'classification' or 'joint': the contrastive "
@@ -123,3 +139,14 @@ class ReembeddingArguments(CheckedArguments):
     def trains_head(self) -> bool:
         """Whether the head is trained with the encoder, and not solved after it."""
         return self.objective != "contrastive"
+
+    def resolved_precision(self) -> Literal["no", "bf16"]:
+        """`mixed_precision`, with "auto" decided for this machine."""
+        return chosen_precision(self.mixed_precision)
+
+    @property
+    def texts_a_step(self) -> int:
+        """How many texts a step reads, per process, where there are as many."""
+        drawn = self.rare_rows + self.majority_rows
+        rows = drawn if self.balanced else self.batch_size
+        return drawn * self.is_contrastive + rows * self.trains_head
