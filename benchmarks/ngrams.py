@@ -5,7 +5,7 @@
 
 All arms are balanced logistic regressions: on n-grams of MiniLM's tokens; on words and pairs of
 words (tf-idf, as scikit-learn has it); on MiniLM's vectors; on these and rows that SMOTE makes; on
-vectors and n-grams side by side, which is what `hf-oversample reembed --steps 0 --average true`
+vectors and n-grams side by side, which is what `hf-oversample reembed --frozen true`
 writes; and the mean of the scores of vectors and of n-grams, standardised over the test rows.
 Cross-validation over training rows chooses each arm's penalty, or how it is shared. No validation
 row is used, and test rows are scored once. A run that was stopped goes on at the task and seed

@@ -8,7 +8,9 @@ an adapter a class; judged by the demo extra's MiniLM. One training serves all w
 with the words of the training texts alone, and with any words; with guidance, and without. Fluency
 is the perplexity of the language model before any training, of the written texts and of real rare
 ones that no one trained on. `two_sample_auc` tells the written texts from the real ones they were
-trained on.
+trained on. Last, what the texts are worth to a frozen MiniLM: average precision, at the training
+rows' prior, of balanced logistic regression on its vectors, and on these and n-grams, with the real
+rows, with rare ones repeated until they are as many, and with the written ones.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ import json
 import os
 import platform
 import time
+from collections.abc import Sequence
 from importlib import metadata
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +33,7 @@ from datasets import ClassLabel, Dataset, Features, Value
 from tasks import TaskRows, pick, task_rows
 
 from hf_oversample.data.demo import demo_encoder_path
+from hf_oversample.metrics.classification import average_precision_at
 from hf_oversample.metrics.screening import two_sample_auc
 from hf_oversample.metrics.texts import text_report
 from hf_oversample.models.writers.checkpoint import (
@@ -39,8 +44,13 @@ from hf_oversample.models.writers.checkpoint import (
 from hf_oversample.oversamplers.anchors.plan import MAJORITY_ANCHOR
 from hf_oversample.oversamplers.language_model.oversampler import LanguageModelOversampler
 from hf_oversample.text.copies import words_of
+from hf_oversample.text.encoding import token_ids
 from hf_oversample.text.vocabulary import KnownWords
 from hf_oversample.text.words import Segmenter
+from hf_oversample.training.ngram_heads import ngram_matrix, solve_ngram_head
+from hf_oversample.training.reembedder import Reembedder
+from hf_oversample.training.reembedding_arguments import ReembeddingArguments
+from hf_oversample.training.reembedding_heads import rare_score, solve_head
 
 WAYS: dict[str, dict[str, Any]] = {
     "training words": {},
@@ -75,6 +85,49 @@ class Fluency:
         return float(np.exp(loss / tokens))
 
 
+class Worth:
+    """Average precision of frozen heads on the test rows, with rows added to the real ones."""
+
+    def __init__(self, task: TaskRows, dataset: Dataset, seed: int) -> None:
+        arguments = ReembeddingArguments(save_steps=0, max_length=task.max_length)
+        self.encoder = Reembedder(
+            demo_encoder_path(), class_names=task.class_names, arguments=arguments
+        )
+        self.texts, self.labels = dataset["text"][:], np.asarray(dataset["label"])
+        self.options: dict[str, Any] = {"classes": 2, "targets": [1], "seed": seed}
+        self.truth = (task.test.labels == task.targets[0]).astype(np.int64)
+        self.encoded = [self._tokens(self.texts), self._tokens(task.test.texts)]
+        self.vectors = [self.encoder.embed(self.texts), self.encoder.embed(task.test.texts)]
+        # made rows are no part of the folds that choose it
+        self.penalty = solve_head(self.vectors[0], self.labels, **self.options).penalty
+
+    def _tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
+        return token_ids(self.encoder.tokenizer, texts, self.encoder.max_length)
+
+    def of(self, texts: Sequence[str]) -> dict[str, float]:
+        """In points: of heads on vectors and on n-grams too."""
+        if texts:
+            vectors = np.concatenate([self.vectors[0], self.encoder.embed(texts)])
+        else:
+            vectors = self.vectors[0]
+        encoded = [*self.encoded[0], *self._tokens(texts)]
+        labels = np.concatenate([self.labels, np.ones(len(texts), np.int64)])
+        plain = solve_head(vectors, labels, grid=(self.penalty,), **self.options)
+        both = solve_ngram_head(vectors, encoded, labels, **self.options)
+        ngrams = both.classifier(self.encoder.model).ngrams
+        assert ngrams is not None
+        scores = self.vectors[1] @ both.weight.T + both.bias
+        scores += ngram_matrix(self.encoded[1], ngrams) @ both.ngram_weight
+        return {
+            "vectors": self._precision(plain.logits(self.vectors[1])),
+            "vectors and n-grams": self._precision(scores),
+        }
+
+    def _precision(self, scores: np.ndarray) -> float:
+        prior = float(self.labels.mean())
+        return round(100 * average_precision_at(self.truth, rare_score(scores, 1), prior), 2)
+
+
 def rows_of(task: TaskRows, majority: int) -> Dataset:
     """The task's rare rows, and some of the others."""
     rare = np.flatnonzero(task.train.labels == 1)
@@ -85,7 +138,11 @@ def rows_of(task: TaskRows, majority: int) -> Dataset:
 
 
 def measured(
-    oversampler: LanguageModelOversampler, dataset: Dataset, fluency: Fluency, seed: int
+    oversampler: LanguageModelOversampler,
+    dataset: Dataset,
+    fluency: Fluency,
+    worth: Worth,
+    seed: int,
 ) -> dict[str, Any]:
     """What a fitted oversampler wrote."""
     segmenter, children = Segmenter("en"), oversampler.children(dataset)
@@ -118,42 +175,29 @@ def measured(
         },
         "perplexity": round(fluency.perplexity(texts), 1),
         "two_sample": told.to_dict(),
+        "average_precision": {
+            "with rare rows repeated": worth.of([*islice(cycle(real), len(texts))]),
+            "with written texts": worth.of(texts),
+        },
         "examples": [[dataset["text"][row["parent"]], row["text"]] for row in made[:EXAMPLES]],
     }
 
 
 def main() -> None:
-    """Train once, write in all ways, and write the record."""
+    """Measure what the output file does not have, and write it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data_dir", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--majority", type=int, default=1000, help="rows of the larger class")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--majority", type=int, default=10000, help="rows of the larger class")
     parser.add_argument("--texts", type=int, default=128, help="texts that are asked for")
     parser.add_argument("--max_updates", type=int, default=30, help="of an adapter")
+    parser.add_argument(
+        "--ways", nargs="+", choices=list(WAYS), default=list(WAYS), help=f"{FIRST!r} comes first"
+    )
     a = parser.parse_args()
-    task = task_rows("yelp-1%", a.data_dir, a.seed)
-    dataset, fluency = rows_of(task, a.majority), Fluency()
-    unseen = [
-        text
-        for text, label in zip(task.test.texts, task.test.labels, strict=True)
-        if label == task.targets[0]
-    ][:UNSEEN]
-    rare = dataset["label"][:].count(1)
-    common = {
-        "embedder": str(demo_encoder_path()),
-        "seed": a.seed,
-        "max_length": 40,
-        "anchor_share": 1.0,
-        "gate_quantile": 0.0,  # the class alone, as in the prototype
-        "sampling_strategy": {"negative": rare + a.texts},
-    }
     record: dict[str, Any] = {
-        "command": "OMP_NUM_THREADS=1 python benchmarks/writers.py --data_dir DATA --output "
-        f"benchmarks/writers.json --seed {a.seed} --majority {a.majority} --texts {a.texts} "
-        f"--max_updates {a.max_updates}",
         "task": "yelp-1%",
-        "rows": {"positive": len(dataset) - rare, "negative": rare},
         "base": SMOLLM2,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} "
         "thread, shared with other work",
@@ -161,22 +205,51 @@ def main() -> None:
             name: metadata.version(name)
             for name in ("torch", "transformers", "peft", "gguf", "datasets")
         },
-        "options": {k: v for k, v in common.items() if k != "embedder"},
-        "perplexity_of_unseen_rare_texts": round(fluency.perplexity(unseen), 1),
-        "ways": {},
+        "options": {"texts": a.texts, "max_updates": a.max_updates},
+        "seeds": {},
     }
-    folder = a.output.with_suffix("")
-    for way, options in WAYS.items():
-        oversampler, seconds = written(folder, way, {**common, **options}, a.max_updates, dataset)
-        if way == FIRST:
-            record["training"] = oversampler.training_
-        record["ways"][way] = {
-            "cpu_seconds": seconds,
-            **measured(oversampler, dataset, fluency, a.seed),
+    if a.output.exists():
+        record = json.loads(a.output.read_text(encoding="utf-8"))
+    fluency = Fluency()
+    for seed in a.seeds:
+        found = record["seeds"].setdefault(str(seed), {"ways": {}})
+        ways = [way for way in a.ways if way not in found["ways"]]
+        if not ways:
+            continue
+        task = task_rows("yelp-1%", a.data_dir, seed)
+        dataset = rows_of(task, a.majority)
+        worth = Worth(task, dataset, seed)
+        unseen = [
+            text
+            for text, label in zip(task.test.texts, task.test.labels, strict=True)
+            if label == task.targets[0]
+        ][:UNSEEN]
+        rare = dataset["label"][:].count(1)
+        found["rows"] = {"positive": len(dataset) - rare, "negative": rare}
+        found["perplexity_of_unseen_rare_texts"] = round(fluency.perplexity(unseen), 1)
+        found["average_precision_of_real_rows"] = worth.of([])
+        options = {
+            "embedder": str(demo_encoder_path()),
+            "seed": seed,
+            "max_length": 40,
+            "anchor_share": 1.0,
+            "gate_quantile": 0.0,  # the class alone, as in the prototype
+            "sampling_strategy": {"negative": rare + a.texts},
         }
-        print(way, json.dumps(record["ways"][way], ensure_ascii=False, indent=1), flush=True)
-        text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
-        a.output.write_text(text, encoding="utf-8")
+        folder = a.output.with_suffix("") / str(seed)
+        for way in ways:
+            oversampler, seconds = written(
+                folder, way, {**options, **WAYS[way]}, a.max_updates, dataset
+            )
+            if way == FIRST:
+                found["training"] = oversampler.training_
+            found["ways"][way] = {
+                "cpu_seconds": seconds,
+                **measured(oversampler, dataset, fluency, worth, seed),
+            }
+            print(seed, way, json.dumps(found["ways"][way], ensure_ascii=False), flush=True)
+            text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+            a.output.write_text(text, encoding="utf-8")
 
 
 def written(
