@@ -1,6 +1,9 @@
 """An update of a fine-tuned MiniLM with products in float32 and in bfloat16, in turns.
 
-OMP_NUM_THREADS=1 python benchmarks/fine_tuning.py --output benchmarks/fine_tuning.json
+    OMP_NUM_THREADS=1 python benchmarks/fine_tuning.py --output benchmarks/fine_tuning.json
+
+The classifier of `compare`, and contrastive re-embedding; 32 texts of random tokens an update.
+Seconds are the processor's.
 """
 
 from __future__ import annotations
@@ -16,29 +19,60 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 from hf_oversample.data.demo import demo_encoder_path
 from hf_oversample.numeric.precision import has_fast_bfloat16
 from hf_oversample.training.classifier import train_classifier
+from hf_oversample.training.contrastive import rare_classes
+from hf_oversample.training.reembedding import (
+    ReembeddingTrainer,
+    TrainingRows,
+    new_pooled_encoder,
+)
+from hf_oversample.training.reembedding_arguments import ReembeddingArguments
 
 BATCH = 32
 
 
-def seconds_an_update(length: int, steps: int, bfloat16: bool) -> float:
-    """Mean seconds of the updates of one training on rows of random tokens."""
-    torch.manual_seed(0)
+def classifier(rows: list[list[int]], labels: np.ndarray, steps: int, bfloat16: bool) -> float:
+    """Seconds of a training by cross-entropy."""
     model = AutoModelForSequenceClassification.from_pretrained(
         str(demo_encoder_path()), num_labels=2
     )
-    rng = np.random.default_rng(0)
-    rows = rng.integers(1000, 20_000, size=(BATCH * steps, length)).tolist()
-    labels = rng.integers(0, 2, size=len(rows))
-    start = time.perf_counter()
+    start = time.process_time()
     train_classifier(
         model, rows, labels, steps=steps, batch_size=BATCH, learning_rate=5e-5, bfloat16=bfloat16
     )
-    return (time.perf_counter() - start) / steps
+    return time.process_time() - start
+
+
+def reembedding(rows: list[list[int]], labels: np.ndarray, steps: int, bfloat16: bool) -> float:
+    """Seconds of a contrastive training."""
+    encoder = AutoModel.from_pretrained(demo_encoder_path())
+    tokenizer = AutoTokenizer.from_pretrained(demo_encoder_path())
+    places = np.random.default_rng(0).normal(size=(len(rows), 8)).astype(np.float32)
+    classes = rare_classes(places, labels, [1], neighbors=5, hard_neighbors=10)
+    arguments = ReembeddingArguments(
+        steps=steps,
+        rare_rows=BATCH // 2,
+        majority_rows=BATCH // 2,
+        save_steps=0,
+        train_word_embeddings=False,
+        mixed_precision="bf16" if bfloat16 else "no",
+    )
+    encoded = [np.asarray(row, np.int64) for row in rows]
+    trainer = ReembeddingTrainer(
+        new_pooled_encoder(encoder, tokenizer, ["common", "rare"]),
+        TrainingRows(encoded, labels, classes),
+        arguments,
+    )
+    start = time.process_time()
+    trainer.train()
+    return time.process_time() - start
+
+
+TRAININGS = {"classifier": classifier, "re-embedding": reembedding}
 
 
 def main() -> None:
@@ -49,15 +83,31 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=40, help="tokens a text")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
-    found: dict[str, list[float]] = {"float32": [], "bfloat16": []}
-    seconds_an_update(options.length, 1, True)  # what is loaded once
+    rng = np.random.default_rng(0)
+    number = BATCH * max(2, options.steps)
+    rows = rng.integers(1000, 20_000, size=(number, options.length)).tolist()
+    labels = rng.permutation(np.arange(number) % 2)
+    found = {name: {"float32": [], "bfloat16": []} for name in TRAININGS}
+    for training in TRAININGS.values():
+        training(rows, labels, 1, True)  # what is loaded once
     for _ in range(options.rounds):
-        for name, seconds in found.items():
-            seconds.append(seconds_an_update(options.length, options.steps, name == "bfloat16"))
-    ratios = [a / b for a, b in zip(found["float32"], found["bfloat16"], strict=True)]
+        for name, training in TRAININGS.items():
+            for precision, seconds in found[name].items():
+                torch.manual_seed(0)
+                spent = training(rows, labels, options.steps, precision == "bfloat16")
+                seconds.append(spent / options.steps)
     record = {
-        "seconds_an_update": {name: statistics.median(one) for name, one in found.items()},
-        "float32_over_bfloat16": statistics.median(ratios),
+        "trainings": {
+            name: {
+                "processor_seconds_an_update": {
+                    precision: statistics.median(seconds) for precision, seconds in of.items()
+                },
+                "float32_over_bfloat16": statistics.median(
+                    a / b for a, b in zip(of["float32"], of["bfloat16"], strict=True)
+                ),
+            }
+            for name, of in found.items()
+        },
         "rounds": options.rounds,
         "texts": BATCH,
         "tokens": options.length,

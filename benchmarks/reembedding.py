@@ -7,7 +7,8 @@ One network, MiniLM with the mean of its states and a linear head, in every arm,
 updates of as many texts: frozen; frozen with n-grams beside the vector; plain cross-entropy, at two
 rates of which validation rows choose; cross-entropy at the same rate on batches of as many rare
 texts as others, any others or half of them near; mined contrastive training, its head on the vector
-alone, and with n-grams; LP-FT; the mean of LP-FT's weights and the pretrained
+alone, and with n-grams; the same with a language model's texts as positives, and with as many rare
+rows again; LP-FT; the mean of LP-FT's weights and the pretrained
 ones, whose coefficient validation rows choose; and averages of standardised scores, of which that
 of two plain models with different seeds is the control. Test rows are scored once, with what
 validation rows chose. A run that was stopped goes on at the task and seed where it was.
@@ -25,17 +26,20 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import metadata
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pooled_table import pooled_pairs, pooled_table, read
 from tasks import FURTHER_TASKS, TASKS, TaskRows, task_rows
+from writers import rows_of
 
 from hf_oversample.data.demo import demo_encoder_path
 from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.metrics.classification import average_precision_at
 from hf_oversample.models.classifiers.pooled_encoder import PooledEncoderForSequenceClassification
+from hf_oversample.oversamplers.language_model.oversampler import LanguageModelOversampler
 from hf_oversample.text.encoding import token_ids
 from hf_oversample.training.ngram_heads import solve_ngram_head, text_scores
 from hf_oversample.training.reembedder import COEFFICIENTS, Reembedded, Reembedder
@@ -57,6 +61,8 @@ SINGLE = (
     "balanced, near",
     "contrastive",
     "contrastive, n-grams",
+    "contrastive, written",
+    "contrastive, repeated",
     "LP-FT",
     "LP-FT, interpolated",
 )
@@ -78,6 +84,9 @@ AVERAGES = (
     ("plain", "contrastive", "LP-FT", "frozen"),
 )
 ARMS = (*SINGLE, *(" + ".join(parts) for parts in AVERAGES))
+OF_PLAIN = ("plain", "second plain", "balanced", "balanced, near")
+LEFT_OUT = (*OF_PLAIN, "contrastive, n-grams", "LP-FT")
+"""What `--leave_out` may name."""
 RATES = {"plain": (5e-5, 1e-4), "LP-FT": (5e-5,)}
 CHOSEN_ON = {"yelp-1%": 3, "sms-1%": 4, "trec6-abbr": 4, "edos-a-2%": 0}
 """The last seed of each task that was looked at when `LEADS` were chosen."""
@@ -151,10 +160,12 @@ class Cell:
             arguments=replace(self.arguments, **changes),
         )
 
-    def fitted(self, **changes: Any) -> tuple[Reembedded, Parts, float]:
+    def fitted(
+        self, anchors: Texts | None = None, **changes: Any
+    ) -> tuple[Reembedded, Parts, float]:
         """A training, its scores, and its seconds."""
         start = time.perf_counter()
-        result = self.new(**changes).fit(self.rows.train, embeddings=self.frozen)
+        result = self.new(**changes).fit(self.rows.train, None, anchors, embeddings=self.frozen)
         scores = self.scored(result)
         return result, scores, time.perf_counter() - start
 
@@ -188,6 +199,19 @@ class Cell:
             start = time.perf_counter()
             vectors = text_vectors(result.model, result.encode(self.rows.train.texts))
             self._beside_ngrams("contrastive", result.model, vectors, start)
+        self._with_positives()
+        if "plain" not in self.options.leave_out:
+            self._cross_entropy()
+        if "LP-FT" not in self.options.leave_out:
+            self._lp_ft()
+        for names in AVERAGES:
+            if not set(names) <= set(self.scores):
+                continue
+            mean = averaged_scores(*(self.scores[name] for name in names))
+            self.tell(" + ".join(names), mean, 0.0)
+
+    def _cross_entropy(self) -> None:
+        """From a random head: at a rate that validation rows choose, then otherwise."""
         rate = self._plain()
         for arm, changes in (
             ("second plain", {"seed": self.seed + SECOND_SEED}),
@@ -199,13 +223,6 @@ class Cell:
                     objective="classification", learning_rate=rate, **changes
                 )
                 self.tell(arm, scores, seconds, learning_rate=rate)
-        if "LP-FT" not in self.options.leave_out:
-            self._lp_ft()
-        for names in AVERAGES:
-            if not set(names) <= set(self.scores):
-                continue
-            mean = averaged_scores(*(self.scores[name] for name in names))
-            self.tell(" + ".join(names), mean, 0.0)
 
     def _beside_ngrams(
         self,
@@ -235,6 +252,20 @@ class Cell:
         ]
         seconds = time.perf_counter() - start
         self.tell(f"{arm}, n-grams", scores, seconds, scale=head.scale)
+
+    def _with_positives(self) -> None:
+        """Contrastive training with written texts as positives, or as many rare ones again."""
+        if self.options.written is None:
+            return
+        written = written_texts(self.options.written / str(self.seed), self.rows)
+        train = self.rows.train
+        own = [train.texts[row] for row in np.flatnonzero(train.labels == self.targets[0])]
+        repeated = Texts([*islice(cycle(own), len(written))], written.labels)
+        for arm, anchors in (("written", written), ("repeated", repeated)):
+            result, scores, seconds = self.fitted(anchors)
+            self.tell(
+                f"contrastive, {arm}", scores, seconds, positives=len(anchors), **told(result)
+            )
 
     def _plain(self) -> float:
         """Cross-entropy at the rates, of which validation rows choose; the one that they chose."""
@@ -309,6 +340,14 @@ def setting(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def written_texts(folder: Path, rows: TaskRows) -> Texts:
+    """What a language model wrote for the rare class in a run of benchmarks/writers.py."""
+    oversampler = LanguageModelOversampler.from_pretrained(folder / "training_words")
+    children = oversampler.children(rows_of(rows, len(rows.train)))
+    made = [row for row in children if row["origin"] == 1]
+    return Texts([row["text"] for row in made], np.array([row["label"] for row in made]))
+
+
 def left_out(arm: str, names: Sequence[str]) -> bool:
     """Whether an arm is one of the names, or is made of one."""
     return any(part.removesuffix(", interpolated") in names for part in arm.split(" + "))
@@ -353,9 +392,16 @@ def main() -> None:
         "--leave_out",
         nargs="+",
         default=[],
-        choices=("second plain", "balanced", "balanced, near", "contrastive, n-grams", "LP-FT"),
+        choices=LEFT_OUT,
+        help="without plain, nothing else is trained by cross-entropy from a random head",
     )
     parser.add_argument("--output", type=Path, default=Path("benchmarks/reembedding.jsonl"))
+    parser.add_argument(
+        "--written",
+        type=Path,
+        help="of yelp-1%%: the folder that benchmarks/writers.py leaves beside its record, whose "
+        "texts are positives of two more arms",
+    )
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--proof", action="store_true")
     options = parser.parse_args()
@@ -370,7 +416,12 @@ def main() -> None:
                     if (one["task"], one["seed"]) == (task, seed)
                     and one["setting"] == setting(options)
                 }
-                wanted = {arm for arm in ARMS if not left_out(arm, options.leave_out)}
+                absent = [*options.leave_out]
+                if "plain" in absent:
+                    absent += OF_PLAIN
+                if options.written is None:
+                    absent += ["contrastive, written", "contrastive, repeated"]
+                wanted = {arm for arm in ARMS if not left_out(arm, absent)}
                 if done >= wanted:
                     continue
                 rows = task_rows(task, options.data_dir, seed)

@@ -106,10 +106,9 @@ class Worth:
 
     def of(self, texts: Sequence[str]) -> dict[str, float]:
         """In points: of heads on vectors and on n-grams too."""
+        vectors = self.vectors[0]
         if texts:
-            vectors = np.concatenate([self.vectors[0], self.encoder.embed(texts)])
-        else:
-            vectors = self.vectors[0]
+            vectors = np.concatenate([vectors, self.encoder.embed(texts)])
         encoded = [*self.encoded[0], *self._tokens(texts)]
         labels = np.concatenate([self.labels, np.ones(len(texts), np.int64)])
         plain = solve_head(vectors, labels, grid=(self.penalty,), **self.options)

@@ -417,6 +417,16 @@ def test_triplets_hold_near_negatives_and_positives_that_are_not_difficult(
     assert set(mixed["positive"]) == {"a made text"}
 
 
+def test_no_texts_have_no_vectors_and_no_anchors_change_nothing() -> None:
+    train = rows()
+    none = Texts([], np.empty(0, np.int64))
+    result = reembedder().fit(train, anchors=none)
+    assert_same(result, reembedder().fit(train))
+    assert result.encode([]) == []
+    assert result.embed([]).shape == (0, result.frozen_vectors.shape[1])
+    assert result.logits([]).shape == (0, 2)
+
+
 # ---- errors -------------------------------------------------------------------------------------
 
 

@@ -187,11 +187,13 @@ def token_ids(
     tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int
 ) -> list[np.ndarray]:
     """
-    Token ids of texts, cut at a length.
+    Token ids of texts, cut at a length; of no texts, none.
 
     Raises:
         ValueError: a text has no token.
     """
+    if not len(texts):
+        return []  # fast tokenizers look at the first text of a batch
     ids = tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"]
     empty = [row for row, one in enumerate(ids) if not one]
     if empty:
