@@ -14,6 +14,7 @@ from pathlib import Path
 
 import datasets
 import pytest
+import torch
 from accelerate.state import AcceleratorState, GradientState
 from transformers import AutoModel, AutoModelForSequenceClassification, pipeline
 
@@ -119,6 +120,24 @@ def test_report_shows_a_run_again_and_push_takes_its_parts(done: Path) -> None:
         assert plan.record["repo_type"] == kind
 
 
+def test_balanced_batches_are_the_re_embedded_member_where_they_are_asked_for(
+    file: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    flags = ["--average", "true", "--objective", "classification", "--balanced", "true"]
+    assert main(["reembed", *words(file, output, *flags)]) == 0
+    record = json.loads((output / "run.json").read_text())
+    assert "re-embedded (classification, balanced, weights 1)" in record["metrics"]
+    plain = record["average"]["validation_of_members"]["plain"]
+    assert plain in record["average"]["validation_of_rates"].values()
+    card = (output / "classifier" / "README.md").read_text()
+    assert "Objective `classification, balanced`" in card
+    members = AutoModelForSequenceClassification.from_pretrained(output / "classifier").members
+    # the plain member's batches are not balanced: its encoder is another one
+    name = "encoder.encoder.layer.0.attention.self.query.weight"
+    assert not torch.equal(members[0].state_dict()[name], members[1].state_dict()[name])
+
+
 def test_the_mean_of_three_models_is_one_classifier(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,7 +163,7 @@ def test_the_mean_of_three_models_is_one_classifier(
             ["--validation_share", "0"],
             "average brings scores to the scale of chances by validation",
         ),
-        (["--objective", "classification"], "choose 'contrastive' or 'joint', or leave average"),
+        (["--objective", "classification"], "add balanced, choose 'contrastive' or 'joint'"),
     ):
         assert main(["reembed", *words(file, output, "--average", "true", *flags)]) == 2
         assert said in capsys.readouterr().err

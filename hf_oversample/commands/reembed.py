@@ -94,7 +94,7 @@ class ReembedRun:
                 reembedded,
                 # plain means plain: a head from nothing, and weights as training leaves them
                 lambda **changes: self.new_reembedder(
-                    **changes, save_steps=0, interpolate=False, head_first=False
+                    **changes, save_steps=0, interpolate=False, head_first=False, balanced=False
                 ),
                 texts["train"],
                 texts["validation"],
@@ -117,7 +117,7 @@ class ReembedRun:
         reembedded.model.load_state_dict(after)
         arms = {"frozen encoder, balanced logistic regression": frozen}
         if not a.frozen:
-            arms[f"re-embedded ({a.training.objective}, weights {chosen:g})"] = new
+            arms[f"re-embedded ({a.training.told_objective}, weights {chosen:g})"] = new
             arms["mean of both"] = averaged_scores(frozen, new)
         if averaged is not None:
             with_ngrams = [text_scores(averaged.frozen, reembedded.encode(one)) for one in held]
@@ -339,6 +339,6 @@ def plan_reembed(arguments: ReembedRunArguments) -> Outcome:
         record,
         f"would fine-tune {run.encoder.to_dict()['name']} for {a.steps} steps of "
         f"{a.texts_a_step} texts "
-        f"({a.objective}) and write to {arguments.output_dir}.\nRows: {rows}; rare classes in "
+        f"({a.told_objective}) and write to {arguments.output_dir}.\nRows: {rows}; rare classes in "
         f"training: {rare}; made texts: {record['anchors']}.",
     )

@@ -96,11 +96,11 @@ class ReembedRunArguments(RunArguments):
             raise ValueError(
                 f"frozen trains nothing of the encoder, and {names} would: leave one of them out."
             )
-        if self.average and not self.training.is_contrastive:
+        if self.average and not (self.training.is_contrastive or self.training.balanced):
             raise ValueError(
                 "average takes the mean of a re-embedded encoder with one that is fine-tuned by "
-                "cross-entropy, and objective is 'classification': choose 'contrastive' or "
-                "'joint', or leave average out."
+                "cross-entropy, and objective is 'classification': add balanced, choose "
+                "'contrastive' or 'joint', or leave average out."
             )
         if self.anchors_file is not None and not self.training.is_contrastive:
             raise ValueError(

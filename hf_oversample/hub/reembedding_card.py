@@ -63,7 +63,7 @@ def reembedding_card(
         versions=run["versions"],
         rare=", ".join(f"`{name}`" for name in found["targets"]),
         classes_table=markdown_table(["class", "rows"], list(data["classes"].items())),
-        objective=training["objective"],
+        objective=training["objective"] + ", balanced" * training["balanced"],
         steps=training["steps"],
         difficult=", ".join(
             f"`{name}` {100 * value:.1f} %" for name, value in found["difficult_share"].items()

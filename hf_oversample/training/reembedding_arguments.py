@@ -145,6 +145,11 @@ class ReembeddingArguments(CheckedArguments):
         return chosen_precision(self.mixed_precision)
 
     @property
+    def told_objective(self) -> str:
+        """`objective`, and whether its batches were balanced where they need not be."""
+        return self.objective + ", balanced" * self.balanced
+
+    @property
     def texts_a_step(self) -> int:
         """How many texts a step reads, per process, where there are as many."""
         drawn = self.rare_rows + self.majority_rows
