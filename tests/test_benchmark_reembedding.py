@@ -1,4 +1,4 @@
-"""The pages of benchmarks/reembedding.py and ngrams.py have the figures of their records."""
+"""The pages of benchmarks on re-embedding, n-grams and made texts have their records' figures."""
 
 from __future__ import annotations
 
@@ -30,6 +30,13 @@ def test_the_page_shows_the_record(name: str) -> None:
     page = (BENCHMARKS / f"{name}.md").read_text(encoding="utf-8")
     assert lines
     assert own["table"](lines) in page
+
+
+@pytest.mark.parametrize("name", ["writers", "screen"])
+def test_the_page_of_made_texts_shows_the_record(name: str) -> None:
+    record = json.loads((BENCHMARKS / f"{name}.json").read_text(encoding="utf-8"))
+    page = (BENCHMARKS / "made_texts.md").read_text(encoding="utf-8")
+    assert of_file(name)["table"](record) in page
 
 
 def test_the_last_line_of_an_arm_counts_and_seeds_are_averaged(

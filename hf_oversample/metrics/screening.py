@@ -32,7 +32,7 @@ __all__ = ["LEVEL", "Giveaway", "TwoSample", "screen_classes", "two_sample_auc"]
 
 LEVEL = 0.75
 """Made texts with a larger AUC are warned of; how high real texts against real ones go, by their
-number, is what ``benchmarks/screen.py`` measures. A choice until that has its record."""
+number, is on ``benchmarks/made_texts.md``: of 50 rows and more, never so high."""
 LEAST_ROWS = 20
 """Fewer rows of either kind tell nothing: chance alone may pass the level."""
 FOLDS = 5
