@@ -22,6 +22,7 @@ from hf_oversample.commands.answers import report
 from hf_oversample.commands.folder_arguments import PushArguments, ReportArguments
 from hf_oversample.commands.main import main
 from hf_oversample.commands.push import plan_push
+from hf_oversample.commands.reembed import steps_to_read_twice
 from hf_oversample.hub.reembedding_card import reembedding_card
 from hf_oversample.training.averaging import FROZEN
 from miso_fixtures import encoder_folder
@@ -118,6 +119,32 @@ def test_report_shows_a_run_again_and_push_takes_its_parts(done: Path) -> None:
     for part, kind in (("classifier", "model"), ("encoder", "model"), ("triplets", "dataset")):
         plan = plan_push(PushArguments(str(done / part), "user/name"))
         assert plan.record["repo_type"] == kind
+
+
+@pytest.mark.parametrize(
+    ("training", "members", "wanted"),
+    [
+        ({"objective": "classification"}, None, 64),
+        ({"objective": "joint"}, None, 64),
+        ({"objective": "classification", "steps": 64}, None, None),
+        ({"objective": "classification", "balanced": True}, None, None),
+        ({"objective": "contrastive"}, None, None),
+        ({"objective": "contrastive"}, ["plain", "re-embedded", FROZEN], 64),
+        ({"objective": "contrastive"}, [FROZEN], None),
+    ],
+)
+def test_a_run_whose_cross_entropy_hardly_read_the_rows_says_how_many_steps_it_takes(
+    training: dict, members: list | None, wanted: int | None
+) -> None:
+    record = {
+        "arguments": {
+            "frozen": False,
+            "training": {"steps": 10, "batch_size": 16, "balanced": False, **training},
+        },
+        "data": {"splits": {"train": 1024}},
+        "average": None if members is None else {"members": members},
+    }
+    assert steps_to_read_twice(record, 2) == wanted
 
 
 def test_balanced_batches_are_the_re_embedded_member_where_they_are_asked_for(

@@ -302,7 +302,27 @@ def reembed(arguments: ReembedRunArguments, resume: str | None = None) -> Outcom
     ]
     if not arguments.frozen:
         hints.insert(0, f'Python: SentenceTransformer("{folder / "encoder"}")')
+    steps = steps_to_read_twice(record, process_state().num_processes)
+    if steps is not None:
+        hints.insert(
+            0,
+            "plain cross-entropy read each training row less than twice; a rare one takes more to "
+            f"be learnt (benchmarks/reembedding.md): --steps {steps}, or --balanced",
+        )
     return Outcome(record, reembed_summary(record, folder), hints)
+
+
+def steps_to_read_twice(record: dict[str, Any], processes: int) -> int | None:
+    """Steps in which plain cross-entropy reads every training row twice; None where it did, or
+    where no training of the run reads all rows in turn."""
+    training, rows = record["arguments"]["training"], record["data"]["splits"]["train"]
+    in_turn = training["objective"] != "contrastive" and not training["balanced"]
+    if record["average"] is not None and "plain" in record["average"]["members"]:
+        in_turn = True
+    wanted = -(-2 * rows // (training["batch_size"] * processes))
+    if record["arguments"]["frozen"] or not in_turn or training["steps"] >= wanted:
+        return None
+    return wanted
 
 
 def plan_reembed(arguments: ReembedRunArguments) -> Outcome:
