@@ -32,7 +32,7 @@ def test_the_page_shows_the_record(name: str) -> None:
     assert own["table"](lines) in page
 
 
-@pytest.mark.parametrize("name", ["writers", "screen"])
+@pytest.mark.parametrize("name", ["writers", "selection", "screen"])
 def test_the_page_of_made_texts_shows_the_record(name: str) -> None:
     record = json.loads((BENCHMARKS / f"{name}.json").read_text(encoding="utf-8"))
     page = (BENCHMARKS / "made_texts.md").read_text(encoding="utf-8")
