@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -89,13 +90,18 @@ class ReembedRun:
                 return frozen_alone(reembedded, texts["train"], texts["validation"])
         if not self.arguments.average:
             return None
+        # plain means plain: a head from nothing, weights as training leaves them, and all rows read
+        plain = {"save_steps": 0, "interpolate": False, "head_first": False, "balanced": False}
+        passes = steps_of_passes(
+            self.arguments.plain_passes,
+            len(texts["train"]),
+            self.training.batch_size * process_state().num_processes,
+        )
+        plain["steps"] = max(self.training.steps, passes)
         with self.timed("plain members"):
             return average(
                 reembedded,
-                # plain means plain: a head from nothing, and weights as training leaves them
-                lambda **changes: self.new_reembedder(
-                    **changes, save_steps=0, interpolate=False, head_first=False, balanced=False
-                ),
+                lambda **changes: self.new_reembedder(**changes, **plain),
                 texts["train"],
                 texts["validation"],
             )
@@ -306,20 +312,23 @@ def reembed(arguments: ReembedRunArguments, resume: str | None = None) -> Outcom
     if steps is not None:
         hints.insert(
             0,
-            "plain cross-entropy read each training row less than twice; a rare one takes more to "
-            f"be learnt (benchmarks/reembedding.md): --steps {steps}, or --balanced",
+            "cross-entropy read each training row less than twice; a rare one takes more to be "
+            f"learnt (benchmarks/reembedding.md): --steps {steps}, or --balanced",
         )
     return Outcome(record, reembed_summary(record, folder), hints)
 
 
+def steps_of_passes(passes: float, rows: int, batch: int) -> int:
+    """Steps of so many texts that read all rows so often."""
+    return math.ceil(passes * rows / batch)
+
+
 def steps_to_read_twice(record: dict[str, Any], processes: int) -> int | None:
-    """Steps in which plain cross-entropy reads every training row twice; None where it did, or
-    where no training of the run reads all rows in turn."""
+    """Steps in which cross-entropy reads every training row twice; None where it did, or where it
+    does not read all rows in turn."""
     training, rows = record["arguments"]["training"], record["data"]["splits"]["train"]
+    wanted = steps_of_passes(2, rows, training["batch_size"] * processes)
     in_turn = training["objective"] != "contrastive" and not training["balanced"]
-    if record["average"] is not None and "plain" in record["average"]["members"]:
-        in_turn = True
-    wanted = -(-2 * rows // (training["batch_size"] * processes))
     if record["arguments"]["frozen"] or not in_turn or training["steps"] >= wanted:
         return None
     return wanted

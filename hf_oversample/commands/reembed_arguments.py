@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -46,6 +47,11 @@ class ReembedRunArguments(RunArguments):
         "re-embedded and the frozen one, whose head reads n-grams too, as the classifier: three "
         "times the cost of a text",
     )
+    plain_passes: float = argument(
+        2.0,
+        "of average: passes over the training rows that the plain member makes at least; 0: as "
+        "many steps as the re-embedded one, in any case",
+    )
     frozen: bool = argument(
         False,
         "train nothing of the encoder: write the frozen one, with a head that reads n-grams too, "
@@ -69,6 +75,8 @@ class ReembedRunArguments(RunArguments):
             value = getattr(self, name)
             if not 0 <= value < 1:
                 raise ValueError(f"{name} is {value}; it is a share, from 0 to below 1.")
+        if not 0 <= self.plain_passes < math.inf:
+            raise ValueError(f"plain_passes is {self.plain_passes}; it is a number, from 0 up.")
         if self.validation_share + self.test_share >= 1:
             raise ValueError(
                 f"validation_share {self.validation_share} and test_share {self.test_share} leave "

@@ -42,8 +42,8 @@ class Averaged:
         plain: the plain member alone; None where there is none.
         frozen: the frozen member alone, whose head reads n-grams beside the vector.
         record: of each member its average precision of the rare classes on validation rows, and
-            that of the mean; the rate of the plain member, and what each was worth; how the frozen
-            member's head shares its penalty between vector and n-grams.
+            that of the mean; the rate of the plain member, what each was worth, and its steps; how
+            the frozen member's head shares its penalty between vector and n-grams.
     """
 
     model: AveragedForSequenceClassification
@@ -97,6 +97,7 @@ def average(
     members = (plain.model, reembedded.model, frozen)
     record |= {
         "plain_learning_rate": rate,
+        "plain_steps": plain.record["steps"],
         "validation_of_rates": {str(one[1]): one[0] for one in found},
     }
     named = dict(zip(MEMBERS, members, strict=True))

@@ -291,6 +291,7 @@ class Reembedder:
             "validation_average_precision": scored[chosen] if scored else score(),
             "head_penalty": penalty,
             "frozen_head_penalty": result.frozen_head.penalty,
+            "steps": self.arguments.steps,
             "precision": self.trainer.precision,
             "history": self.trainer.history,
             "seconds": round(self.trainer.seconds, 2),
