@@ -91,13 +91,13 @@ class ReembedRun:
         if not self.arguments.average:
             return None
         # plain means plain: a head from nothing, weights as training leaves them, and all rows read
-        plain = {"save_steps": 0, "interpolate": False, "head_first": False, "balanced": False}
+        plain: dict[str, Any] = dict.fromkeys(("interpolate", "head_first", "balanced"), False)
         passes = steps_of_passes(
             self.arguments.plain_passes,
             len(texts["train"]),
             self.training.batch_size * process_state().num_processes,
         )
-        plain["steps"] = max(self.training.steps, passes)
+        plain |= {"save_steps": 0, "steps": max(self.training.steps, passes)}
         with self.timed("plain members"):
             return average(
                 reembedded,
