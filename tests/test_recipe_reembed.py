@@ -127,6 +127,7 @@ def test_report_shows_a_run_again_and_push_takes_its_parts(done: Path) -> None:
         ({"objective": "classification"}, False, 64),
         ({"objective": "classification"}, True, None),
         ({"objective": "joint"}, False, 64),
+        ({"objective": "joint", "gradient_accumulation_steps": 10}, False, 70),
         ({"objective": "classification", "steps": 64}, False, None),
         ({"objective": "classification", "balanced": True}, False, None),
         ({"objective": "contrastive"}, False, None),
@@ -138,7 +139,13 @@ def test_a_run_whose_cross_entropy_hardly_read_the_rows_says_how_many_steps_it_t
     record = {
         "arguments": {
             "frozen": is_frozen,
-            "training": {"steps": 10, "batch_size": 16, "balanced": False, **training},
+            "training": {
+                "steps": 10,
+                "batch_size": 16,
+                "balanced": False,
+                "gradient_accumulation_steps": 1,
+                **training,
+            },
         },
         "data": {"splits": {"train": 1024}},
     }
@@ -150,11 +157,12 @@ def test_balanced_batches_are_the_re_embedded_member_where_they_are_asked_for(
 ) -> None:
     output = tmp_path / "out"
     flags = ["--average", "true", "--objective", "classification", "--balanced", "true"]
+    flags += ["--gradient_accumulation_steps", "3"]
     assert main(["reembed", *words(file, output, *flags)]) == 0
     record = json.loads((output / "run.json").read_text())
     assert "re-embedded (classification, balanced, weights 1)" in record["metrics"]
-    # two passes over 56 rows, 8 a step, where the other members have 6 steps
-    assert record["average"]["plain_steps"] == 14
+    # two passes over 56 rows, 8 a step, in whole updates of 3; the other members have 6 steps
+    assert record["average"]["plain_steps"] == 15
     plain = record["average"]["validation_of_members"]["plain"]
     assert plain in record["average"]["validation_of_rates"].values()
     card = (output / "classifier" / "README.md").read_text()

@@ -96,6 +96,7 @@ class ReembedRun:
             self.arguments.plain_passes,
             len(texts["train"]),
             self.training.batch_size * process_state().num_processes,
+            self.training.gradient_accumulation_steps,
         )
         plain |= {"save_steps": 0, "steps": max(self.training.steps, passes)}
         with self.timed("plain members"):
@@ -318,16 +319,18 @@ def reembed(arguments: ReembedRunArguments, resume: str | None = None) -> Outcom
     return Outcome(record, reembed_summary(record, folder), hints)
 
 
-def steps_of_passes(passes: float, rows: int, batch: int) -> int:
-    """Steps of so many texts that read all rows so often."""
-    return math.ceil(passes * rows / batch)
+def steps_of_passes(passes: float, rows: int, batch: int, accumulation: int) -> int:
+    """Steps of so many texts that read all rows so often: whole steps of the optimiser, each of
+    `accumulation` ones."""
+    return math.ceil(passes * rows / batch / accumulation) * accumulation
 
 
 def steps_to_read_twice(record: dict[str, Any], processes: int) -> int | None:
     """Steps in which cross-entropy reads every training row twice; None where it did, or where it
     does not read all rows in turn."""
     training, rows = record["arguments"]["training"], record["data"]["splits"]["train"]
-    wanted = steps_of_passes(2, rows, training["batch_size"] * processes)
+    batch, accumulation = training["batch_size"], training["gradient_accumulation_steps"]
+    wanted = steps_of_passes(2, rows, batch * processes, accumulation)
     in_turn = training["objective"] != "contrastive" and not training["balanced"]
     if record["arguments"]["frozen"] or not in_turn or training["steps"] >= wanted:
         return None
