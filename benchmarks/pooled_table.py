@@ -75,34 +75,6 @@ def of_tasks(
     return tasks, values
 
 
-def pooled_pairs(
-    lines: Sequence[dict[str, Any]], leads: Sequence[str], others: Sequence[str]
-) -> str:
-    """Each lead less each other arm: a task a column with its mean difference and how many seeds
-    agree, then pooled over the tasks, with Holm's correction for all pairs of the table."""
-    tasks, values = of_tasks(lines, (*leads, *others))
-    pairs = [(lead, other) for lead in leads for other in others]
-    pooled = {pair: pooled_over(tasks, lines, values, *pair) for pair in pairs}
-    known = [one for one in pooled.values() if one is not None]
-    p_values = holm([1.0 if math.isnan(one.p_value) else one.p_value for one in known])
-    corrected, cells = iter(p_values), []
-    for (lead, other), one in pooled.items():
-        row = [lead, other]
-        for task in tasks:
-            own, base = values[task, lead], values[task, other]
-            less = [own[seed] - base[seed] for seed in sorted(set(own) & set(base))]
-            won = sum(value > 0 for value in less)
-            row.append(f"{np.mean(less):+.1f}, {won} of {len(less)}" if less else "–")
-        if one is None:
-            row += ["", ""]
-        else:
-            p_value = next(corrected)
-            row.append(f"{one.mean:+.1f} ± {one.half_width:.1f}")
-            row.append("< 0.001" if p_value < 0.001 else f"{p_value:.3f}")
-        cells.append(row)
-    return markdown_table(["arm", "less", *tasks, "pooled", "p (Holm)"], cells)
-
-
 def pooled_over(
     tasks: Sequence[str],
     lines: Sequence[dict[str, Any]],

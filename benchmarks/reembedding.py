@@ -13,8 +13,7 @@ ones, whose coefficient validation rows choose; and averages of standardised sco
 of two plain models with different seeds is the control. Test rows are scored once, with what
 validation rows chose. A run that was stopped goes on at the task and seed where it was.
 `--table` prints the records of a file as Markdown, with each arm's difference from plain pooled
-over the tasks, and computes nothing else; `--pairs` holds the means that 150 updates led to against
-each simple arm.
+over the tasks, and computes nothing else.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pooled_table import pooled_pairs, pooled_table, read
+from pooled_table import pooled_table, read
 from tasks import FURTHER_TASKS, TASKS, TaskRows, task_rows
 from writers import rows_of
 
@@ -93,21 +92,6 @@ OF_PLAIN = ("plain", "second plain", "balanced", "balanced, near")
 LEFT_OUT = (*OF_PLAIN, "contrastive, n-grams", "LP-FT")
 """What `--leave_out` may name."""
 RATES = {"plain": (5e-5, 1e-4), "LP-FT": (5e-5,)}
-LEADS = (
-    "plain + contrastive + frozen",
-    "balanced + frozen, n-grams",
-    "plain + balanced + frozen, n-grams",
-)
-SIMPLE = (
-    "frozen",
-    "plain",
-    "balanced",
-    "plain + second plain",
-    "plain + balanced",
-    "plain + frozen",
-    "balanced + frozen",
-)
-"""What they must beat."""
 SECOND_SEED = 1000
 """Added to the seed of a second plain model."""
 
@@ -383,11 +367,6 @@ def table(lines: Sequence[dict[str, Any]]) -> str:
     return pooled_table(lines, ARMS, "plain")
 
 
-def pairs(lines: Sequence[dict[str, Any]]) -> str:
-    """The leads against each simple arm."""
-    return pooled_pairs(lines, LEADS, SIMPLE)
-
-
 def main() -> None:
     """Measure, or print what was measured."""
     parser = argparse.ArgumentParser(
@@ -416,9 +395,8 @@ def main() -> None:
         "texts are positives of two more arms",
     )
     parser.add_argument("--table", action="store_true")
-    parser.add_argument("--pairs", action="store_true")
     options = parser.parse_args()
-    if not options.table and not options.pairs:
+    if not options.table:
         if options.data_dir is None:
             parser.error("--data_dir is needed to measure")
         for seed in options.seeds:
@@ -444,7 +422,7 @@ def main() -> None:
                     test=fewer(rows.test, options.held_rows, seed),
                 )
                 Cell(task, rows, seed, options).run()
-    print((pairs if options.pairs else table)(read(options.output)))
+    print(table(read(options.output)))
 
 
 if __name__ == "__main__":

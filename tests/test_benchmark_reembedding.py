@@ -32,6 +32,13 @@ def test_the_page_shows_the_record(name: str) -> None:
     assert own["table"](lines) in page
 
 
+@pytest.mark.parametrize("record", ["reembedding_longer", "reembedding_written"])
+def test_the_page_of_re_embedding_shows_its_further_records(benchmark: dict, record: str) -> None:
+    lines = benchmark["read"](BENCHMARKS / f"{record}.jsonl")
+    assert lines
+    assert benchmark["table"](lines) in (BENCHMARKS / "reembedding.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("name", ["writers", "selection", "screen"])
 def test_the_page_of_made_texts_shows_the_record(name: str) -> None:
     record = json.loads((BENCHMARKS / f"{name}.json").read_text(encoding="utf-8"))
