@@ -14,6 +14,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 
 from hf_oversample import TextEmbedder
 from hf_oversample.data.labeled_texts import Texts
+from hf_oversample.text.encoding import token_ids
 from hf_oversample.training.contrastive import (
     RareClass,
     contrastive_loss,
@@ -21,6 +22,7 @@ from hf_oversample.training.contrastive import (
     rare_classes,
 )
 from hf_oversample.training.reembedder import Reembedded, Reembedder
+from hf_oversample.training.reembedding import ReembeddingTrainer, TrainingRows
 from hf_oversample.training.reembedding_arguments import ReembeddingArguments
 from hf_oversample.training.reembedding_files import save_classifier, save_encoder, triplets
 from hf_oversample.training.reembedding_heads import (
@@ -443,6 +445,14 @@ def test_no_texts_have_no_vectors_and_no_anchors_change_nothing() -> None:
 def test_arguments_that_cannot_work(settings: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ReembeddingArguments(**settings)
+
+
+@pytest.mark.parametrize("settings", [{}, {"objective": "classification", "balanced": True}])
+def test_batches_around_rare_texts_need_a_rare_class(settings: dict) -> None:
+    made, train = reembedder(**settings), rows()
+    encoded = token_ids(made.tokenizer, train.texts, made.max_length)
+    with pytest.raises(ValueError, match="classes names no rare class"):
+        ReembeddingTrainer(made.model, TrainingRows(encoded, train.labels, {}), made.arguments)
 
 
 @pytest.mark.parametrize(

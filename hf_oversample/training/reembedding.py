@@ -119,7 +119,8 @@ class ReembeddingTrainer:
     the same weights as an uninterrupted one.
 
     Raises:
-        ValueError: checkpoints or a tracker are asked for without an `output_dir`.
+        ValueError: checkpoints or a tracker are asked for without an `output_dir`; or no rare
+            class, for an objective whose batches are drawn around one.
     """
 
     def __init__(
@@ -130,6 +131,12 @@ class ReembeddingTrainer:
         output_dir: str | Path | None = None,
     ) -> None:
         a = arguments
+        if not rows.classes and (a.is_contrastive or a.balanced):
+            raise ValueError(
+                f"batches of {a.told_objective} are drawn around rare texts, and classes names no "
+                "rare class: give rare_classes of the rows, or take objective 'classification' "
+                "without balanced."
+            )
         self.model, self.rows, self.arguments = model, rows, a
         self.output_dir = Path(output_dir) if output_dir else None
         self.accelerator = new_accelerator(
