@@ -11,8 +11,11 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
 
+from hf_oversample.numeric.precision import has_fast_bfloat16
 from hf_oversample.training.accelerator import new_accelerator
+from hf_oversample.training.arguments import MisoTrainingArguments
 from hf_oversample.training.miso import MisoTrainer
+from hf_oversample.training.reembedding_arguments import ReembeddingArguments
 from miso_fixtures import arguments, encode, make_generator, tokenizer
 from miso_training_runs import LABELS, TEXTS, different, train
 
@@ -73,3 +76,14 @@ def private_names() -> Iterator[str]:
 
 def test_nothing_private_of_accelerate_or_torch_is_touched() -> None:
     assert list(private_names()) == []
+
+
+@pytest.mark.parametrize("kind", [MisoTrainingArguments, ReembeddingArguments])
+def test_a_trainings_precision_is_that_of_the_device_that_it_is_on(kind: type) -> None:
+    """Not that of a GPU that the machine has too, and the training was told to leave alone."""
+    on = {True: "bf16", False: "no"}[has_fast_bfloat16("cpu")]
+    assert kind(mixed_precision="auto").resolved_precision("cpu") == on
+    # no device that is known to be fast
+    assert kind(mixed_precision="auto").resolved_precision("meta") == "no"
+    for told in ("no", "bf16"):
+        assert kind(mixed_precision=told).resolved_precision("meta") == told

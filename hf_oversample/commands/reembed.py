@@ -314,7 +314,8 @@ def reembed(arguments: ReembedRunArguments, resume: str | None = None) -> Outcom
         hints.insert(
             0,
             "cross-entropy read each training row less than twice; a rare one takes more to be "
-            f"learnt (benchmarks/reembedding.md): --steps {steps}, or --balanced",
+            f"learnt (benchmarks/reembedding.md): --steps {steps}, or --balanced "
+            "true --hard_share 0",
         )
     return Outcome(record, reembed_summary(record, folder), hints)
 

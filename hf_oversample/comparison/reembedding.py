@@ -245,7 +245,8 @@ def plain_and_reembedding(fold: Fold, classifier: Classifier, seed: int) -> Scor
 
 def all_three(fold: Fold, classifier: Classifier, seed: int) -> Scores:
     """The mean of the standardised scores of the plain model, re-embedding and the frozen encoder
-    with n-grams: what `hf-oversample reembed --average` writes."""
+    with n-grams: what `hf-oversample reembed --average` writes, but for its plain member's passes,
+    which are as many here as the others'."""
     plain = _plain_logits(fold, classifier, seed)
     own = _fitted(fold, classifier, seed, "re-embedding")[0]
     return _averaged(plain, own, _ngram_scores(fold, classifier, seed))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from hf_oversample.numeric.precision import chosen_precision
 from hf_oversample.training.argument_fields import (
@@ -14,6 +14,9 @@ from hf_oversample.training.argument_fields import (
     positive,
     share,
 )
+
+if TYPE_CHECKING:
+    import torch
 
 PAPER = "paper, section 6"
 MEASURED = "measured, benchmarks/miso.md"
@@ -119,6 +122,6 @@ class MisoTrainingArguments(CheckedArguments):
                 "pairs."
             )
 
-    def resolved_precision(self) -> Literal["no", "bf16"]:
-        """`mixed_precision`, with "auto" decided for this machine."""
-        return chosen_precision(self.mixed_precision)
+    def resolved_precision(self, device: str | torch.device | None = None) -> Literal["no", "bf16"]:
+        """`mixed_precision`, with "auto" decided for a device, as `has_fast_bfloat16`."""
+        return chosen_precision(self.mixed_precision, device)

@@ -407,7 +407,7 @@ class MisoTrainer:
             self.model.miso.set_bank(label, self._latents(own), self._latents(other))
 
     def _latents(self, rows: np.ndarray) -> Tensor:
-        is_half = self.arguments.resolved_precision() == "bf16"
+        is_half = self.arguments.resolved_precision(self.model.device) == "bf16"
         return latents_of_rows(self.model, self.batches, rows, bfloat16=is_half)
 
     def evaluate(self) -> dict[str, float]:

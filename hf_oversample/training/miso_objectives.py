@@ -53,7 +53,7 @@ class GeneratorObjective(nn.Module):
         Calls the method `part`, "pretrain" or "adversarial", its products in the training's
         precision; what it returns is float32.
         """
-        is_half = self.arguments.resolved_precision() == "bf16"
+        is_half = self.arguments.resolved_precision(self.model.device) == "bf16"
         with torch.autocast(self.model.device.type, torch.bfloat16, enabled=is_half):
             result = getattr(self, part)(*inputs, **named)
         return convert_to_fp32(result)

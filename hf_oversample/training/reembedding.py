@@ -46,7 +46,6 @@ class _Losses(nn.Module):
     ) -> None:
         super().__init__()
         self.model, self.arguments = model, arguments
-        self.precision = arguments.resolved_precision()
 
     def forward(
         self,
@@ -57,7 +56,7 @@ class _Losses(nn.Module):
         positives: Tensor | None,
     ) -> dict[str, Tensor]:
         losses = {}
-        is_half = self.precision == "bf16"
+        is_half = self.arguments.resolved_precision(self.model.device) == "bf16"
         half = torch.autocast(self.model.device.type, torch.bfloat16, enabled=is_half)
         if rows is not None:
             assert row_labels is not None
@@ -155,9 +154,8 @@ class ReembeddingTrainer:
         optimizer = torch.optim.AdamW(
             decay_groups(model, a.weight_decay, lr=a.learning_rate), a.learning_rate, fused=True
         )
-        losses = _Losses(model, a)
-        self.precision = losses.precision
-        self.losses, self.optimizer = self.accelerator.prepare(losses, optimizer)
+        self.precision = a.resolved_precision(self.accelerator.device)
+        self.losses, self.optimizer = self.accelerator.prepare(_Losses(model, a), optimizer)
 
     def train(
         self, resume_from_checkpoint: str | Path | None = None, stop_at: int | None = None
