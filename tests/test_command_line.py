@@ -141,6 +141,18 @@ def test_statuses(capsys: pytest.CaptureFixture[str]) -> None:
     assert told[1] == (USERS, "bad")
 
 
+def test_a_line_is_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What several processes say stays in lines of its own, however little they buffer."""
+    written: list[str] = []
+    monkeypatch.setattr(sys.stderr, "write", written.append)
+    note("one")
+    guarded(lambda: int("no number"))
+    guarded(lambda: (_ for _ in ()).throw(KeyboardInterrupt()))
+    monkeypatch.undo()
+    assert len(written) == 3
+    assert all(line.endswith("\n") for line in written)
+
+
 def test_a_dry_run_counts_and_writes_nothing(
     table: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,7 +17,7 @@ from hf_oversample.commands.encoder import (
 )
 from hf_oversample.data.demo import demo_encoder_path
 from hf_oversample.hub.push import push_folder
-from two_processes import launch_two_processes
+from two_processes import run_two_processes
 
 
 @pytest.fixture(autouse=True)
@@ -88,13 +88,14 @@ def test_all_processes_of_a_launch_start_from_what_the_first_chose(tmp_path: Pat
     """Under a plain torchrun on CPUs, which does not say that it is on CPUs."""
     script = tmp_path / "choose.py"
     script.write_text(
-        "import os\n"
+        "import os, sys, torch\n"
         "from hf_oversample.commands.encoder import ChosenEncoder, the_same_everywhere\n"
         "from hf_oversample.training.accelerator import process_state\n"
         "os.environ.pop('ACCELERATE_USE_CPU')\n"
         "rank = os.environ['RANK']\n"
         "chosen = the_same_everywhere(lambda: ChosenEncoder(f'encoder {rank}', 'given'))\n"
-        "print('chose', chosen.name, 'of', process_state().num_processes)\n"
+        "found = {'name': chosen.name, 'of': process_state().num_processes}\n"
+        "torch.save(found, f'{sys.argv[1]}/{sys.argv[2]}-{rank}.pt')\n"
     )
-    printed = launch_two_processes(script)
-    assert printed.count("chose encoder 0 of 2") == 2
+    found = run_two_processes(script, tmp_path, "chosen")
+    assert found == [{"name": "encoder 0", "of": 2}] * 2

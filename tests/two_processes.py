@@ -11,8 +11,11 @@ from typing import Any
 import torch
 
 
-def launch_two_processes(script: Path, *arguments: str) -> str:
-    """Run a script in two processes that know of each other; what they printed."""
+def launch_two_processes(script: Path, *arguments: str) -> None:
+    """
+    Run a script in two processes that know of each other. What they find they write to files: in
+    what both print, words of one stand among those of the other.
+    """
     command = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     answer = subprocess.run(
         [sys.executable, *command, str(script), *arguments],
@@ -28,7 +31,6 @@ def launch_two_processes(script: Path, *arguments: str) -> str:
         },
     )
     assert answer.returncode == 0, answer.stderr[-3000:]
-    return answer.stdout
 
 
 def run_two_processes(script: Path, folder: Path, phase: str) -> list[dict[str, Any]]:

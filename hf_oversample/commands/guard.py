@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from hf_oversample.commands.errors import known_error
-from hf_oversample.commands.messages import is_first_process
+from hf_oversample.commands.messages import is_first_process, say
 
 DONE, FAULT, USERS, STOPPED = 0, 1, 2, 130
 """Exit statuses: done; a fault of this package; what the user can put right; stopped by Ctrl-C."""
@@ -49,7 +49,7 @@ def guarded(
     except KeyboardInterrupt:
         status, message = STOPPED, f"stopped: nothing is half written. {go_on()}".rstrip()
         if is_first_process():
-            print(f"\n{message}", file=sys.stderr, flush=True)
+            say(f"\n{message}")
     except BrokenPipeError:  # who read the output has left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
@@ -57,7 +57,7 @@ def guarded(
         status, message = _told(error, flags)
         if debug:
             traceback.print_exc()
-        print(f"error: {message}", file=sys.stderr, flush=True)
+        say(f"error: {message}")
     tell(status, message)
     return status
 

@@ -15,6 +15,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from hf_oversample.commands.cores import free_cores
 from hf_oversample.commands.environment import environment
 from hf_oversample.commands.guard import STOPPED, USERS
+from hf_oversample.commands.messages import say
 from hf_oversample.training.accelerator import CPU_FLAG
 
 FLAG = "--num_processes"
@@ -34,7 +35,7 @@ def launch(words: Sequence[str], processes: int) -> int:
     """
     gpus = torch.cuda.device_count()
     if gpus and processes > gpus:
-        print(f"error: {FLAG} is {processes}, and there are {gpus} GPUs.", file=sys.stderr)
+        say(f"error: {FLAG} is {processes}, and there are {gpus} GPUs.")
         return USERS
     chosen = {} if gpus else {CPU_FLAG: "true"}
     if "OMP_NUM_THREADS" not in os.environ:

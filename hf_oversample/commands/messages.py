@@ -41,6 +41,15 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def say(line: str) -> None:
+    """
+    A line on stderr, from any process. It is written at once: launched processes do not buffer, and
+    `print` writes the line and its end apart, so that lines of two processes run into each other.
+    """
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
 def _say(message: str) -> None:
     if is_first_process():
-        print(message, file=sys.stderr, flush=True)
+        say(message)
