@@ -54,6 +54,7 @@ def reembedding(rows: list[list[int]], labels: np.ndarray, steps: int, bfloat16:
     places = np.random.default_rng(0).normal(size=(len(rows), 8)).astype(np.float32)
     classes = rare_classes(places, labels, [1], neighbors=5, hard_neighbors=10)
     arguments = ReembeddingArguments(
+        objective="contrastive",
         steps=steps,
         rare_rows=BATCH // 2,
         majority_rows=BATCH // 2,

@@ -24,7 +24,8 @@ from typing import Any
 
 import numpy as np
 from pooled_table import pooled_table, read
-from reembedding import fewer, setting
+from reembedding import fewer
+from reembedding_arms import setting
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score

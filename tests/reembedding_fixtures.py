@@ -14,6 +14,7 @@ from miso_fixtures import encoder_folder, make_corpus
 
 NAMES = ["ham", "spam", "news"]
 QUICK: dict[str, Any] = {
+    "objective": "contrastive",
     "steps": 6,
     "batch_size": 8,
     "rare_rows": 6,

@@ -25,6 +25,7 @@ from hf_oversample.commands.push import plan_push
 from hf_oversample.commands.reembed import steps_to_read_twice
 from hf_oversample.hub.reembedding_card import reembedding_card
 from hf_oversample.training.averaging import FROZEN
+from hf_oversample.training.reembedding_arguments import LEAST_STEPS, ReembeddingArguments
 from miso_fixtures import encoder_folder
 from reembedding_fixtures import NAMES, QUICK, rows
 
@@ -139,14 +140,11 @@ def test_a_run_whose_cross_entropy_hardly_read_the_rows_says_how_many_steps_it_t
     record = {
         "arguments": {
             "frozen": is_frozen,
-            "training": {
-                "steps": 10,
-                "batch_size": 16,
-                "balanced": False,
-                "gradient_accumulation_steps": 1,
-                **training,
-            },
+            "training": ReembeddingArguments(
+                **{"steps": 10, "save_steps": 0, "batch_size": 16, **training}
+            ).to_dict(),
         },
+        "reembedding": {"steps": training.get("steps", 10)},
         "data": {"splits": {"train": 1024}},
     }
     assert steps_to_read_twice(record, 2) == wanted
@@ -161,8 +159,8 @@ def test_balanced_batches_are_the_re_embedded_member_where_they_are_asked_for(
     assert main(["reembed", *words(file, output, *flags)]) == 0
     record = json.loads((output / "run.json").read_text())
     assert "re-embedded (classification, balanced, weights 1)" in record["metrics"]
-    # two passes over 56 rows, 8 a step, in whole updates of 3; the other members have 6 steps
-    assert record["average"]["plain_steps"] == 15
+    # the other members have 6 steps; two passes over 56 rows would be 14
+    assert record["average"]["plain_steps"] == LEAST_STEPS
     plain = record["average"]["validation_of_members"]["plain"]
     assert plain in record["average"]["validation_of_rates"].values()
     card = (output / "classifier" / "README.md").read_text()
@@ -190,6 +188,7 @@ def test_the_mean_of_three_models_is_one_classifier(
     assert len(model.members) == 3
     card = (output / "classifier" / "README.md").read_text()
     assert "the mean of three models of one encoder" in card
+    assert "at a rate of" in card
     assert f"{record['average']['validation_of_mean']:.3f}" in card
     AutoModel.from_pretrained(output / "encoder")
     shutil.rmtree(output)
@@ -198,11 +197,36 @@ def test_the_mean_of_three_models_is_one_classifier(
             ["--validation_share", "0"],
             "average brings scores to the scale of chances by validation",
         ),
-        (["--objective", "classification"], "add balanced, choose 'contrastive' or 'joint'"),
     ):
         assert main(["reembed", *words(file, output, "--average", "true", *flags)]) == 2
         assert said in capsys.readouterr().err
         assert not output.exists()
+
+
+def test_by_default_the_classifier_is_the_mean_of_the_plain_and_the_frozen_one(
+    file: Path, tmp_path: Path
+) -> None:
+    output, flags = tmp_path / "out", ["--objective", "classification"]
+    assert main(["reembed", *words(file, output, *flags)]) == 0
+    record = json.loads((output / "run.json").read_text())
+    assert record["average"]["members"] == ["plain", FROZEN]
+    assert list(record["metrics"]) == [
+        "frozen encoder, balanced logistic regression",
+        "plain fine-tuning",
+        "mean of both",
+        "frozen encoder, with n-grams",
+        "mean of plain and frozen with n-grams",
+    ]
+    model = AutoModelForSequenceClassification.from_pretrained(output / "classifier")
+    assert len(model.members) == 2
+    card = (output / "classifier" / "README.md").read_text()
+    assert "the mean of two models of one encoder" in card
+    assert "at a rate of" not in card  # no other was tried
+    assert "to tell the classes apart" in (output / "encoder" / "README.md").read_text()
+    for name, more in (("alone", ["--average", "false"]), ("none", ["--validation_share", "0"])):
+        assert main(["reembed", *words(file, tmp_path / name, *flags, *more)]) == 0
+        record = json.loads((tmp_path / name / "run.json").read_text())
+        assert record["average"] is None
 
 
 def test_a_frozen_encoder_with_ngrams_is_a_classifier(
@@ -273,6 +297,11 @@ def test_a_dry_run_trains_nothing(
 ) -> None:
     assert main(["reembed", *words(file, tmp_path / "out", "--dry-run")]) == 0
     assert "for 6 steps of 12 texts (contrastive)" in capsys.readouterr().out
+    flags = words(file, tmp_path / "out", "--objective", "classification", "--dry-run")
+    place = flags.index("--steps")
+    assert main(["reembed", *flags[:place], *flags[place + 2 :], "--passes", "60"]) == 0
+    said = capsys.readouterr().out
+    assert "for 420 steps of 8 texts (classification, in one process)" in said  # 60 × 56 / 8
     assert not (tmp_path / "out").exists()
 
 

@@ -1,4 +1,4 @@
-"""Re-embedding: the batches, the loss, the training and what comes out of it."""
+"""Re-embedding: the training, and what comes out of it."""
 
 from __future__ import annotations
 
@@ -9,172 +9,22 @@ import datasets
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, BartConfig
 
 from hf_oversample import TextEmbedder
 from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.text.encoding import token_ids
-from hf_oversample.training.contrastive import (
-    RareClass,
-    contrastive_loss,
-    draw_batch,
-    rare_classes,
-)
 from hf_oversample.training.reembedder import Reembedded, Reembedder
 from hf_oversample.training.reembedding import ReembeddingTrainer, TrainingRows
 from hf_oversample.training.reembedding_arguments import ReembeddingArguments
 from hf_oversample.training.reembedding_files import save_classifier, save_encoder, triplets
 from hf_oversample.training.reembedding_heads import (
-    averaged_scores,
     rare_precision,
     rare_score,
     solve_head,
 )
 from miso_fixtures import encoder_folder
 from reembedding_fixtures import QUICK, reembedder, rows, split
-
-# ---- batches and the loss -----------------------------------------------------------------------
-
-
-def toy_classes() -> dict[int, RareClass]:
-    """Ten rare rows 0 … 9, the first four difficult; 30 others, of which 10 … 14 lie near."""
-    near = np.tile(np.arange(10, 15), (10, 1))
-    return {1: RareClass(np.arange(10), np.arange(10) < 4, near, np.arange(10, 40))}
-
-
-def test_a_batch_has_rare_queries_and_negatives_of_which_half_are_near() -> None:
-    arguments = ReembeddingArguments(rare_rows=8, majority_rows=8, hard_share=0.5)
-    batch = draw_batch(toy_classes(), {}, arguments, step=3, process=0)
-    negatives = batch.rows[batch.queries :]
-    assert batch.queries == 8
-    assert set(batch.rows[:8]) <= set(range(10))
-    assert len(set(negatives)) == len(negatives) == 8
-    assert np.isin(negatives, np.arange(10, 15)).sum() >= 4
-    # more of them is a matter of chance; with a share of 0 they come as rarely as any
-    none = ReembeddingArguments(rare_rows=8, majority_rows=8, hard_share=0.0)
-    drawn = [draw_batch(toy_classes(), {}, none, step, 0).rows[8:] for step in range(60)]
-    assert np.isin(np.concatenate(drawn), np.arange(10, 15)).mean() < 0.3
-
-
-def test_difficult_rows_are_pulled_to_the_others_and_nothing_to_them() -> None:
-    batch = draw_batch(toy_classes(), {}, ReembeddingArguments(rare_rows=10), 0, 0)
-    difficult = batch.rows[:10] < 4
-    assert not batch.positives[:, difficult].any()
-    expected = ~difficult[None, :] & ~np.eye(10, dtype=bool)
-    assert (batch.positives == expected).all()
-
-
-def test_where_all_are_difficult_each_is_pulled_to_all_others() -> None:
-    of = toy_classes()[1]
-    hard = {1: RareClass(of.rows, np.ones(10, bool), of.hard_negatives, of.others)}
-    batch = draw_batch(hard, {}, ReembeddingArguments(rare_rows=10), 0, 0)
-    assert (batch.positives == ~np.eye(10, dtype=bool)).all()
-
-
-def test_anchors_are_positives_and_never_queries() -> None:
-    arguments = ReembeddingArguments(rare_rows=8, anchor_share=0.5)
-    batch = draw_batch(toy_classes(), {1: np.arange(20)}, arguments, 0, 0)
-    assert batch.queries == 4
-    assert len(batch.anchors) == 4
-    assert batch.positives.shape == (4, 8)
-    assert batch.positives[:, 4:].all()
-    alone = {1: RareClass(np.array([0]), np.array([True]), np.array([[1]]), np.arange(1, 9))}
-    assert draw_batch(alone, {1: np.arange(3)}, arguments, 0, 0).positives.any()
-
-
-def test_batches_are_a_function_of_seed_step_and_process() -> None:
-    def drawn(seed: int, step: int, process: int) -> list[int]:
-        arguments = ReembeddingArguments(seed=seed, rare_rows=6, majority_rows=6)
-        return draw_batch(toy_classes(), {}, arguments, step, process).rows.tolist()
-
-    assert drawn(0, 5, 1) == drawn(0, 5, 1)
-    assert len({tuple(drawn(*key)) for key in [(0, 5, 1), (1, 5, 1), (0, 6, 1), (0, 5, 0)]}) == 4
-
-
-def test_the_loss_is_that_of_the_definition() -> None:
-    vectors = torch.nn.functional.normalize(torch.randn(7, 5, dtype=torch.float64), dim=-1)
-    positives = torch.tensor([[False, True, True], [True, False, False]])
-    found = contrastive_loss(vectors, positives, temperature=0.3)
-    terms = []
-    for query in range(2):
-        similarity = (vectors[query] @ vectors.T / 0.3).exp()
-        below = similarity.sum() - similarity[query]
-        wanted = torch.nonzero(positives[query]).flatten()
-        terms.append(-torch.stack([(similarity[p] / below).log() for p in wanted]).mean())
-    torch.testing.assert_close(found, torch.stack(terms).mean())
-
-
-def test_the_loss_pulls_positives_and_pushes_negatives() -> None:
-    vectors = torch.nn.functional.normalize(torch.randn(6, 4), dim=-1).requires_grad_()
-    positives = torch.tensor([[False, True], [True, False]])
-    contrastive_loss(vectors, positives, 0.1).backward()
-    moved = vectors.detach() - 0.01 * vectors.grad
-    before, after = vectors.detach() @ vectors.detach().T, moved @ moved.T
-    assert after[0, 1] > before[0, 1]
-    assert (after[0, 2:] - before[0, 2:]).max() < after[0, 1] - before[0, 1]
-
-
-def test_rare_classes_are_held_against_all_the_rest() -> None:
-    generator = np.random.default_rng(0)
-    labels = np.repeat([0, 1, 2], [30, 8, 6])
-    embeddings = generator.normal(size=(44, 4)).astype(np.float32) + labels[:, None]
-    found = rare_classes(embeddings, labels, [1, 2], neighbors=5, hard_neighbors=3)
-    assert set(found) == {1, 2}
-    for label, one in found.items():
-        assert (labels[one.rows] == label).all()
-        assert one.hard_negatives.shape == (len(one.rows), 3)
-        assert (labels[one.hard_negatives] != label).all()
-        assert (labels[one.others] != label).all()
-        # the nearest first, by an exact search
-        distances = np.linalg.norm(embeddings[one.rows[0]] - embeddings[one.others], axis=1)
-        assert one.hard_negatives[0, 0] == one.others[distances.argmin()]
-
-
-# ---- heads --------------------------------------------------------------------------------------
-
-
-def test_the_head_is_balanced_logistic_regression_with_a_chosen_penalty() -> None:
-    generator = np.random.default_rng(0)
-    labels = np.repeat([0, 1], [80, 12])
-    vectors = generator.normal(size=(92, 6)).astype(np.float32) + labels[:, None]
-    head = solve_head(vectors, labels, classes=3, targets=[1])
-    own = LogisticRegression(C=head.penalty, class_weight="balanced", max_iter=2000)
-    own.fit(vectors, labels)
-    scores = head.logits(vectors)
-    np.testing.assert_allclose(
-        scores[:, 1] - scores[:, 0], own.decision_function(vectors), atol=5e-3
-    )
-    assert (scores[:, 2] < -1000).all()  # a class without rows is never predicted
-    plain = solve_head(vectors, labels, classes=3, targets=[1], balanced=False)
-    assert plain.bias[1] - plain.bias[0] < head.bias[1] - head.bias[0]
-
-
-def test_the_penalty_is_the_one_that_ranks_rows_left_out_best() -> None:
-    generator = np.random.default_rng(1)
-    labels = np.repeat([0, 1], [150, 15])
-    vectors = generator.normal(size=(165, 40)).astype(np.float32)
-    vectors[:, 0] += 1.5 * labels
-    found = solve_head(vectors, labels, classes=2, targets=[1], grid=(1e-4, 1e3))
-    assert found.penalty == 1e-4  # 40 coordinates and 15 rows: the weak penalty learns noise
-    vectors[:, 1:] = 0
-    only = solve_head(vectors, labels, classes=2, targets=[1], grid=(7.0,))
-    assert only.penalty == 7.0
-
-
-def test_averaged_scores_do_not_depend_on_how_sure_a_model_is() -> None:
-    generator = np.random.default_rng(0)
-    first, second = (
-        [generator.normal(size=(30, 2)), generator.normal(size=(9, 2))] for _ in range(2)
-    )
-    surer = [50 * part + 3 for part in first]
-    mean, other = averaged_scores(first, second), averaged_scores(surer, second)
-    for one, two in zip(mean, other, strict=True):
-        np.testing.assert_allclose(one, two)
-    order = rare_score(mean[1], 1).argsort()
-    assert (order != rare_score(first[1], 1).argsort()).any()
-    assert (order != rare_score(second[1], 1).argsort()).any()
-
 
 # ---- training -----------------------------------------------------------------------------------
 
@@ -251,8 +101,6 @@ def test_balanced_batches_of_cross_entropy_teach_that_no_class_is_rare() -> None
     rare = train.labels == 1
     assert odds[True][rare].mean() > odds[False][rare].mean() + 1
     assert (odds[True][rare] > 0).mean() > 0.9
-    assert ReembeddingArguments(**settings, balanced=True).texts_a_step == 12
-    assert ReembeddingArguments(objective="joint", balanced=True).texts_a_step == 64
 
 
 def test_word_embeddings_stay_where_they_are_not_trained() -> None:
@@ -430,21 +278,6 @@ def test_no_texts_have_no_vectors_and_no_anchors_change_nothing() -> None:
 
 
 # ---- errors -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"rare_rows": 1}, "rare_rows is 1"),
-        ({"head_first": True}, "head_first goes with objective"),
-        ({"balanced": True}, "balanced goes with objective"),
-        ({"objective": "other"}, "objective is 'other'; it must be one of"),
-        ({"temperature": 0.0}, "temperature is 0.0; it must be positive"),
-    ],
-)
-def test_arguments_that_cannot_work(settings: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        ReembeddingArguments(**settings)
 
 
 @pytest.mark.parametrize("settings", [{}, {"objective": "classification", "balanced": True}])

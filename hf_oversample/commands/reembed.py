@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -26,9 +25,16 @@ from hf_oversample.hub.reembedding_card import FORMAT, PARTS, reembedding_card
 from hf_oversample.hub.tables import metrics_table
 from hf_oversample.text.words import Segmenter
 from hf_oversample.training.accelerator import process_state
-from hf_oversample.training.averaging import Averaged, average, frozen_alone
+from hf_oversample.training.averaging import (
+    PLAIN,
+    Averaged,
+    average,
+    frozen_alone,
+    plain_and_frozen,
+)
 from hf_oversample.training.ngram_heads import text_scores
 from hf_oversample.training.reembedder import Reembedded, Reembedder
+from hf_oversample.training.reembedding_arguments import ReembeddingArguments
 from hf_oversample.training.reembedding_files import save_classifier, save_encoder, triplets
 from hf_oversample.training.reembedding_heads import averaged_scores
 
@@ -82,23 +88,21 @@ class ReembedRun:
         )
 
     def averaged(self, reembedded: Reembedded) -> Averaged | None:
-        """The mean of three models, or the frozen one with n-grams, where it is asked for. Plain
-        ones write no checkpoints: a run that goes on trains them anew."""
-        texts = self.data.texts
-        if self.arguments.frozen:
+        """The mean with the frozen one with n-grams, and the plain one where that is another; or
+        the frozen one alone; or none. A plain one beside another writes no checkpoints: a run that
+        goes on trains it anew."""
+        a, texts = self.arguments, self.data.texts
+        if a.frozen or (a.averages and a.training.is_plain):
+            with_frozen = frozen_alone if a.frozen else plain_and_frozen
             with self.timed("n-grams"):
-                return frozen_alone(reembedded, texts["train"], texts["validation"])
-        if not self.arguments.average:
+                return with_frozen(reembedded, texts["train"], texts["validation"])
+        if not a.averages:
             return None
         # plain means plain: a head from nothing, weights as training leaves them, and all rows read
         plain: dict[str, Any] = dict.fromkeys(("interpolate", "head_first", "balanced"), False)
-        passes = steps_of_passes(
-            self.arguments.plain_passes,
-            len(texts["train"]),
-            self.training.batch_size * process_state().num_processes,
-            self.training.gradient_accumulation_steps,
-        )
-        plain |= {"save_steps": 0, "steps": max(self.training.steps, passes)}
+        as_long = replace(self.training, objective="classification", **plain, steps=None)
+        steps = as_long.of_rows(len(texts["train"]), process_state().num_processes).steps or 0
+        plain |= {"save_steps": 0, "steps": max(reembedded.record["steps"], steps)}
         with self.timed("plain members"):
             return average(
                 reembedded,
@@ -123,16 +127,21 @@ class ReembedRun:
         frozen = [reembedded.frozen_head.logits(reembedded.embed(one)) for one in held]
         reembedded.model.load_state_dict(after)
         arms = {"frozen encoder, balanced logistic regression": frozen}
+        is_plain, plain = a.training.is_plain, "plain fine-tuning"
         if not a.frozen:
-            arms[f"re-embedded ({a.training.told_objective}, weights {chosen:g})"] = new
+            told = f"re-embedded ({a.training.told_objective}, weights {chosen:g})"
+            arms[plain if is_plain else told] = new
             arms["mean of both"] = averaged_scores(frozen, new)
         if averaged is not None:
             with_ngrams = [text_scores(averaged.frozen, reembedded.encode(one)) for one in held]
             arms["frozen encoder, with n-grams"] = with_ngrams
+            if PLAIN in averaged.record["members"] and averaged.plain is None:
+                mean = averaged_scores(new, with_ngrams)
+                arms["mean of plain and frozen with n-grams"] = mean
         if averaged is not None and averaged.plain is not None:
             scores = [averaged.plain.logits(one) for one in held]
             rate = averaged.record["plain_learning_rate"]
-            arms[f"plain fine-tuning (rate {rate:g})"] = scores
+            arms[f"{plain} (rate {rate:g})"] = scores
             arms["mean of plain, re-embedded and frozen with n-grams"] = averaged_scores(
                 scores, new, with_ngrams
             )
@@ -314,28 +323,20 @@ def reembed(arguments: ReembedRunArguments, resume: str | None = None) -> Outcom
         hints.insert(
             0,
             "cross-entropy read each training row less than twice; a rare one takes more to be "
-            f"learnt (benchmarks/reembedding.md): --steps {steps}, or --balanced "
-            "true --hard_share 0",
+            f"learnt (benchmarks/reembedding.md): --steps {steps}, or --balanced",
         )
     return Outcome(record, reembed_summary(record, folder), hints)
-
-
-def steps_of_passes(passes: float, rows: int, batch: int, accumulation: int) -> int:
-    """Steps of so many texts that read all rows so often: whole steps of the optimiser, each of
-    `accumulation` ones."""
-    return math.ceil(passes * rows / batch / accumulation) * accumulation
 
 
 def steps_to_read_twice(record: dict[str, Any], processes: int) -> int | None:
     """Steps in which cross-entropy reads every training row twice; None where it did, or where it
     does not read all rows in turn."""
-    training, rows = record["arguments"]["training"], record["data"]["splits"]["train"]
-    batch, accumulation = training["batch_size"], training["gradient_accumulation_steps"]
-    wanted = steps_of_passes(2, rows, batch * processes, accumulation)
-    in_turn = training["objective"] != "contrastive" and not training["balanced"]
-    if record["arguments"]["frozen"] or not in_turn or training["steps"] >= wanted:
+    training = ReembeddingArguments(**record["arguments"]["training"])
+    steps = training.steps_of_passes(2.0, record["data"]["splits"]["train"], processes)
+    is_read = record["reembedding"]["steps"] >= steps
+    if record["arguments"]["frozen"] or not training.reads_all_rows or is_read:
         return None
-    return wanted
+    return steps
 
 
 def plan_reembed(arguments: ReembedRunArguments) -> Outcome:
@@ -347,6 +348,7 @@ def plan_reembed(arguments: ReembedRunArguments) -> Outcome:
     """
     run = ReembedRun(arguments)
     a, data = arguments.training, run.data
+    steps = a.of_rows(len(data.texts["train"])).steps
     rows = {part: len(some) for part, some in data.texts.items()}
     rare = {
         data.class_names[code]: int((data.texts["train"].labels == code).sum())
@@ -357,7 +359,7 @@ def plan_reembed(arguments: ReembedRunArguments) -> Outcome:
         "rare": rare,
         "anchors": 0 if data.anchors is None else len(data.anchors),
         "encoder": run.encoder.to_dict(),
-        "steps": a.steps,
+        "steps": steps,
         "texts_a_step": a.texts_a_step,
         "output_dir": arguments.output_dir,
     }
@@ -368,10 +370,11 @@ def plan_reembed(arguments: ReembedRunArguments) -> Outcome:
             f"and on n-grams, and write to {arguments.output_dir}.\nRows: {rows}; rare classes in "
             f"training: {rare}.",
         )
+    where = ", in one process" if a.steps is None else ""
     return Outcome(
         record,
-        f"would fine-tune {run.encoder.to_dict()['name']} for {a.steps} steps of "
-        f"{a.texts_a_step} texts "
-        f"({a.told_objective}) and write to {arguments.output_dir}.\nRows: {rows}; rare classes in "
-        f"training: {rare}; made texts: {record['anchors']}.",
+        f"would fine-tune {run.encoder.to_dict()['name']} for {steps} steps of "
+        f"{a.texts_a_step} texts ({a.told_objective}{where}) and write to "
+        f"{arguments.output_dir}.\nRows: {rows}; rare classes in training: {rare}; made texts: "
+        f"{record['anchors']}.",
     )

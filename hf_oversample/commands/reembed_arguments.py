@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,7 +15,7 @@ UNUSED = ("protect", "protect_defaults", "user_dictionary")
 @dataclass(frozen=True)
 class ReembedRunArguments(RunArguments):
     """
-    A run that fine-tunes an encoder on difficult texts: the fields of every run, and these. Each
+    A run that fine-tunes an encoder for rare classes: the fields of every run, and these. Each
     field's meaning is its `help`; how it is trained is in `training`, see `ReembeddingArguments`.
 
     Raises:
@@ -41,16 +40,12 @@ class ReembedRunArguments(RunArguments):
         "made texts of rare classes, with the same columns: a file that generate wrote, or the "
         "parquet file of balance, of which the synthetic rows are taken",
     )
-    average: bool = argument(
-        False,
-        "fine-tune the encoder plainly too, at two rates, and write the mean of the plain, the "
-        "re-embedded and the frozen one, whose head reads n-grams too, as the classifier: three "
-        "times the cost of a text",
-    )
-    plain_passes: float = argument(
-        2.0,
-        "of average: passes over the training rows that the plain member makes at least; 0: as "
-        "many steps as the re-embedded one, in any case",
+    average: bool | None = argument(
+        None,
+        "write the mean of the fine-tuned encoder and the frozen one, whose head reads n-grams "
+        "too, as the classifier; where training is other than plain cross-entropy, a plainly "
+        "fine-tuned one is trained too, at two rates, and is in it (default: where training is "
+        "plain and validation rows are held out)",
     )
     frozen: bool = argument(
         False,
@@ -75,8 +70,6 @@ class ReembedRunArguments(RunArguments):
             value = getattr(self, name)
             if not 0 <= value < 1:
                 raise ValueError(f"{name} is {value}; it is a share, from 0 to below 1.")
-        if not 0 <= self.plain_passes < math.inf:
-            raise ValueError(f"plain_passes is {self.plain_passes}; it is a number, from 0 up.")
         if self.validation_share + self.test_share >= 1:
             raise ValueError(
                 f"validation_share {self.validation_share} and test_share {self.test_share} leave "
@@ -94,7 +87,7 @@ class ReembedRunArguments(RunArguments):
                     f"validation_share is 0: hold some out, or leave {name} out."
                 )
         told = {
-            "average": self.average,
+            "average": bool(self.average),
             "anchors_file": self.anchors_file is not None,
             "interpolate": self.training.interpolate,
             "head_first": self.training.head_first,
@@ -104,12 +97,6 @@ class ReembedRunArguments(RunArguments):
             raise ValueError(
                 f"frozen trains nothing of the encoder, and {names} would: leave one of them out."
             )
-        if self.average and not (self.training.is_contrastive or self.training.balanced):
-            raise ValueError(
-                "average takes the mean of a re-embedded encoder with one that is fine-tuned by "
-                "cross-entropy, and objective is 'classification': add balanced, choose "
-                "'contrastive' or 'joint', or leave average out."
-            )
         if self.anchors_file is not None and not self.training.is_contrastive:
             raise ValueError(
                 "anchors_file goes with objective 'contrastive' or 'joint': cross-entropy reads no "
@@ -117,3 +104,10 @@ class ReembedRunArguments(RunArguments):
             )
         if self.triplets_per_text < 1:
             raise ValueError(f"triplets_per_text is {self.triplets_per_text}; at least 1.")
+
+    @property
+    def averages(self) -> bool:
+        """`average`, decided where it is not given."""
+        if self.average is not None:
+            return self.average
+        return self.training.is_plain and self.validation_share > 0 and not self.frozen

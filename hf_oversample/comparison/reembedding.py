@@ -34,6 +34,7 @@ Logits = list[np.ndarray]
 
 
 def _new(fold: Fold, classifier: Classifier, seed: int, **settings: Any) -> Reembedder:
+    settings = {"objective": "contrastive"} | settings
     if isinstance(classifier, FineTuned):
         settings |= {
             "steps": classifier.steps,
@@ -225,7 +226,7 @@ def frozen_with_ngrams(fold: Fold, classifier: Classifier, seed: int) -> Scores:
 
 def plain_and_ngrams(fold: Fold, classifier: Classifier, seed: int) -> Scores:
     """The mean of the standardised scores of the plain model and of the frozen encoder with
-    n-grams."""
+    n-grams: what `hf-oversample reembed` writes, but for the plain model's updates and rates."""
     plain = _plain_logits(fold, classifier, seed)
     return _averaged(plain, _ngram_scores(fold, classifier, seed))
 
@@ -245,8 +246,8 @@ def plain_and_reembedding(fold: Fold, classifier: Classifier, seed: int) -> Scor
 
 def all_three(fold: Fold, classifier: Classifier, seed: int) -> Scores:
     """The mean of the standardised scores of the plain model, re-embedding and the frozen encoder
-    with n-grams: what `hf-oversample reembed --average` writes, but for its plain member's passes,
-    which are as many here as the others'."""
+    with n-grams: what `hf-oversample reembed --objective contrastive --average` writes, but for its
+    plain member's passes, which are as many here as the others'."""
     plain = _plain_logits(fold, classifier, seed)
     own = _fitted(fold, classifier, seed, "re-embedding")[0]
     return _averaged(plain, own, _ngram_scores(fold, classifier, seed))

@@ -16,6 +16,11 @@ from hf_oversample.hub.tables import markdown_table, metrics_table
 PARTS = ("classifier", "encoder", "triplets")
 FORMAT = 3
 _POOLED = {"mean": "mean of its last states over the tokens", "cls": "first token's last state"}
+_BY = {
+    "classification": "to tell the classes apart",
+    "contrastive": "on rare texts that lie among others",
+    "joint": "to tell the classes apart, and on rare texts that lie among others",
+}
 _TITLES = {
     "classifier": "A classifier of {}",
     "encoder": "A sentence encoder for {}",
@@ -64,7 +69,8 @@ def reembedding_card(
         rare=", ".join(f"`{name}`" for name in found["targets"]),
         classes_table=markdown_table(["class", "rows"], list(data["classes"].items())),
         objective=training["objective"] + ", balanced" * training["balanced"],
-        steps=training["steps"],
+        by=_BY[training["objective"]],
+        steps=found["steps"],
         difficult=", ".join(
             f"`{name}` {100 * value:.1f} %" for name, value in found["difficult_share"].items()
         ),

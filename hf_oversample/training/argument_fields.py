@@ -39,8 +39,9 @@ def not_negative(default: float, help: str, source: str) -> Any:
     return argument(default, help, source, "not negative")
 
 
-def micro_steps(default: int, help: str, source: str) -> Any:
-    """An `argument` of 0 or more micro-steps, a multiple of `gradient_accumulation_steps`."""
+def micro_steps(default: int | None, help: str, source: str) -> Any:
+    """An `argument` of 0 or more micro-steps, a multiple of `gradient_accumulation_steps`; or None,
+    where the field's type allows it."""
     return argument(default, help, source, "micro-steps")
 
 
@@ -65,7 +66,7 @@ class CheckedArguments:
         hints, values = typing.get_type_hints(type(self)), self.to_dict()
         for item in fields(self):
             value, hint = values[item.name], hints[item.name]
-            if item.metadata["range"]:
+            if item.metadata["range"] and value is not None:
                 holds, rule = _RANGES[item.metadata["range"]]
                 if not holds(value):
                     raise ValueError(f"{item.name} is {value}; {rule}.")
@@ -76,7 +77,7 @@ class CheckedArguments:
         # after the ranges: only then the number of micro-steps is known to be positive
         per_update = values["gradient_accumulation_steps"]
         for item in fields(self):
-            if item.metadata["range"] == "micro-steps" and values[item.name] % per_update:
+            if item.metadata["range"] == "micro-steps" and (values[item.name] or 0) % per_update:
                 raise ValueError(
                     f"{item.name} is {values[item.name]}, no multiple of "
                     f"gradient_accumulation_steps ({per_update}): a phase of training or a "

@@ -1,5 +1,5 @@
-"""The mean of three models of one encoder: plainly fine-tuned, re-embedded, and frozen with a head
-that reads n-grams too; or the last alone."""
+"""The mean of models of one encoder: plainly fine-tuned, otherwise fine-tuned, and frozen with a
+head that reads n-grams too; or the last alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from hf_oversample.training.reembedder import Reembedded, Reembedder
 from hf_oversample.training.reembedding_heads import rare_precision
 
 FROZEN = "frozen, with n-grams"
-MEMBERS = ("plain", "re-embedded", FROZEN)
+PLAIN = "plain"
+MEMBERS = (PLAIN, "re-embedded", FROZEN)
 PLAIN_RATES = (5e-5, 1e-4)
 """Learning rates of the plain member, of which validation rows choose."""
 
@@ -39,7 +40,7 @@ class Averaged:
         model: the mean of the members.
         tokenizer: the encoder's.
         max_length: longest text in tokens.
-        plain: the plain member alone; None where there is none.
+        plain: the plain member alone, where it was trained beside another; else None.
         frozen: the frozen member alone, whose head reads n-grams beside the vector.
         record: of each member its average precision of the rare classes on validation rows, and
             that of the mean; the rate of the plain member, what each was worth, and its steps; how
@@ -102,6 +103,20 @@ def average(
     }
     named = dict(zip(MEMBERS, members, strict=True))
     return _mean_of(named, reembedded, validation, plain, record)
+
+
+def plain_and_frozen(reembedded: Reembedded, train: Texts, validation: Texts) -> Averaged:
+    """
+    Average a plainly fine-tuned encoder with what it began with, whose head reads n-grams too.
+
+    Args:
+        reembedded: the plainly fine-tuned one.
+        train: the training rows.
+        validation: rows that give the scales.
+    """
+    frozen, record = _frozen_with_ngrams(reembedded, train)
+    members = {PLAIN: reembedded.model, FROZEN: frozen}
+    return _mean_of(members, reembedded, validation, None, record)
 
 
 def frozen_alone(reembedded: Reembedded, train: Texts, validation: Texts) -> Averaged:

@@ -105,11 +105,13 @@ class Reembedded:
 
 class Reembedder:
     """
-    Fine-tunes an encoder so that rare texts that lie among others move to their own.
+    Fine-tunes an encoder for rare classes.
 
-    By default (`objective="contrastive"`) each rare text of a batch is pulled to the batch's other
-    rare texts that are not difficult, and away from rows of other classes, half of them its
-    nearest; then logistic regression with balanced classes is the head. The rare class of a batch
+    By default by cross-entropy on all rows, twice or more: nothing is shown to rank rare texts
+    better (benchmarks/reembedding.md). With `objective="contrastive"` each rare text of a batch is
+    pulled to the batch's other rare texts that are not difficult, and away from rows of other
+    classes, half of them its nearest, so that rare texts that lie among others move to their own;
+    then logistic regression with balanced classes is the head. The rare class of a batch
     is drawn among `target_classes`, and every row of any other class is a negative: with several
     rare classes, each is held against all the rest in turn, and one head tells all classes.
 
@@ -240,7 +242,7 @@ class Reembedder:
         model.requires_grad_(True)
 
         def solved() -> LinearHead:
-            if not a.steps:
+            if a.steps == 0:
                 return frozen_head
             vectors = text_vectors(model, encoded)
             return solve_head(vectors, train.labels, classes=classes, targets=targets, seed=a.seed)
@@ -291,7 +293,7 @@ class Reembedder:
             "validation_average_precision": scored[chosen] if scored else score(),
             "head_penalty": penalty,
             "frozen_head_penalty": result.frozen_head.penalty,
-            "steps": self.arguments.steps,
+            "steps": self.trainer.steps,
             "precision": self.trainer.precision,
             "history": self.trainer.history,
             "seconds": round(self.trainer.seconds, 2),

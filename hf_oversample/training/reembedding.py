@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,7 @@ class ReembeddingTrainer:
         output_dir: where checkpoints and trackers write.
 
     Attributes:
+        steps: of training.
         history: loss → value at each `logging_steps`, with the step.
         precision: of the products of training, "no" or "bf16"; weights and losses are in float32.
         seconds: of training, resumed parts included.
@@ -136,7 +137,7 @@ class ReembeddingTrainer:
                 "rare class: give rare_classes of the rows, or take objective 'classification' "
                 "without balanced."
             )
-        self.model, self.rows, self.arguments = model, rows, a
+        self.model, self.rows = model, rows
         self.output_dir = Path(output_dir) if output_dir else None
         self.accelerator = new_accelerator(
             self.output_dir,
@@ -144,6 +145,8 @@ class ReembeddingTrainer:
             save_steps=a.save_steps,
             report_to=a.report_to,
         )
+        self.arguments = a.of_rows(len(rows.labels), self.accelerator.num_processes)
+        self.steps = self.arguments.steps or 0
         self.history: list[dict[str, float]] = []
         self.seconds = 0.0
         self.by_class = {
@@ -181,12 +184,12 @@ class ReembeddingTrainer:
             done = self._resume(Path(resume_from_checkpoint))
         if a.report_to:
             self.accelerator.init_trackers("reembedding", a.to_dict())
-        updates = -(-a.steps // a.gradient_accumulation_steps)
+        updates = -(-self.steps // a.gradient_accumulation_steps)
         factor = rate_factor("cosine", a.warmup_share, updates)
         start, before = time.perf_counter(), self.seconds
         self.model.train()
         bar = tqdm(
-            range(done, a.steps),
+            range(done, self.steps),
             desc="re-embedding",
             disable=not shows_progress(self.accelerator),
         )
@@ -196,13 +199,13 @@ class ReembeddingTrainer:
             with told_if_memory_is_short(self._batch_sizes()):
                 values = self._step(step)
             self.seconds = before + time.perf_counter() - start
-            if (step + 1) % a.logging_steps == 0 or step + 1 == a.steps:
+            if (step + 1) % a.logging_steps == 0 or step + 1 == self.steps:
                 self._log(step + 1, values)
             stops = step + 1 == stop_at
             if stops or (a.save_steps and (step + 1) % a.save_steps == 0):
                 self._check(step + 1, values)  # what diverged is not gone on from
                 self._save(step + 1)
-            if stops and step + 1 < a.steps:
+            if stops and step + 1 < self.steps:
                 return False
         self.model.eval()
         return True
@@ -268,8 +271,9 @@ class ReembeddingTrainer:
         return found
 
     def _balanced(self, step: int) -> np.ndarray:
-        """Rows of a batch of cross-entropy: of one rare class, and as many of all the others."""
-        return draw_batch(self.rows.classes, {}, self.arguments, step, self.process).rows
+        """Rows of a batch of cross-entropy: of one rare class, and some of all the others."""
+        a = replace(self.arguments, hard_share=self.arguments.balanced_hard_share)
+        return draw_batch(self.rows.classes, {}, a, step, self.process).rows
 
     def _padded(self, texts: TokenIds) -> tuple[Tensor, Tensor]:
         return pad(texts, self.model.config.pad_token_id or 0, self.accelerator.device)

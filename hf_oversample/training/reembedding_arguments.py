@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, Self
 
 from hf_oversample.numeric.precision import chosen_precision
 from hf_oversample.training.argument_fields import (
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
 CHOICE = "choice"
 PROTOTYPE = "prototype: one seed of Yelp, 1 % rare"
-MEASURED = "measured: benchmarks/reembedding.md, Precision"
+MEASURED = "measured: benchmarks/reembedding.md"
+LEAST_STEPS = 300
+"""Where `steps` is not given, of an objective that does not read all rows, and at least of one that
+does: two passes over few rows are few updates."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +40,10 @@ class ReembeddingArguments(CheckedArguments):
     """
 
     objective: Literal["contrastive", "classification", "joint"] = argument(
-        "contrastive",
-        "what is descended: contrastive (rare texts to each other, away from their majority "
-        "neighbours), classification (cross-entropy) or joint (both)",
-        PROTOTYPE,
+        "classification",
+        "what is descended: classification (cross-entropy), contrastive (rare texts to each other, "
+        "away from their majority neighbours) or joint (both)",
+        MEASURED,
     )
     head_first: bool = argument(
         False,
@@ -53,7 +57,15 @@ class ReembeddingArguments(CheckedArguments):
         "best (WiSE-FT)",
         "Wortsman et al., 2022",
     )
-    steps: int = micro_steps(300, "steps of training", PROTOTYPE)
+    steps: int | None = micro_steps(
+        None,
+        f"steps of training (default: of cross-entropy on all rows as many as passes takes, at "
+        f"least {LEAST_STEPS}; else {LEAST_STEPS})",
+        PROTOTYPE,
+    )
+    passes: float = positive(
+        2.0, "passes of cross-entropy over all rows, where steps is not given", MEASURED
+    )
     learning_rate: float = positive(5e-5, "AdamW", PROTOTYPE)
     warmup_share: float = share(
         0.06,
@@ -69,13 +81,16 @@ class ReembeddingArguments(CheckedArguments):
         "majority_rows others, drawn as contrastive ones are, instead of batch_size of all texts",
         CHOICE,
     )
+    balanced_hard_share: float = share(
+        0.0, "share of the others in these batches that are nearest to the rare ones", MEASURED
+    )
     rare_rows: int = argument(
         16, "rare texts of a contrastive batch, per process: its queries and positives", PROTOTYPE
     )
     majority_rows: int = positive(16, "texts of other classes in it, the negatives", PROTOTYPE)
     hard_share: float = share(
         0.5,
-        "share of the negatives that are nearest neighbours of the batch's rare texts",
+        "share of the negatives of a contrastive batch that are nearest to its rare texts",
         PROTOTYPE,
     )
     hard_neighbors: int = positive(
@@ -133,6 +148,26 @@ class ReembeddingArguments(CheckedArguments):
                 "objective trains no head, which is solved afterwards."
             )
 
+    def of_rows(self, rows: int, processes: int = 1) -> Self:
+        """
+        The same with `steps` where it is not given: whole optimiser steps.
+
+        Args:
+            rows: training rows.
+            processes: those that train together, each on a batch of its own.
+        """
+        if self.steps is not None:
+            return self
+        passes = self.steps_of_passes(self.passes, rows, processes) if self.reads_all_rows else 0
+        whole = self.gradient_accumulation_steps
+        return replace(self, steps=max(passes, math.ceil(LEAST_STEPS / whole) * whole))
+
+    def steps_of_passes(self, passes: float, rows: int, processes: int = 1) -> int:
+        """Steps of `batch_size` texts a process that read all rows so often: whole optimiser
+        steps."""
+        whole = self.gradient_accumulation_steps
+        return math.ceil(passes * rows / (self.batch_size * processes) / whole) * whole
+
     @property
     def is_contrastive(self) -> bool:
         """Whether rare texts are held against their neighbours."""
@@ -146,6 +181,18 @@ class ReembeddingArguments(CheckedArguments):
     def resolved_precision(self, device: str | torch.device | None = None) -> Literal["no", "bf16"]:
         """`mixed_precision`, with "auto" decided for a device, as `has_fast_bfloat16`."""
         return chosen_precision(self.mixed_precision, device)
+
+    @property
+    def reads_all_rows(self) -> bool:
+        """Whether cross-entropy reads all rows in turn."""
+        return self.trains_head and not self.balanced
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether this is plain fine-tuning: cross-entropy on all rows, from a new head, with the
+        weights as training leaves them."""
+        of_rare = self.is_contrastive or self.balanced
+        return not (of_rare or self.head_first or self.interpolate)
 
     @property
     def told_objective(self) -> str:
