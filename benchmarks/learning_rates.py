@@ -18,7 +18,8 @@ from compare import machine
 from scipy.special import softmax
 from tasks import TASKS, task_rows
 
-from hf_oversample.comparison.classifiers import TextNetwork, Training
+from hf_oversample.comparison.base import Training
+from hf_oversample.comparison.classifiers import TextNetwork
 from hf_oversample.comparison.fold import Fold
 from hf_oversample.comparison.registry import CLASSIFIERS, classifier_named
 from hf_oversample.comparison.resampling import duplicates

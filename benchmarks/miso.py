@@ -50,7 +50,8 @@ from hf_oversample.text.words import Segmenter
 from hf_oversample.training.arguments import MisoTrainingArguments
 from hf_oversample.training.generator import TrainedGenerator, train_generator
 from hf_oversample.training.miso_record import MisoTrainingRecord
-from hf_oversample.transforms.embed import TextEmbedder, embed_token_ids
+from hf_oversample.transforms.embed import TextEmbedder
+from hf_oversample.transforms.token_vectors import embed_token_ids
 
 ALONE = "remedies alone"
 Embed = Callable[[Sequence[str]], np.ndarray]

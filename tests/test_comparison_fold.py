@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_oversample.comparison.classifiers import Training
+from hf_oversample.comparison.base import Training
 from hf_oversample.comparison.costs import Costs, SharedValues
 from hf_oversample.comparison.embedders import (
     LatentSemanticEmbedder,

@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from hf_oversample.comparison import classifiers, heads
-from hf_oversample.comparison.classifiers import Trained, Training
+from hf_oversample.comparison.base import Trained, Training
 from hf_oversample.comparison.costs import SharedValues
 from hf_oversample.comparison.fold import Fold
 from hf_oversample.comparison.miso import GivenAnchors, MisoSource

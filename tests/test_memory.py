@@ -36,7 +36,7 @@ from hf_oversample.numeric.memory import (
 from hf_oversample.oversamplers.anchors.judge import LinearJudge
 from hf_oversample.training.classifier import predict_logits
 from hf_oversample.training.heads import head_logits, head_of_weights
-from hf_oversample.transforms.embed import embed_token_ids
+from hf_oversample.transforms.token_vectors import embed_token_ids
 from miso_fixtures import (
     SEGMENTER,
     encode,

@@ -188,7 +188,7 @@ def test_the_mean_of_three_models_is_one_classifier(
     assert len(model.members) == 3
     card = (output / "classifier" / "README.md").read_text()
     assert "the mean of three models of one encoder" in card
-    assert "at a rate of" in card
+    assert "The plain member was fine-tuned by cross-entropy for 300 steps at a" in card
     assert f"{record['average']['validation_of_mean']:.3f}" in card
     AutoModel.from_pretrained(output / "encoder")
     shutil.rmtree(output)
@@ -210,9 +210,16 @@ def test_by_default_the_classifier_is_the_mean_of_the_plain_and_the_frozen_one(
     assert main(["reembed", *words(file, output, *flags)]) == 0
     record = json.loads((output / "run.json").read_text())
     assert record["average"]["members"] == ["plain", FROZEN]
+    rates, rate = (
+        record["reembedding"]["validation_of_rates"],
+        record["reembedding"]["learning_rate"],
+    )
+    assert list(map(float, rates)) == [1e-3, 2e-3]
+    assert rates[str(rate)] == record["reembedding"]["validation_average_precision"]
+    assert rates[str(rate)] == max(rates.values())
     assert list(record["metrics"]) == [
         "frozen encoder, balanced logistic regression",
-        "plain fine-tuning",
+        f"plain fine-tuning (rate {rate:g})",
         "mean of both",
         "frozen encoder, with n-grams",
         "mean of plain and frozen with n-grams",
@@ -221,12 +228,14 @@ def test_by_default_the_classifier_is_the_mean_of_the_plain_and_the_frozen_one(
     assert len(model.members) == 2
     card = (output / "classifier" / "README.md").read_text()
     assert "the mean of two models of one encoder" in card
-    assert "at a rate of" not in card  # no other was tried
+    assert f"at a learning rate of {rate:g}, which validation rows chose" in card
+    assert "The plain member" not in card  # of which no other was trained
     assert "to tell the classes apart" in (output / "encoder" / "README.md").read_text()
     for name, more in (("alone", ["--average", "false"]), ("none", ["--validation_share", "0"])):
         assert main(["reembed", *words(file, tmp_path / name, *flags, *more)]) == 0
         record = json.loads((tmp_path / name / "run.json").read_text())
         assert record["average"] is None
+        assert bool(record["reembedding"]["validation_of_rates"]) == (name == "alone")
 
 
 def test_a_frozen_encoder_with_ngrams_is_a_classifier(
@@ -301,7 +310,7 @@ def test_a_dry_run_trains_nothing(
     place = flags.index("--steps")
     assert main(["reembed", *flags[:place], *flags[place + 2 :], "--passes", "60"]) == 0
     said = capsys.readouterr().out
-    assert "for 420 steps of 8 texts (classification, in one process)" in said  # 60 × 56 / 8
+    assert "for 420 steps of 8 texts (classification, in one process, at two rates)" in said
     assert not (tmp_path / "out").exists()
 
 
@@ -310,6 +319,8 @@ def test_a_dry_run_trains_nothing(
     [
         (["--target_classes", "sapm"], "target_classes has ['sapm']; the classes are"),
         (["--test_share", "1.2"], "test_share is 1.2"),
+        (["--tune_rate", "--validation_share", "0"], "tune_rate chooses the learning rate by"),
+        (["--tune_rate", "--frozen"], "and tune_rate would"),
         (["--validation_share", "0", "--interpolate"], "interpolate chooses between weights"),
         (["--encoder_name", "scratch"], "re-embedding fine-tunes a pretrained encoder"),
         (["--rare_rows", "1"], "rare_rows is 1"),

@@ -14,6 +14,7 @@ from typing import Any
 from datasets import DatasetDict
 
 from hf_oversample.commands.encoder import ChosenEncoder, chosen_encoder, the_same_everywhere
+from hf_oversample.commands.messages import note
 from hf_oversample.commands.outcome import SHOWN, Outcome
 from hf_oversample.commands.output import OutputFolder
 from hf_oversample.commands.record import circumstances, license_of_rows
@@ -87,6 +88,36 @@ class ReembedRun:
             output_dir=output_dir,
         )
 
+    def fitted(self, resume_from_checkpoint: Path | None) -> Reembedded:
+        """The training; of two rates where that is wanted, of which validation rows choose. The
+        second writes no checkpoints: a run that goes on trains it anew."""
+        texts, rate = self.data.texts, self.training.learning_rate
+        with self.timed("training"):
+            first = self.new_reembedder(self.output.path).fit(
+                texts["train"],
+                texts.get("validation"),
+                self.data.anchors,
+                resume_from_checkpoint=resume_from_checkpoint,
+            )
+        found = {rate: first}
+        if self.arguments.tunes_rate:
+            with self.timed("training at the second rate"):
+                try:
+                    found[2 * rate] = self.new_reembedder(learning_rate=2 * rate, save_steps=0).fit(
+                        texts["train"],
+                        texts["validation"],
+                        self.data.anchors,
+                        embeddings=first.frozen_vectors,
+                    )
+                except FloatingPointError:
+                    note(f"at a rate of {2 * rate:g} training diverged: {rate:g} it is.")
+        worth = {key: one.record["validation_average_precision"] for key, one in found.items()}
+        # of equal ones the lower rate
+        chosen = max(found, key=lambda key: (worth[key] or 0.0, -key))
+        told = {str(key): value for key, value in worth.items()} if len(found) > 1 else {}
+        found[chosen].record |= {"learning_rate": chosen, "validation_of_rates": told}
+        return found[chosen]
+
     def averaged(self, reembedded: Reembedded) -> Averaged | None:
         """The mean with the frozen one with n-grams, and the plain one where that is another; or
         the frozen one alone; or none. A plain one beside another writes no checkpoints: a run that
@@ -127,10 +158,10 @@ class ReembedRun:
         frozen = [reembedded.frozen_head.logits(reembedded.embed(one)) for one in held]
         reembedded.model.load_state_dict(after)
         arms = {"frozen encoder, balanced logistic regression": frozen}
-        is_plain, plain = a.training.is_plain, "plain fine-tuning"
+        is_plain, plain = a.training.is_plain, "plain fine-tuning (rate {:g})"
         if not a.frozen:
             told = f"re-embedded ({a.training.told_objective}, weights {chosen:g})"
-            arms[plain if is_plain else told] = new
+            arms[plain.format(reembedded.record["learning_rate"]) if is_plain else told] = new
             arms["mean of both"] = averaged_scores(frozen, new)
         if averaged is not None:
             with_ngrams = [text_scores(averaged.frozen, reembedded.encode(one)) for one in held]
@@ -140,8 +171,7 @@ class ReembedRun:
                 arms["mean of plain and frozen with n-grams"] = mean
         if averaged is not None and averaged.plain is not None:
             scores = [averaged.plain.logits(one) for one in held]
-            rate = averaged.record["plain_learning_rate"]
-            arms[f"{plain} (rate {rate:g})"] = scores
+            arms[plain.format(averaged.record["plain_learning_rate"])] = scores
             arms["mean of plain, re-embedded and frozen with n-grams"] = averaged_scores(
                 scores, new, with_ngrams
             )
@@ -221,13 +251,7 @@ def run_reembed(
     """
     run = ReembedRun(arguments)
     texts, anchors, a = run.data.texts, run.data.anchors, arguments
-    with run.timed("training"):
-        reembedded = run.new_reembedder(run.output.path).fit(
-            texts["train"],
-            texts.get("validation"),
-            anchors,
-            resume_from_checkpoint=run.output.checkpoint(resume_from_checkpoint),
-        )
+    reembedded = run.fitted(run.output.checkpoint(resume_from_checkpoint))
     averaged = run.averaged(reembedded)
     if not process_state().is_main_process:
         return {}
@@ -371,6 +395,7 @@ def plan_reembed(arguments: ReembedRunArguments) -> Outcome:
             f"training: {rare}.",
         )
     where = ", in one process" if a.steps is None else ""
+    where += ", at two rates" if arguments.tunes_rate else ""
     return Outcome(
         record,
         f"would fine-tune {run.encoder.to_dict()['name']} for {steps} steps of "

@@ -47,6 +47,12 @@ class ReembedRunArguments(RunArguments):
         "fine-tuned one is trained too, at two rates, and is in it (default: where training is "
         "plain and validation rows are held out)",
     )
+    tune_rate: bool | None = argument(
+        None,
+        "train at twice the learning_rate too, and keep what ranks validation rows better: twice "
+        "the time (default: where training is plain cross-entropy and validation rows are held "
+        "out)",
+    )
     frozen: bool = argument(
         False,
         "train nothing of the encoder: write the frozen one, with a head that reads n-grams too, "
@@ -80,6 +86,11 @@ class ReembedRunArguments(RunArguments):
                 "interpolate chooses between weights by validation rows, and validation_share is "
                 "0: hold some out, or leave interpolate out."
             )
+        if self.tune_rate and not self.validation_share:
+            raise ValueError(
+                "tune_rate chooses the learning rate by validation rows, and validation_share is "
+                "0: hold some out, or leave tune_rate out."
+            )
         for name in ("average", "frozen"):
             if getattr(self, name) and not self.validation_share:
                 raise ValueError(
@@ -88,6 +99,7 @@ class ReembedRunArguments(RunArguments):
                 )
         told = {
             "average": bool(self.average),
+            "tune_rate": bool(self.tune_rate),
             "anchors_file": self.anchors_file is not None,
             "interpolate": self.training.interpolate,
             "head_first": self.training.head_first,
@@ -108,6 +120,13 @@ class ReembedRunArguments(RunArguments):
     @property
     def averages(self) -> bool:
         """`average`, decided where it is not given."""
-        if self.average is not None:
-            return self.average
+        return self._is_plain_and_held if self.average is None else self.average
+
+    @property
+    def tunes_rate(self) -> bool:
+        """`tune_rate`, decided where it is not given."""
+        return self._is_plain_and_held if self.tune_rate is None else self.tune_rate
+
+    @property
+    def _is_plain_and_held(self) -> bool:
         return self.training.is_plain and self.validation_share > 0 and not self.frozen

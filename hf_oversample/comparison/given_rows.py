@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hf_oversample.comparison.classifiers import Classifier
+from hf_oversample.comparison.base import Classifier
 from hf_oversample.comparison.embedders import Embed, LatentSemanticEmbedder
 from hf_oversample.comparison.fold import Fold
 from hf_oversample.comparison.remedies import REMEDIES, Remedy, remedy_key

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from hf_oversample.comparison.classifiers import Classifier, Trained, Training, best_rate
+from hf_oversample.comparison.base import Classifier, Trained, Training
+from hf_oversample.comparison.classifiers import best_rate
 from hf_oversample.comparison.fold import Fold
 from hf_oversample.models.classifiers.mlp import MlpForEmbeddingClassification
 from hf_oversample.training.classifier import linear_head

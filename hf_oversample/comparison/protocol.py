@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hf_oversample.comparison.classifiers import Classifier
+from hf_oversample.comparison.base import Classifier
 from hf_oversample.comparison.costs import Costs, SharedValues
 from hf_oversample.comparison.embedders import (
     Embed,

@@ -13,7 +13,8 @@ import numpy as np
 from scipy.special import softmax
 from sklearn.preprocessing import normalize
 
-from hf_oversample.comparison.classifiers import Classifier, FineTuned, Trained, Training
+from hf_oversample.comparison.base import Classifier, Trained, Training
+from hf_oversample.comparison.classifiers import FineTuned
 from hf_oversample.comparison.fold import Fold
 from hf_oversample.comparison.remedy_fits import plain_model
 from hf_oversample.comparison.resampling import made_anchors

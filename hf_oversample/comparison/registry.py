@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from hf_oversample.comparison.classifiers import (
-    Classifier,
-    FineTuned,
-    TextCnn,
-    TextCnnPretrainedWords,
-    TextRnn,
-)
+from hf_oversample.comparison.base import Classifier
+from hf_oversample.comparison.classifiers import FineTuned, TextCnn, TextCnnPretrainedWords, TextRnn
 from hf_oversample.comparison.heads import Linear, Mlp
 
 CLASSIFIERS: dict[str, type[Classifier]] = {

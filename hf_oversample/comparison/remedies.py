@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hf_oversample.comparison.classifiers import Classifier
+    from hf_oversample.comparison.base import Classifier
     from hf_oversample.comparison.fold import Fold
     from hf_oversample.comparison.scores import Scores
     from hf_oversample.data.labeled_texts import Texts

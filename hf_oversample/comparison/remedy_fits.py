@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from hf_oversample.comparison import resampling
-from hf_oversample.comparison.classifiers import Classifier, LossOfRows, Trained, Training
+from hf_oversample.comparison.base import Classifier, LossOfRows, Trained, Training
 from hf_oversample.comparison.fold import Fold
 from hf_oversample.comparison.remedies import Fit
 from hf_oversample.comparison.scores import Scores

@@ -8,11 +8,8 @@ from collections.abc import Callable
 import numpy as np
 from datasets import Dataset
 
-from hf_oversample.comparison.classifiers import (
-    Training,
-    pretrained_word_vectors,
-    training_vocabulary,
-)
+from hf_oversample.comparison.base import Training
+from hf_oversample.comparison.classifiers import pretrained_word_vectors, training_vocabulary
 from hf_oversample.comparison.fold import Fold, MadeVectors, matrix_digest
 from hf_oversample.comparison.remedies import VECTOR_METHODS
 from hf_oversample.data.labeled_texts import Texts

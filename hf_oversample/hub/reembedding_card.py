@@ -14,7 +14,7 @@ from hf_oversample.hub.rendering import environment_line, license_of, public, re
 from hf_oversample.hub.tables import markdown_table, metrics_table
 
 PARTS = ("classifier", "encoder", "triplets")
-FORMAT = 3
+FORMAT = 4
 _POOLED = {"mean": "mean of its last states over the tokens", "cls": "first token's last state"}
 _BY = {
     "classification": "to tell the classes apart",
@@ -71,6 +71,10 @@ def reembedding_card(
         objective=training["objective"] + ", balanced" * training["balanced"],
         by=_BY[training["objective"]],
         steps=found["steps"],
+        rate=f"{found['learning_rate']:g}",
+        rates=", ".join(
+            f"{float(rate):g}: {value:.3f}" for rate, value in found["validation_of_rates"].items()
+        ),
         difficult=", ".join(
             f"`{name}` {100 * value:.1f} %" for name, value in found["difficult_share"].items()
         ),

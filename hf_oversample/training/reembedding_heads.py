@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score
 from sklearn.model_selection import StratifiedKFold
 
 from hf_oversample.models.classifiers.pooled_encoder import PooledEncoderForSequenceClassification
-from hf_oversample.transforms.embed import embed_token_ids
+from hf_oversample.transforms.token_vectors import embed_token_ids
 
 GRID = (0.1, 1.0, 10.0, 100.0)
 """C, the inverse strength of the penalty."""

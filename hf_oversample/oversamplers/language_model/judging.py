@@ -10,7 +10,8 @@ import numpy as np
 from hf_oversample.models.writers.adapters import ClassAdapters
 from hf_oversample.models.writers.checkpoint import padding_of
 from hf_oversample.text.words import Segmenter
-from hf_oversample.transforms.embed import TextEmbedder, embed_token_ids
+from hf_oversample.transforms.embed import TextEmbedder
+from hf_oversample.transforms.token_vectors import embed_token_ids
 
 
 @dataclass

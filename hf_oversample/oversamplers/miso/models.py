@@ -23,7 +23,8 @@ from hf_oversample.oversamplers.miso.parts import parts_read
 from hf_oversample.text.encoding import EncodedText, TextEncoder
 from hf_oversample.text.user_dictionary import UserDictionary
 from hf_oversample.text.words import Language, Segmenter
-from hf_oversample.transforms.embed import TextEmbedder, embed_token_ids
+from hf_oversample.transforms.embed import TextEmbedder
+from hf_oversample.transforms.token_vectors import embed_token_ids
 
 LONGEST = 64
 """Tokens of the longest text, where a generator has places for more and none is asked for."""
