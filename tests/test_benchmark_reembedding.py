@@ -32,7 +32,9 @@ def test_the_page_shows_the_record(name: str) -> None:
     assert own["table"](lines) in page
 
 
-@pytest.mark.parametrize("record", ["reembedding_longer", "reembedding_written"])
+@pytest.mark.parametrize(
+    "record", ["reembedding_longer", "reembedding_four_passes", "reembedding_written"]
+)
 def test_the_page_of_re_embedding_shows_its_further_records(benchmark: dict, record: str) -> None:
     lines = benchmark["read"](BENCHMARKS / f"{record}.jsonl")
     assert lines
