@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import datasets
 import pytest
@@ -20,11 +21,13 @@ from transformers import AutoModel, AutoModelForSequenceClassification, pipeline
 
 from hf_oversample.commands.answers import report
 from hf_oversample.commands.folder_arguments import PushArguments, ReportArguments
+from hf_oversample.commands.guard import STOPPED
 from hf_oversample.commands.main import main
 from hf_oversample.commands.push import plan_push
 from hf_oversample.commands.reembed import steps_to_read_twice
 from hf_oversample.hub.reembedding_card import reembedding_card
 from hf_oversample.training.averaging import FROZEN
+from hf_oversample.training.reembedder import Reembedded, Reembedder
 from hf_oversample.training.reembedding_arguments import LEAST_STEPS, ReembeddingArguments
 from miso_fixtures import encoder_folder
 from reembedding_fixtures import NAMES, QUICK, rows
@@ -144,7 +147,6 @@ def test_a_run_whose_cross_entropy_hardly_read_the_rows_says_how_many_steps_it_t
                 **{"steps": 10, "save_steps": 0, "batch_size": 16, **training}
             ).to_dict(),
         },
-        "reembedding": {"steps": training.get("steps", 10)},
         "data": {"splits": {"train": 1024}},
     }
     assert steps_to_read_twice(record, 2) == wanted
@@ -159,8 +161,7 @@ def test_balanced_batches_are_the_re_embedded_member_where_they_are_asked_for(
     assert main(["reembed", *words(file, output, *flags)]) == 0
     record = json.loads((output / "run.json").read_text())
     assert "re-embedded (classification, balanced, weights 1)" in record["metrics"]
-    # the other members have 6 steps; two passes over 56 rows would be 14
-    assert record["average"]["plain_steps"] == LEAST_STEPS
+    assert record["average"]["plain_steps"] == 6  # what is given is given to all
     plain = record["average"]["validation_of_members"]["plain"]
     assert plain in record["average"]["validation_of_rates"].values()
     card = (output / "classifier" / "README.md").read_text()
@@ -188,7 +189,7 @@ def test_the_mean_of_three_models_is_one_classifier(
     assert len(model.members) == 3
     card = (output / "classifier" / "README.md").read_text()
     assert "the mean of three models of one encoder" in card
-    assert "The plain member was fine-tuned by cross-entropy for 300 steps at a" in card
+    assert "The plain member was fine-tuned by cross-entropy for 6 steps at a" in card
     assert f"{record['average']['validation_of_mean']:.3f}" in card
     AutoModel.from_pretrained(output / "encoder")
     shutil.rmtree(output)
@@ -210,6 +211,8 @@ def test_by_default_the_classifier_is_the_mean_of_the_plain_and_the_frozen_one(
     assert main(["reembed", *words(file, output, *flags)]) == 0
     record = json.loads((output / "run.json").read_text())
     assert record["average"]["members"] == ["plain", FROZEN]
+    told = record["arguments"]
+    assert (told["average"], told["tune_rate"], told["training"]["steps"]) == (True, True, 6)
     rates, rate = (
         record["reembedding"]["validation_of_rates"],
         record["reembedding"]["learning_rate"],
@@ -238,15 +241,66 @@ def test_by_default_the_classifier_is_the_mean_of_the_plain_and_the_frozen_one(
         assert bool(record["reembedding"]["validation_of_rates"]) == (name == "alone")
 
 
+PLAIN = ["--objective", "classification", "--average", "false"]
+
+
+def test_a_rate_that_diverges_is_told_and_the_other_kept(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = Reembedder.fit
+
+    def diverges_at_the_second(self: Reembedder, *rows: Any, **options: Any) -> Reembedded:
+        if self.arguments.learning_rate > 1e-3:
+            raise FloatingPointError("the loss is nan")
+        return fit(self, *rows, **options)
+
+    monkeypatch.setattr(Reembedder, "fit", diverges_at_the_second)
+    assert main(["reembed", *words(file, tmp_path / "out", *PLAIN)]) == 0
+    assert "Warning: at a rate of 0.002 training diverged" in capsys.readouterr().err
+    found = json.loads((tmp_path / "out" / "run.json").read_text())["reembedding"]
+    assert found["learning_rate"] == 1e-3
+    assert found["validation_of_rates"]["0.002"] is None
+    assert "0.002: it diverged" in (tmp_path / "out" / "classifier" / "README.md").read_text()
+
+
+def test_what_is_stopped_at_the_second_rate_goes_on_and_a_tracker_sees_the_first(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = [*PLAIN, "--save_steps", "2", "--report_to", "tensorboard"]
+    assert main(["reembed", *words(file, tmp_path / "whole", *flags)]) == 0
+    fit, output = Reembedder.fit, tmp_path / "out"
+
+    def stopped_at_the_second(self: Reembedder, *rows: Any, **options: Any) -> Reembedded:
+        if self.arguments.learning_rate > 1e-3:
+            raise KeyboardInterrupt
+        return fit(self, *rows, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Reembedder, "fit", stopped_at_the_second)
+        assert main(["reembed", *words(file, output, *flags)]) == STOPPED
+    assert not (output / "run.json").exists()
+    assert main(["reembed", *words(file, output, *flags, "--resume", "last")]) == 0
+    one, other = (
+        json.loads((folder / "run.json").read_text()) for folder in (tmp_path / "whole", output)
+    )
+    for key in ("learning_rate", "validation_of_rates", "validation_average_precision"):
+        assert one["reembedding"][key] == other["reembedding"][key]
+    weights = "classifier/model.safetensors"
+    assert (tmp_path / "whole" / weights).read_bytes() == (output / weights).read_bytes()
+
+
 def test_a_frozen_encoder_with_ngrams_is_a_classifier(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "out"
-    assert main(["reembed", *words(file, output, "--frozen", "true")]) == 0
+    flags = words(file, output, "--frozen", "true")
+    place = flags.index("--objective")  # the default's head is trained, and here nothing is
+    assert main(["reembed", *flags[:place], *flags[place + 2 :]]) == 0
     assert sorted(path.name for path in output.iterdir()) == ["classifier", "run.json", "table.md"]
     record = json.loads((output / "run.json").read_text())
     assert record["average"]["members"] == [FROZEN]
     assert record["reembedding"]["history"] == []
+    assert record["reembedding"]["head_penalty"] == record["reembedding"]["frozen_head_penalty"]
     assert record["arguments"]["training"]["steps"] == 0
     assert list(record["metrics"]) == [
         "frozen encoder, balanced logistic regression",
@@ -311,6 +365,11 @@ def test_a_dry_run_trains_nothing(
     assert main(["reembed", *flags[:place], *flags[place + 2 :], "--passes", "60"]) == 0
     said = capsys.readouterr().out
     assert "for 420 steps of 8 texts (classification, in one process, at two rates)" in said
+    more = ["--passes", "60", "--average", "--format", "json"]
+    flags = [*words(file, tmp_path / "out", "--dry-run")[:place], *flags[place + 2 :]]
+    assert main(["reembed", *flags, "--objective", "contrastive", *more]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["steps"], plan["rates"], plan["plain_steps"]) == (LEAST_STEPS, 1, 420)
     assert not (tmp_path / "out").exists()
 
 

@@ -77,19 +77,27 @@ def test_a_trainer_reads_every_row_where_steps_are_not_given() -> None:
     assert (np.bincount(read, minlength=420) == 2).all()
 
 
-def test_balanced_batches_have_any_others_unless_near_ones_are_asked_for() -> None:
-    """Near rows are those of `hard_negatives`: all of a batch where the share is 1."""
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_balanced_batches_have_any_others_unless_near_ones_are_asked_for(share: float) -> None:
     train = rows((60, 8))
-    for share in (0.0, 1.0):
-        settings = {"objective": "classification", "balanced": True, "balanced_hard_share": share}
-        made = reembedder(**settings, hard_share=1.0, hard_neighbors=1, rare_rows=4, steps=1)
-        made.fit(train)
-        assert made.trainer is not None
-        near = np.unique(made.trainer.rows.classes[1].hard_negatives)
-        drawn = np.concatenate([made.trainer._balanced(step) for step in range(40)])
-        others = np.unique(drawn[train.labels[drawn] == 0])
-        is_near = np.isin(others, near)
-        assert is_near.mean() < 1 if share == 0.0 else set(near) <= set(others)
+    settings = {"objective": "classification", "balanced": True, "balanced_hard_share": share}
+    settings |= {"rare_rows": 2, "majority_rows": 6, "hard_neighbors": 12, "steps": 1}
+    # the share of contrastive batches is another
+    made = reembedder(**settings, hard_share=1.0 - share)
+    made.fit(train)
+    assert made.trainer is not None
+    of = made.trainer.rows.classes[1]
+    near_to = dict(zip(of.rows.tolist(), of.hard_negatives, strict=True))
+    shares = []
+    for step in range(40):
+        drawn = made.trainer._balanced(step)
+        rare, others = drawn[train.labels[drawn] == 1], drawn[train.labels[drawn] == 0]
+        assert (len(rare), len(others)) == (2, 6)
+        shares.append(np.isin(others, np.concatenate([near_to[row] for row in rare])).mean())
+    if share:
+        assert min(shares) == 1.0
+    else:
+        assert np.mean(shares) < 0.6  # 12 to 24 of 60 rows are near
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import Any
 from datasets import DatasetDict
 
 from hf_oversample.commands.encoder import ChosenEncoder, chosen_encoder, the_same_everywhere
-from hf_oversample.commands.messages import note
+from hf_oversample.commands.messages import warn
 from hf_oversample.commands.outcome import SHOWN, Outcome
 from hf_oversample.commands.output import OutputFolder
 from hf_oversample.commands.record import circumstances, license_of_rows
@@ -41,6 +41,10 @@ from hf_oversample.training.reembedding_heads import averaged_scores
 
 COMPARED = "frozen-with-n-grams,plain-+-frozen-with-n-grams,re-embedding"
 """What the hint names of the comparison's remedies."""
+_PLAIN: dict[str, Any] = dict.fromkeys(("interpolate", "head_first", "balanced"), False)
+"""Plain means plain: a head from nothing, weights as training leaves them, and all rows read."""
+_BESIDE: dict[str, Any] = {"save_steps": 0, "report_to": ""}
+"""Of a training beside the run's own: it has no folder for checkpoints and trackers."""
 
 
 class ReembedRun:
@@ -103,18 +107,19 @@ class ReembedRun:
         if self.arguments.tunes_rate:
             with self.timed("training at the second rate"):
                 try:
-                    found[2 * rate] = self.new_reembedder(learning_rate=2 * rate, save_steps=0).fit(
+                    found[2 * rate] = self.new_reembedder(**_BESIDE, learning_rate=2 * rate).fit(
                         texts["train"],
                         texts["validation"],
                         self.data.anchors,
                         embeddings=first.frozen_vectors,
                     )
                 except FloatingPointError:
-                    note(f"at a rate of {2 * rate:g} training diverged: {rate:g} it is.")
+                    warn(f"at a rate of {2 * rate:g} training diverged: {rate:g} it is.")
         worth = {key: one.record["validation_average_precision"] for key, one in found.items()}
         # of equal ones the lower rate
         chosen = max(found, key=lambda key: (worth[key] or 0.0, -key))
-        told = {str(key): value for key, value in worth.items()} if len(found) > 1 else {}
+        tried = [rate, 2 * rate] if self.arguments.tunes_rate else []
+        told = {str(key): worth.get(key) for key in tried}  # None: it diverged
         found[chosen].record |= {"learning_rate": chosen, "validation_of_rates": told}
         return found[chosen]
 
@@ -129,18 +134,22 @@ class ReembedRun:
                 return with_frozen(reembedded, texts["train"], texts["validation"])
         if not a.averages:
             return None
-        # plain means plain: a head from nothing, weights as training leaves them, and all rows read
-        plain: dict[str, Any] = dict.fromkeys(("interpolate", "head_first", "balanced"), False)
-        as_long = replace(self.training, objective="classification", **plain, steps=None)
-        steps = as_long.of_rows(len(texts["train"]), process_state().num_processes).steps or 0
-        plain |= {"save_steps": 0, "steps": max(reembedded.record["steps"], steps)}
         with self.timed("plain members"):
             return average(
                 reembedded,
-                lambda **changes: self.new_reembedder(**changes, **plain),
+                lambda **changes: self.new_reembedder(**changes, **_PLAIN, **_BESIDE),
                 texts["train"],
                 texts["validation"],
             )
+
+    @property
+    def plain_steps(self) -> int | None:
+        """Of the plain member, where it is another than what is trained; None without one."""
+        a = self.arguments
+        if not a.averages or a.training.is_plain:
+            return None
+        plain = replace(self.training, objective="classification", **_PLAIN)
+        return plain.of_rows(len(self.data.texts["train"]), process_state().num_processes).steps
 
     def measured(
         self, reembedded: Reembedded, averaged: Averaged | None
@@ -200,7 +209,15 @@ class ReembedRun:
         return {
             "format": FORMAT,
             "kind": "reembedding",
-            "arguments": asdict(replace(a, training=self.training)),
+            # with what was decided
+            "arguments": asdict(
+                replace(
+                    a,
+                    training=replace(self.training, steps=reembedded.record["steps"]),
+                    average=a.averages,
+                    tune_rate=a.tunes_rate,
+                )
+            ),
             **circumstances(),
             "seed": a.training.seed,
             "data": {
@@ -229,7 +246,7 @@ def run_reembed(
     arguments: ReembedRunArguments, resume_from_checkpoint: str | None = None
 ) -> dict[str, Any]:
     """
-    Fine-tune an encoder on difficult texts and their neighbours, and measure it.
+    Fine-tune an encoder for rare classes, and measure it.
 
     Writes to `output_dir`: `classifier/`, `encoder/`, `triplets/` (each with a card; of a frozen
     encoder the first alone), `table.md` and, last, `run.json`. Each is written beside its place and
@@ -357,7 +374,7 @@ def steps_to_read_twice(record: dict[str, Any], processes: int) -> int | None:
     does not read all rows in turn."""
     training = ReembeddingArguments(**record["arguments"]["training"])
     steps = training.steps_of_passes(2.0, record["data"]["splits"]["train"], processes)
-    is_read = record["reembedding"]["steps"] >= steps
+    is_read = (training.steps or 0) >= steps
     if record["arguments"]["frozen"] or not training.reads_all_rows or is_read:
         return None
     return steps
@@ -384,22 +401,28 @@ def plan_reembed(arguments: ReembedRunArguments) -> Outcome:
         "anchors": 0 if data.anchors is None else len(data.anchors),
         "encoder": run.encoder.to_dict(),
         "steps": steps,
+        "rates": 2 if arguments.tunes_rate else 1,
+        "plain_steps": run.plain_steps,
+        "averages": arguments.averages,
         "texts_a_step": a.texts_a_step,
         "output_dir": arguments.output_dir,
     }
     if arguments.frozen:
         return Outcome(
-            record | {"steps": 0, "texts_a_step": 0},
+            record | {"steps": 0, "rates": 0, "texts_a_step": 0},
             f"would leave {run.encoder.to_dict()['name']} as it is, solve a head on its vectors "
             f"and on n-grams, and write to {arguments.output_dir}.\nRows: {rows}; rare classes in "
             f"training: {rare}.",
         )
     where = ", in one process" if a.steps is None else ""
     where += ", at two rates" if arguments.tunes_rate else ""
+    plain = ""
+    if run.plain_steps is not None:
+        plain = f" (and plainly for {run.plain_steps} steps of {a.batch_size} texts, at two rates)"
     return Outcome(
         record,
         f"would fine-tune {run.encoder.to_dict()['name']} for {steps} steps of "
-        f"{a.texts_a_step} texts ({a.told_objective}{where}) and write to "
+        f"{a.texts_a_step} texts ({a.told_objective}{where}){plain} and write to "
         f"{arguments.output_dir}.\nRows: {rows}; rare classes in training: {rare}; made texts: "
         f"{record['anchors']}.",
     )

@@ -73,8 +73,10 @@ def reembedding_card(
         steps=found["steps"],
         rate=f"{found['learning_rate']:g}",
         rates=", ".join(
-            f"{float(rate):g}: {value:.3f}" for rate, value in found["validation_of_rates"].items()
+            f"{float(rate):g}: " + ("it diverged" if value is None else f"{value:.3f}")
+            for rate, value in found["validation_of_rates"].items()
         ),
+        is_plain=training["objective"] == "classification" and not training["balanced"],
         difficult=", ".join(
             f"`{name}` {100 * value:.1f} %" for name, value in found["difficult_share"].items()
         ),

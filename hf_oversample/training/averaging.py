@@ -34,7 +34,7 @@ NewReembedder = Callable[..., Reembedder]
 @dataclass
 class Averaged:
     """
-    What `average` leaves.
+    What `average`, `plain_and_frozen` and `frozen_alone` leave.
 
     Args:
         model: the mean of the members.
@@ -43,8 +43,8 @@ class Averaged:
         plain: the plain member alone, where it was trained beside another; else None.
         frozen: the frozen member alone, whose head reads n-grams beside the vector.
         record: of each member its average precision of the rare classes on validation rows, and
-            that of the mean; the rate of the plain member, what each was worth, and its steps; how
-            the frozen member's head shares its penalty between vector and n-grams.
+            that of the mean; how the frozen member's head shares its penalty between vector and
+            n-grams; and where `plain` is one, its rate, what each rate was worth, and its steps.
     """
 
     model: AveragedForSequenceClassification

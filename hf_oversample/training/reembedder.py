@@ -257,7 +257,7 @@ class Reembedder:
             neighborhoods,
             before,
             _weights(model),
-            None if a.trains_head else solved,
+            None if a.trains_head and (a.steps != 0 or a.head_first) else solved,
             a.seed,
         )
         self._finish(result, validation)

@@ -1,4 +1,4 @@
-"""Re-embedding: an encoder fine-tuned on difficult texts, their neighbours, and made texts."""
+"""The loop that fine-tunes an encoder: on all rows, or on difficult texts and their neighbours."""
 
 from __future__ import annotations
 
@@ -285,7 +285,11 @@ class ReembeddingTrainer:
             self.accelerator.log(told, step=step)
 
     def _check(self, step: int, values: dict[str, Tensor]) -> dict[str, float]:
-        told = {name: float(value.detach()) for name, value in values.items()}
+        # of all processes: they end together where one diverged
+        told = {
+            name: float(self.accelerator.reduce(value.detach().clone(), "mean"))
+            for name, value in values.items()
+        }
         remedy = f"Lower learning_rate ({self.arguments.learning_rate})."
         check_finite(told, f"step {step}", remedy)
         return told

@@ -23,14 +23,14 @@ CHOICE = "choice"
 PROTOTYPE = "prototype: one seed of Yelp, 1 % rare"
 MEASURED = "measured: benchmarks/reembedding.md"
 LEAST_STEPS = 300
-"""Where `steps` is not given, of an objective that does not read all rows, and at least of one that
-does: two passes over few rows are few updates."""
+"""Steps where they are not given and rows are drawn; and the fewest where all rows are read, of
+which few make few updates."""
 
 
 @dataclass(frozen=True)
 class ReembeddingArguments(CheckedArguments):
     """
-    How an encoder is fine-tuned on difficult texts and their neighbours.
+    How an encoder is fine-tuned for rare classes.
 
     `ReembeddingArguments.describe()` lists every field, its default and where that comes from.
     Steps are counted over micro-batches, lengths in tokens.
@@ -85,7 +85,10 @@ class ReembeddingArguments(CheckedArguments):
         0.0, "share of the others in these batches that are nearest to the rare ones", MEASURED
     )
     rare_rows: int = argument(
-        16, "rare texts of a contrastive batch, per process: its queries and positives", PROTOTYPE
+        16,
+        "rare texts of a contrastive or balanced batch, per process; of a contrastive one its "
+        "queries and positives",
+        PROTOTYPE,
     )
     majority_rows: int = positive(16, "texts of other classes in it, the negatives", PROTOTYPE)
     hard_share: float = share(

@@ -1,4 +1,4 @@
-"""The mean of several classifiers' class scores: what `reembed --average` writes."""
+"""The mean of several classifiers' class scores: what `hf-oversample reembed` writes."""
 
 # No postponed annotations here: `strict` checks a field only where its type is no string.
 
