@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,9 @@ QUICK: dict[str, Any] = {
     "save_steps": 0,
     "learning_rate": 1e-3,
 }
+
+
+FLAGS = [word for name, value in QUICK.items() for word in (f"--{name}", str(value))]
 
 
 def rows(counts: tuple[int, ...] = (40, 12), seed: int = 0) -> Texts:
@@ -51,3 +56,18 @@ def reembedder(classes: int = 2, **settings: Any) -> Reembedder:
         arguments=ReembeddingArguments(**{**QUICK, **settings}),
         **own,
     )
+
+
+def write(path: Path, texts: list[str], labels: list[str], **more: list[str]) -> Path:
+    """A csv file of rows."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label", *more])
+        writer.writerows(zip(texts, labels, *more.values(), strict=True))
+    return path
+
+
+def words(file: Path, output: Path, *more: str) -> list[str]:
+    """What stands behind `reembed` for a short run on a file."""
+    encoder = ["--encoder_name", str(encoder_folder()), "--language", "en"]
+    return [str(file), "-o", str(output), *encoder, *FLAGS, "--quiet", *more]
