@@ -40,10 +40,9 @@ from hf_oversample.data.labeled_texts import Texts
 from hf_oversample.hub.tables import markdown_table
 from hf_oversample.metrics.decisions import choose_decision
 from hf_oversample.oversamplers.emco import EmcoOversampler
-from hf_oversample.training.averaging import calibration
 from hf_oversample.training.reembedder import Reembedder
 from hf_oversample.training.reembedding_arguments import ReembeddingArguments
-from hf_oversample.training.reembedding_heads import averaged_scores, solve_head
+from hf_oversample.training.reembedding_heads import calibrated_mean, solve_head
 
 DATA = {
     "edos_a": "edos_a",
@@ -115,10 +114,9 @@ class Cell:
         for names in AVERAGES:
             arm = " + ".join(names)
             if arm not in done and set(names) <= set(self.scores):
-                mean = averaged_scores(*(self.scores[name] for name in names))
                 # one scale for all classes takes their sizes away: validation rows give them back
-                scale, bias = calibration(mean[0], self.validation.labels)
-                self.tell(arm, [scale * part + bias for part in mean], 0.0)
+                scores = (self.scores[name] for name in names)
+                self.tell(arm, calibrated_mean(self.validation.labels, *scores), 0.0)
 
     def _place(self, arm: str) -> Path:
         name = arm.replace(" ", "_")

@@ -19,13 +19,12 @@ from hf_oversample.training.averaging import (
     MEMBERS,
     Averaged,
     average,
-    calibration,
     frozen_alone,
 )
 from hf_oversample.training.ngram_heads import text_scores
 from hf_oversample.training.reembedder import Reembedded
 from hf_oversample.training.reembedding_files import save_classifier
-from hf_oversample.training.reembedding_heads import averaged_scores, rare_precision
+from hf_oversample.training.reembedding_heads import averaged_scores, calibration, rare_precision
 from reembedding_fixtures import reembedder, split
 
 TRAIN, HELD = split((50, 24))

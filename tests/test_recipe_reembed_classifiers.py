@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 import torch
 from accelerate.state import AcceleratorState, GradientState
+from sklearn.metrics import f1_score
 from transformers import AutoModel, AutoModelForSequenceClassification, pipeline
 
 from hf_oversample.commands.answers import report
 from hf_oversample.commands.folder_arguments import ReportArguments
 from hf_oversample.commands.guard import STOPPED
 from hf_oversample.commands.main import main
+from hf_oversample.commands.reembed_arguments import ReembedRunArguments
+from hf_oversample.commands.reembed_data import read_reembed_data
 from hf_oversample.training.averaging import FROZEN
 from hf_oversample.training.reembedder import Reembedded, Reembedder
 from reembedding_fixtures import NAMES, rows, words, write
@@ -111,6 +114,14 @@ def test_by_default_the_classifier_is_the_mean_of_the_plain_and_the_frozen_one(
     ]
     model = AutoModelForSequenceClassification.from_pretrained(output / "classifier")
     assert len(model.members) == 2
+    run = ReembedRunArguments(
+        train_file=str(file), text_column="text", label_column="label", output_dir="", language="en"
+    )
+    test = read_reembed_data(run).texts["test"]
+    told = pipeline("text-classification", str(output / "classifier"))(test.texts)
+    found = f1_score(test.labels, [one["label"] == "spam" for one in told])
+    assert found > 0.5
+    assert record["metrics"]["mean of plain and frozen with n-grams"]["f1"] == pytest.approx(found)
     card = (output / "classifier" / "README.md").read_text()
     assert "the mean of two models of one encoder" in card
     assert f"at a learning rate of {rate:g}, which validation rows chose" in card

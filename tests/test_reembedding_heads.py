@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from hf_oversample.training.reembedding_heads import averaged_scores, rare_score, solve_head
+from hf_oversample.training.reembedding_heads import (
+    averaged_scores,
+    calibrated_mean,
+    rare_score,
+    solve_head,
+)
 
 
 def test_the_head_is_balanced_logistic_regression_with_a_chosen_penalty() -> None:
@@ -48,3 +53,16 @@ def test_averaged_scores_do_not_depend_on_how_sure_a_model_is() -> None:
     order = rare_score(mean[1], 1).argsort()
     assert (order != rare_score(first[1], 1).argsort()).any()
     assert (order != rare_score(second[1], 1).argsort()).any()
+
+
+def test_a_calibrated_mean_finds_as_many_rare_rows_as_there_are() -> None:
+    """One scale for both classes says that each is half of the rows; labels say otherwise."""
+    generator = np.random.default_rng(0)
+    labels = (generator.random(2000) < 0.05).astype(int)
+    truth = 4 * labels[:, None] * np.array([-1, 1])
+    models = [[truth + generator.normal(size=(2000, 2))] * 2 for _ in range(2)]
+    plain, mean = averaged_scores(*models)[1], calibrated_mean(labels, *models)[1]
+    assert (plain.argmax(1) == 1).sum() > 5 * labels.sum()
+    assert (mean.argmax(1) == 1).sum() < 1.2 * labels.sum()
+    order = rare_score(plain, 1).argsort(kind="stable")
+    assert (np.diff(rare_score(mean, 1)[order]) >= -1e-9).all()

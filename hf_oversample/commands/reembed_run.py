@@ -30,7 +30,7 @@ from hf_oversample.training.averaging import (
 )
 from hf_oversample.training.ngram_heads import text_scores
 from hf_oversample.training.reembedder import Reembedded, Reembedder
-from hf_oversample.training.reembedding_heads import averaged_scores
+from hf_oversample.training.reembedding_heads import calibrated_mean
 
 _PLAIN: dict[str, Any] = dict.fromkeys(("interpolate", "head_first", "balanced"), False)
 """Plain means plain: a head from nothing, weights as training leaves them, and all rows read."""
@@ -151,7 +151,7 @@ class ReembedRun:
         texts, a = self.data.texts, self.arguments
         if not {"validation", "test"} <= set(texts):
             return {}
-        held = [texts["validation"].texts, texts["test"].texts]
+        held, labels = [texts["validation"].texts, texts["test"].texts], texts["validation"].labels
         chosen, new = reembedded.record["coefficient"], [reembedded.logits(one) for one in held]
         after = {name: value.clone() for name, value in reembedded.model.state_dict().items()}
         reembedded.model.load_state_dict(reembedded.before)
@@ -162,18 +162,18 @@ class ReembedRun:
         if not a.frozen:
             told = f"re-embedded ({a.training.told_objective}, weights {chosen:g})"
             arms[plain.format(reembedded.record["learning_rate"]) if is_plain else told] = new
-            arms["mean of both"] = averaged_scores(frozen, new)
+            arms["mean of both"] = calibrated_mean(labels, frozen, new)
         if averaged is not None:
             with_ngrams = [text_scores(averaged.frozen, reembedded.encode(one)) for one in held]
             arms["frozen encoder, with n-grams"] = with_ngrams
             if PLAIN in averaged.record["members"] and averaged.plain is None:
-                mean = averaged_scores(new, with_ngrams)
+                mean = calibrated_mean(labels, new, with_ngrams)
                 arms["mean of plain and frozen with n-grams"] = mean
         if averaged is not None and averaged.plain is not None:
             scores = [averaged.plain.logits(one) for one in held]
             arms[plain.format(averaged.record["plain_learning_rate"])] = scores
-            arms["mean of plain, re-embedded and frozen with n-grams"] = averaged_scores(
-                scores, new, with_ngrams
+            arms["mean of plain, re-embedded and frozen with n-grams"] = calibrated_mean(
+                labels, scores, new, with_ngrams
             )
         fold = Fold(
             texts["train"],

@@ -25,7 +25,7 @@ from hf_oversample.training.classifier import ranking_score
 from hf_oversample.training.ngram_heads import solve_ngram_head
 from hf_oversample.training.reembedder import Reembedded, Reembedder
 from hf_oversample.training.reembedding_arguments import ReembeddingArguments
-from hf_oversample.training.reembedding_heads import averaged_scores, solve_head
+from hf_oversample.training.reembedding_heads import calibrated_mean, solve_head
 
 # the longest text of a fine-tuned encoder, `FineTuned`, too
 _MAX_LENGTH = 128
@@ -144,8 +144,8 @@ def _scores(found: tuple[Logits, np.ndarray, int]) -> Scores:
     return Scores.of_logits(validation, test, features, made)
 
 
-def _averaged(*models: Logits) -> Scores:
-    validation, test = averaged_scores(*models)
+def _averaged(fold: Fold, *models: Logits) -> Scores:
+    validation, test = calibrated_mean(fold.validation.labels, *models)
     return Scores.of_logits(validation, test)
 
 
@@ -215,7 +215,7 @@ def interpolated(fold: Fold, classifier: Classifier, seed: int) -> Scores:
 def plain_and_frozen(fold: Fold, classifier: Classifier, seed: int) -> Scores:
     """The mean of the standardised scores of the plain model and of the frozen encoder."""
     plain = _plain_logits(fold, classifier, seed)
-    return _averaged(plain, frozen_scores(fold, classifier, seed))
+    return _averaged(fold, plain, frozen_scores(fold, classifier, seed))
 
 
 def frozen_with_ngrams(fold: Fold, classifier: Classifier, seed: int) -> Scores:
@@ -229,20 +229,20 @@ def plain_and_ngrams(fold: Fold, classifier: Classifier, seed: int) -> Scores:
     """The mean of the standardised scores of the plain model and of the frozen encoder with
     n-grams: what `hf-oversample reembed` writes, but for the plain model's updates and rates."""
     plain = _plain_logits(fold, classifier, seed)
-    return _averaged(plain, _ngram_scores(fold, classifier, seed))
+    return _averaged(fold, plain, _ngram_scores(fold, classifier, seed))
 
 
 def reembedding_and_frozen(fold: Fold, classifier: Classifier, seed: int) -> Scores:
     """The mean of the standardised scores of re-embedding and of the frozen encoder."""
     own = _fitted(fold, classifier, seed, "re-embedding")[0]
-    return _averaged(own, frozen_scores(fold, classifier, seed))
+    return _averaged(fold, own, frozen_scores(fold, classifier, seed))
 
 
 def plain_and_reembedding(fold: Fold, classifier: Classifier, seed: int) -> Scores:
     """The mean of the standardised scores of the plain model and of re-embedding."""
     plain = _plain_logits(fold, classifier, seed)
     own = _fitted(fold, classifier, seed, "re-embedding")[0]
-    return _averaged(plain, own)
+    return _averaged(fold, plain, own)
 
 
 def all_three(fold: Fold, classifier: Classifier, seed: int) -> Scores:
@@ -251,4 +251,4 @@ def all_three(fold: Fold, classifier: Classifier, seed: int) -> Scores:
     plain member's passes, which are as many here as the others'."""
     plain = _plain_logits(fold, classifier, seed)
     own = _fitted(fold, classifier, seed, "re-embedding")[0]
-    return _averaged(plain, own, _ngram_scores(fold, classifier, seed))
+    return _averaged(fold, plain, own, _ngram_scores(fold, classifier, seed))

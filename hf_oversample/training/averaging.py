@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import logsumexp
 from transformers import PreTrainedTokenizerBase
 
 from hf_oversample.data.labeled_texts import Texts
@@ -20,7 +18,7 @@ from hf_oversample.models.classifiers.averaged import (
 from hf_oversample.models.classifiers.pooled_encoder import PooledEncoderForSequenceClassification
 from hf_oversample.training.ngram_heads import LENGTH, solve_ngram_head, text_scores
 from hf_oversample.training.reembedder import Reembedded, Reembedder
-from hf_oversample.training.reembedding_heads import rare_precision
+from hf_oversample.training.reembedding_heads import calibration, rare_precision
 
 FROZEN = "frozen, with n-grams"
 PLAIN = "plain"
@@ -211,34 +209,3 @@ def _mean_of(
         members[FROZEN],
         record,
     )
-
-
-def calibration(scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
-    """
-    A factor and a term a class that make scores log-odds: Platt's scaling (1999) of several classes
-    with one factor, by least cross-entropy, with Platt's targets, which no class has all of.
-
-    Args:
-        scores: `[n, classes]`.
-        labels: `[n]`, class ids.
-
-    Returns: the factor, above 0, and `[classes]` float64; a class without rows is as unlikely as
-        one of `n + classes` rows.
-    """
-    n, classes = scores.shape
-    wanted = np.full((n, classes), 1.0 / (n + classes))
-    wanted[np.arange(n), labels] += 1.0 - classes / (n + classes)
-    values = scores.astype(np.float64)
-
-    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        factor, bias = np.exp(parameters[0]), parameters[1:]
-        logits = factor * values + bias
-        log_p = logits - logsumexp(logits, axis=1, keepdims=True)
-        # a trace of a penalty: adding a number to every term changes nothing
-        value = -(wanted * log_p).sum() / n + 1e-6 * (bias**2).sum()
-        error = (np.exp(log_p) - wanted) / n
-        slope = np.concatenate([[factor * (error * values).sum()], error.sum(axis=0) + 2e-6 * bias])
-        return float(value), slope
-
-    found = minimize(loss, np.zeros(classes + 1), jac=True, method="L-BFGS-B")
-    return float(np.exp(found.x[0])), found.x[1:]

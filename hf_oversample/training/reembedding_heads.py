@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.optimize import minimize
+from scipy.special import logsumexp
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
@@ -177,3 +179,50 @@ def averaged_scores(*models: Sequence[np.ndarray]) -> list[np.ndarray]:
 
     of_parts = zip(*(standardised(one) for one in models), strict=True)
     return [np.mean(scores, axis=0) for scores in of_parts]
+
+
+def calibrated_mean(labels: np.ndarray, *models: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """
+    `averaged_scores` as log-odds, so that the likeliest class can be told by them.
+
+    Args:
+        labels: `[n]` class ids of the first part's rows, which bring the mean back to the classes'
+            sizes (`calibration`).
+        models: as of `averaged_scores`.
+
+    Returns: `[n, classes]` of each part.
+    """
+    mean = averaged_scores(*models)
+    factor, bias = calibration(mean[0], labels)
+    return [factor * part + bias for part in mean]
+
+
+def calibration(scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
+    """
+    A factor and a term a class that make scores log-odds: Platt's scaling (1999) of several classes
+    with one factor, by least cross-entropy, with Platt's targets, which no class has all of.
+
+    Args:
+        scores: `[n, classes]`.
+        labels: `[n]`, class ids.
+
+    Returns: the factor, above 0, and `[classes]` float64; a class without rows is as unlikely as
+        one of `n + classes` rows.
+    """
+    n, classes = scores.shape
+    wanted = np.full((n, classes), 1.0 / (n + classes))
+    wanted[np.arange(n), labels] += 1.0 - classes / (n + classes)
+    values = scores.astype(np.float64)
+
+    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        factor, bias = np.exp(parameters[0]), parameters[1:]
+        logits = factor * values + bias
+        log_p = logits - logsumexp(logits, axis=1, keepdims=True)
+        # a trace of a penalty: adding a number to every term changes nothing
+        value = -(wanted * log_p).sum() / n + 1e-6 * (bias**2).sum()
+        error = (np.exp(log_p) - wanted) / n
+        slope = np.concatenate([[factor * (error * values).sum()], error.sum(axis=0) + 2e-6 * bias])
+        return float(value), slope
+
+    found = minimize(loss, np.zeros(classes + 1), jac=True, method="L-BFGS-B")
+    return float(np.exp(found.x[0])), found.x[1:]
