@@ -45,10 +45,15 @@ def split(counts: tuple[int, ...] = (50, 24), seed: int = 0) -> tuple[Texts, Tex
     return Texts(first, all_rows.labels[:cut]), Texts(second, all_rows.labels[cut:])
 
 
-def reembedder(classes: int = 2, **settings: Any) -> Reembedder:
-    """One of the tiny encoder; accelerate would keep another training's accumulation."""
+def forget_accelerate() -> None:
+    """What accelerate keeps of one training for the next in a process."""
     AcceleratorState._reset_state(reset_partial_state=True)
     GradientState._reset_state()
+
+
+def reembedder(classes: int = 2, **settings: Any) -> Reembedder:
+    """One of the tiny encoder; accelerate would keep another training's accumulation."""
+    forget_accelerate()
     own = {name: settings.pop(name) for name in ("output_dir",) if name in settings}
     return Reembedder(
         encoder_folder(),
@@ -71,3 +76,9 @@ def words(file: Path, output: Path, *more: str) -> list[str]:
     """What stands behind `reembed` for a short run on a file."""
     encoder = ["--encoder_name", str(encoder_folder()), "--language", "en"]
     return [str(file), "-o", str(output), *encoder, *FLAGS, "--quiet", *more]
+
+
+def messages(folder: Path) -> Path:
+    """A csv file of 60 and 20 rows in a folder."""
+    found = rows((60, 20))
+    return write(folder / "messages.csv", found.texts, [NAMES[code] for code in found.labels])

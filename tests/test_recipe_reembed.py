@@ -12,7 +12,6 @@ from pathlib import Path
 
 import datasets
 import pytest
-from accelerate.state import AcceleratorState, GradientState
 from transformers import AutoModel, AutoModelForSequenceClassification
 
 from hf_oversample.commands.answers import report
@@ -23,7 +22,7 @@ from hf_oversample.commands.reembed import steps_to_read_twice
 from hf_oversample.hub.reembedding_card import reembedding_card
 from hf_oversample.training.reembedding_arguments import LEAST_STEPS, ReembeddingArguments
 from miso_fixtures import encoder_folder
-from reembedding_fixtures import NAMES, rows, words, write
+from reembedding_fixtures import forget_accelerate, messages, rows, words, write
 
 PROJECT = Path(__file__).resolve().parent.parent
 RECIPE = PROJECT / "recipes" / "reembed.py"
@@ -31,22 +30,18 @@ RECIPE = PROJECT / "recipes" / "reembed.py"
 
 @pytest.fixture(autouse=True)
 def fresh_accelerate() -> None:
-    AcceleratorState._reset_state(reset_partial_state=True)
-    GradientState._reset_state()
+    forget_accelerate()
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    found = rows((60, 20))
-    path = tmp_path_factory.mktemp("data") / "messages.csv"
-    return write(path, found.texts, [NAMES[code] for code in found.labels])
+    return messages(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")
 def done(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("run") / "out"
-    AcceleratorState._reset_state(reset_partial_state=True)
-    GradientState._reset_state()
+    forget_accelerate()
     assert main(["reembed", *words(file, output, "--save_steps", "2", "--interpolate")]) == 0
     return output
 

@@ -26,7 +26,7 @@ from hf_oversample.training.averaging import (
     Averaged,
     average,
     frozen_alone,
-    plain_and_frozen,
+    plain_and_ngrams,
 )
 from hf_oversample.training.ngram_heads import text_scores
 from hf_oversample.training.reembedder import Reembedded, Reembedder
@@ -120,7 +120,7 @@ class ReembedRun:
         goes on trains it anew."""
         a, texts = self.arguments, self.data.texts
         if a.frozen or (a.averages and a.training.is_plain):
-            with_frozen = frozen_alone if a.frozen else plain_and_frozen
+            with_frozen = frozen_alone if a.frozen else plain_and_ngrams
             with self.timed("n-grams"):
                 return with_frozen(reembedded, texts["train"], texts["validation"])
         if not a.averages:

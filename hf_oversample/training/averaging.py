@@ -32,7 +32,7 @@ NewReembedder = Callable[..., Reembedder]
 @dataclass
 class Averaged:
     """
-    What `average`, `plain_and_frozen` and `frozen_alone` leave.
+    What `average`, `plain_and_ngrams` and `frozen_alone` leave.
 
     Args:
         model: the mean of the members.
@@ -103,7 +103,7 @@ def average(
     return _mean_of(named, reembedded, validation, plain, record)
 
 
-def plain_and_frozen(reembedded: Reembedded, train: Texts, validation: Texts) -> Averaged:
+def plain_and_ngrams(reembedded: Reembedded, train: Texts, validation: Texts) -> Averaged:
     """
     Average a plainly fine-tuned encoder with what it began with, whose head reads n-grams too.
 
